@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+// Package pebble is the embedded store: one directory, no server, on
+// CockroachDB's Pebble. It keeps the contract of ledger/store.
+//
+// The directory holds Pebble's files and a FORMAT file, written last by Create
+// and read first by Open:
+//
+//	traccia pebble store, format 1\n
+//	2c5a0bbd\n                          CRC-32C of the line before, hex
+//
+// A row's key in Pebble is the table's number, one byte, then the row's key.
+//
+// Trusted: the file system's fsync, and Pebble's recovery. What must hold: a
+// commit is in the write-ahead log and synced before it returns or is shown to
+// any reader; and after the first failed write nothing more is written by this
+// process (see failstop.go), so that a full disk or a failing one leaves what a
+// power cut at that moment would leave. A commit torn off the end of the log
+// by a power cut is dropped whole when the store is opened; a torn end can't be
+// told from one damaged later, so whoever needs to know that nothing is missing
+// compares with a checkpoint kept elsewhere.
+package pebble
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"sync"
+	"syscall"
+
+	db "github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/traccia-ledger/traccia/ledger/store"
+)
+
+// Options are what Create and Open may be told. The zero value is good.
+type Options struct {
+	FS         vfs.FS       // the operating system's when nil
+	CacheBytes int64        // memory for blocks read, 64 MiB when 0
+	Logger     *slog.Logger // slog.Default() when nil
+}
+
+const (
+	memTableBytes     = 32 << 20
+	memTables         = 3 // writers wait when that many are full
+	defaultCacheBytes = 64 << 20
+	bloomBits         = 10
+	blockBytes        = 8 << 10
+)
+
+var errClosed = errors.New("pebble: the store is closed")
+
+// Store is an open directory. It is a store.Store.
+type Store struct {
+	dir  string
+	fs   vfs.FS // below the fail-stop layer, and not stopped by it
+	stop *stopper
+	db   *db.DB
+	lock *db.Lock
+	log  *slog.Logger
+
+	mu     sync.Mutex // held by the one commit at a time
+	closed bool       // guarded by mu
+
+	viewMu sync.Mutex
+	view   *view // what new snapshots show; nil once closed; guarded by viewMu
+}
+
+var _ store.Store = (*Store)(nil)
+
+// Create makes an empty store in dir, which must be absent or empty.
+func Create(dir string, o Options) (*Store, error) {
+	o = o.withDefaults()
+	if names, err := o.FS.List(dir); err == nil && len(names) > 0 {
+		return nil, fmt.Errorf("couldn't create a store: %s is not empty: %w", dir, fs.ErrExist)
+	}
+	if err := o.FS.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("couldn't create a store: %w", err)
+	}
+	s, err := open(dir, o, true)
+	if err != nil {
+		return nil, fmt.Errorf("couldn't create a store: %w", err)
+	}
+	if err := writeFormat(o.FS, dir); err != nil {
+		return nil, errors.Join(fmt.Errorf("couldn't create a store: %w", err), s.Close())
+	}
+	return s, nil
+}
+
+// Open opens the store that Create made in dir. Errors wrap store.ErrNewer,
+// store.ErrLocked, store.ErrDamaged or fs.ErrNotExist where one of them is why.
+func Open(dir string, o Options) (*Store, error) {
+	o = o.withDefaults()
+	if err := readFormat(o.FS, dir); err != nil {
+		return nil, fmt.Errorf("couldn't open the store: %w", err)
+	}
+	s, err := open(dir, o, false)
+	if err != nil {
+		return nil, fmt.Errorf("couldn't open the store: %w", err)
+	}
+	return s, nil
+}
+
+func (o Options) withDefaults() Options {
+	if o.FS == nil {
+		o.FS = vfs.Default
+	}
+	if o.CacheBytes == 0 {
+		o.CacheBytes = defaultCacheBytes
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	return o
+}
+
+func open(dir string, o Options, create bool) (*Store, error) {
+	dir = o.FS.PathJoin(dir) // clean, as Pebble will name its files
+	lock, err := db.LockDirectory(dir, o.FS)
+	if err != nil {
+		if isHeld(err) {
+			return nil, fmt.Errorf("%w: %s: stop the process that has it open", store.ErrLocked, dir)
+		}
+		return nil, err
+	}
+	s := &Store{dir: dir, fs: o.FS, stop: newStopper(), lock: lock, log: o.Logger}
+	cache := db.NewCache(o.CacheBytes)
+	defer cache.Unref() // the database keeps its own reference
+	if s.db, err = db.Open(dir, s.options(o, cache, create)); err != nil {
+		return nil, errors.Join(wrap(dir, err), lock.Close())
+	}
+	s.stop.arm()
+	s.view = &view{snap: s.db.NewSnapshot(), refs: 1}
+	return s, nil
+}
+
+// isHeld reports whether a lock couldn't be taken because somebody has it.
+func isHeld(err error) bool {
+	var path *fs.PathError
+	return !errors.As(err, &path) && (errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EACCES)) ||
+		err.Error() == "lock held by current process"
+}
+
+func (s *Store) options(o Options, cache *db.Cache, create bool) *db.Options {
+	opts := &db.Options{
+		Cache:                       cache,
+		FS:                          &failstopFS{FS: o.FS, dir: s.dir, stop: s.stop},
+		Lock:                        s.lock,
+		ErrorIfExists:               create,
+		ErrorIfNotExists:            !create,
+		FormatMajorVersion:          db.FormatTableFormatV6, // to raise it is to raise our format version
+		MemTableSize:                memTableBytes,
+		MemTableStopWritesThreshold: memTables,
+		L0StopWritesThreshold:       24,
+		LBaseMaxBytes:               64 << 20,
+		MaxOpenFiles:                500,
+		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
+		Logger:                      logger{log: o.Logger, stop: s.stop},
+		EventListener:               s.events(),
+	}
+	opts.TargetFileSizes[0] = 8 << 20
+	// Most bytes are sealed or hashes, which no algorithm makes smaller: the
+	// fastest one finds that out soonest.
+	opts.ApplyCompressionSettings(func() db.DBCompressionSettings { return db.DBCompressionFastest })
+	for i := range opts.Levels {
+		opts.Levels[i].BlockSize = blockBytes
+		// Also on the last level: a receipt that comes for the first time is
+		// looked for and isn't there.
+		opts.Levels[i].FilterPolicy = bloom.FilterPolicy(bloomBits)
+	}
+	return opts
+}
+
+// Close releases the directory. Snapshots must be closed before.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil
+	}
+	s.closed = true
+	s.viewMu.Lock()
+	v := s.view
+	s.view = nil
+	s.viewMu.Unlock()
+
+	if s.stop.stopped() {
+		// Pebble stands still for good and writes no more, so another may open
+		// the directory. Its half of the lock is released for it.
+		return errors.Join(s.lock.Close(), s.lock.Close())
+	}
+	err := s.stop.run(func() error {
+		v.release(s)
+		return s.db.Close()
+	})
+	if s.stop.stopped() {
+		return fmt.Errorf("couldn't close the store: %w", wrap(s.dir, err)) // locked until the process ends
+	}
+	return errors.Join(wrap(s.dir, err), s.lock.Close())
+}
+
+// Checkpoint makes a copy of the store in dir, which must not exist, while
+// the store goes on. The copy shows all that was committed before the call,
+// and nothing that this store could still lose once the call returned.
+func (s *Store) Checkpoint(ctx context.Context, dir string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := s.stop.run(func() error { return s.db.Checkpoint(dir) }); err != nil {
+		return fmt.Errorf("couldn't copy the store: %w", wrap(s.dir, err))
+	}
+	// A commit under way may be in the copy before it is synced here. Wait for
+	// it, and only then say that the copy is whole.
+	s.mu.Lock()
+	err := s.usable()
+	s.mu.Unlock()
+	if err != nil {
+		return fmt.Errorf("couldn't copy the store: %w", err)
+	}
+	if err := writeFormat(s.fs, dir); err != nil {
+		return fmt.Errorf("couldn't copy the store: %w", err)
+	}
+	return nil
+}
+
+// usable returns why the store takes no more commits, or nil. Callers hold mu.
+func (s *Store) usable() error {
+	if s.closed {
+		return errClosed
+	}
+	if s.stop.stopped() {
+		return s.stop.err()
+	}
+	return nil
+}
