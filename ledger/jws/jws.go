@@ -119,7 +119,10 @@ func Parse(compact string) (*Unverified, error) {
 	if u.signature, err = decode("signature", compact[end+1:]); err != nil {
 		return nil, err
 	}
-	return u, u.checkLength()
+	if err := u.checkLength(); err != nil {
+		return nil, err
+	}
+	return u, nil
 }
 
 func decode(where, segment string) ([]byte, error) {
@@ -173,7 +176,10 @@ func visible(s string) bool {
 
 // shown is the name of an algorithm or key type, if it can be one.
 func shown(name string) string {
-	if len(name) < 1 || len(name) > 32 || !visible(name) {
+	if name == "" {
+		return "nothing"
+	}
+	if len(name) > 32 || !visible(name) {
 		return "a string of " + count(len(name), "byte")
 	}
 	return name
@@ -242,14 +248,19 @@ func verify(public crypto.PublicKey, input, signature []byte) bool {
 // Sign makes a compact token. The algorithm follows from the signer's key, which
 // may live in a device; kid "" stands for its thumbprint.
 func Sign(typ string, payload []byte, kid string, s crypto.Signer) (string, error) {
-	k, err := NewKey(kid, s.Public())
+	alg, err := algorithm(s.Public())
 	if err != nil {
-		return "", fmt.Errorf("couldn't sign: %w", err)
+		return "", err
+	}
+	if kid == "" {
+		if kid, err = Thumbprint(s.Public()); err != nil {
+			return "", err
+		}
 	}
 	if len(payload) == 0 {
 		return "", &Error{"payload", "a payload", "nothing"}
 	}
-	h := Header{k.Alg, k.Kid, typ}
+	h := Header{alg, kid, typ}
 	if err := h.check(); err != nil {
 		return "", err
 	}
@@ -258,9 +269,9 @@ func Sign(typ string, payload []byte, kid string, s crypto.Signer) (string, erro
 		return "", fmt.Errorf("couldn't format header: %w", err)
 	}
 	input := base64.RawURLEncoding.EncodeToString(header) + "." + base64.RawURLEncoding.EncodeToString(payload)
-	signature, err := sign([]byte(input), k, s)
+	signature, err := sign([]byte(input), alg, s)
 	if err != nil {
-		return "", fmt.Errorf("couldn't sign with %s: %w", k.Kid, err)
+		return "", fmt.Errorf("couldn't sign with key %s: %w", kid, err)
 	}
 	compact := input + "." + base64.RawURLEncoding.EncodeToString(signature)
 	if len(compact) > MaxToken {
@@ -269,13 +280,13 @@ func Sign(typ string, payload []byte, kid string, s crypto.Signer) (string, erro
 	return compact, nil
 }
 
-func sign(input []byte, k Key, s crypto.Signer) ([]byte, error) {
-	if k.Alg == EdDSA {
+func sign(input []byte, alg string, s crypto.Signer) ([]byte, error) {
+	if alg == EdDSA {
 		return s.Sign(rand.Reader, input, crypto.Hash(0))
 	}
 	digest := sha256.Sum256(input)
 	signature, err := s.Sign(rand.Reader, digest[:], crypto.SHA256)
-	if err != nil || k.Alg == RS256 {
+	if err != nil || alg == RS256 {
 		return signature, err
 	}
 	var pair struct{ R, S *big.Int }

@@ -11,7 +11,6 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -206,7 +205,10 @@ func ParseKeys(jwks []byte) ([]Key, error) {
 			return nil, under(err, i)
 		}
 	}
-	return keys, refuseRepeated(keys)
+	if err := refuseRepeated(keys); err != nil {
+		return nil, err
+	}
+	return keys, nil
 }
 
 func refuseRepeated(keys []Key) error {
@@ -260,8 +262,8 @@ func ParseKey(data []byte) (Key, error) {
 	for name, to := range map[string]*string{
 		"alg": &j.Alg, "crv": &j.Crv, "e": &j.E, "kid": &j.Kid, "kty": &j.Kty, "n": &j.N, "use": &j.Use, "x": &j.X, "y": &j.Y,
 	} {
-		if raw, ok := members[name]; ok && (raw[0] != '"' || json.Unmarshal(raw, to) != nil) {
-			return Key{}, &Error{"/" + name, "a string", "something else"}
+		if raw, ok := members[name]; ok && (raw[0] != '"' || json.Unmarshal(raw, to) != nil || *to == "") {
+			return Key{}, &Error{"/" + name, "a string, not empty", "something else"}
 		}
 	}
 	if j.Use != "" && j.Use != "sig" {
@@ -333,7 +335,7 @@ func number(where, text string, bits int) (*big.Int, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(raw) == 0 || raw[0] == 0 {
+	if raw[0] == 0 {
 		return nil, &Error{where, "a number without leading zero bytes", count(len(raw), "byte")}
 	}
 	n := new(big.Int).SetBytes(raw)
@@ -344,50 +346,12 @@ func number(where, text string, bits int) (*big.Int, error) {
 }
 
 func decodeMember(where, text string) ([]byte, error) {
+	if text == "" {
+		return nil, &Error{where, "base64url without padding", "nothing"}
+	}
 	raw, err := strict.DecodeString(text)
 	if err != nil || strings.ContainsAny(text, "\r\n") {
 		return nil, &Error{where, "base64url without padding", "other text"}
 	}
 	return raw, nil
-}
-
-// The curve of RFC 8032 §5.1 and the points of small order, to refuse keys under
-// which anybody can sign: crypto/ed25519 takes those.
-var (
-	fieldPrime, _ = new(big.Int).SetString("7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed", 16)
-	curveD, _     = new(big.Int).SetString("52036cee2b6ffe738cc740797779e89800700a4d4141d8ab75eb4dca135978a3", 16)
-	smallOrder    = []string{
-		"0000000000000000000000000000000000000000000000000000000000000000",
-		"0100000000000000000000000000000000000000000000000000000000000000",
-		"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-		"26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
-		"c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
-	}
-)
-
-// usablePoint says whether k decodes as RFC 8032 §5.1.3 wants, to a point of
-// large order: y < p, and (y²−1)/(dy²+1) a square.
-func usablePoint(k ed25519.PublicKey) bool {
-	little := bytes.Clone(k)
-	little[31] &= 0x7f // the sign of x
-	for _, y := range smallOrder {
-		if hex.EncodeToString(little) == y {
-			return false
-		}
-	}
-	big32 := make([]byte, 32)
-	for i, b := range little {
-		big32[31-i] = b
-	}
-	y := new(big.Int).SetBytes(big32)
-	if y.Cmp(fieldPrime) >= 0 {
-		return false
-	}
-	one := big.NewInt(1)
-	square := new(big.Int).Mul(y, y)
-	u := new(big.Int).Sub(square, one)
-	v := square.Mul(square, curveD)
-	v.Add(v, one)
-	uv := u.Mul(u, v)
-	return big.Jacobi(uv.Mod(uv, fieldPrime), fieldPrime) == 1
 }
