@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"slices"
 
 	"github.com/traccia-ledger/traccia/ledger/ijson"
 )
@@ -54,11 +55,37 @@ func (b Base64) MarshalText() ([]byte, error) {
 
 // UnmarshalText reads base64url without padding, spare bits zero.
 func (b *Base64) UnmarshalText(text []byte) error {
-	bytes, ok := parseBase64(string(text))
+	decoded, ok := parseBase64(string(text))
 	if !ok {
 		return &ijson.Error{Expected: "base64url without padding", Found: textFound(string(text))}
 	}
-	*b = bytes
+	*b = decoded
+	return nil
+}
+
+// Hashes are hashes that JSON holds one after the other, as base64url without
+// padding.
+type Hashes []Hash
+
+// MarshalText writes base64url without padding.
+func (h Hashes) MarshalText() ([]byte, error) {
+	all := make([]byte, 0, 32*len(h))
+	for i := range h {
+		all = append(all, h[i][:]...)
+	}
+	return base64url.AppendEncode(nil, all), nil
+}
+
+// UnmarshalText reads base64url without padding, of a multiple of 32 bytes.
+func (h *Hashes) UnmarshalText(text []byte) error {
+	all, ok := parseBase64(string(text))
+	if !ok || len(all)%32 != 0 {
+		return &ijson.Error{Expected: "hashes of 32 bytes in base64url without padding", Found: textFound(string(text))}
+	}
+	*h = make(Hashes, 0, len(all)/32)
+	for one := range slices.Chunk(all, 32) {
+		*h = append(*h, Hash(one))
+	}
 	return nil
 }
 

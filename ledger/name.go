@@ -72,7 +72,9 @@ func EpochOf(t time.Time) uint32 {
 // name.
 type Subject string
 
-var errSubject = errors.New("a subject is 16 characters A-Z 0-9 or 11 digits, with a right check character")
+const subjectForm = "16 characters A-Z 0-9 or 11 digits, with a right check character"
+
+var errSubject = errors.New("a subject is " + subjectForm)
 
 // ParseSubject checks a subject and never repairs it. The error doesn't hold it.
 func ParseSubject(s string) (Subject, error) {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/traccia-ledger/traccia/ledger/ijson"
+	"github.com/traccia-ledger/traccia/ledger/jws"
 )
 
 // Problem says to an administration what is wrong with what it sent, and what
@@ -85,4 +86,17 @@ func jsonProblem(err error) *Problem {
 		code = CodeUnknownName
 	}
 	return &Problem{code, e.Pointer, e.Expected, e.Found}
+}
+
+// tokenProblem turns an error of package jws into a problem.
+func tokenProblem(err error) *Problem {
+	var e *jws.Error
+	if !errors.As(err, &e) {
+		return &Problem{Code: CodeSyntax, Expected: "a compact JWS", Found: "something else"}
+	}
+	found := e.Found
+	if e.Where == "header/alg" {
+		found = "another algorithm" // that package repeats it, and it could be anything
+	}
+	return &Problem{CodeSyntax, e.Where, e.Expected, found}
 }
