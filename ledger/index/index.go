@@ -19,7 +19,7 @@
 // in which they came; and no two keys in a tree share their first 255 bits, so a path fits the proof's u8 depth.
 //
 // Memory is at most 60 bytes a key all included, for keys that look random as tags do. Whoever can choose tags (only the
-// holder of the VRF key) can make paths long: up to 255 nodes of 44 bytes for each 17 keys.
+// holder of the VRF key) can make paths long: up to 255 nodes of 44 bytes for each 13 keys.
 package index
 
 import (
@@ -48,7 +48,7 @@ const bucketBit ref = 1 << 31
 
 // bucketSize is how many keys hang from one bucket before it is split. Only the hash of the whole bucket is kept, and
 // what lies inside is computed when needed: larger is less memory and more hashing.
-const bucketSize = 16
+const bucketSize = 12
 
 // entry is a key, its log index, and the next entry of its bucket (0: none).
 type entry struct {
@@ -281,7 +281,8 @@ type arena[T any] struct {
 	used   uint32
 }
 
-const chunkSize = 1 << 10
+// chunkSize makes every chunk a whole number of 8 KiB pages, so that the allocator rounds nothing up.
+const chunkSize = 1 << 11
 
 func (a *arena[T]) alloc() uint32 {
 	if a.used%chunkSize == 0 {
