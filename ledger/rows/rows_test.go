@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package rows
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/traccia-ledger/traccia/ledger"
+)
+
+var handleKey = [32]byte{1, 2, 3}
+
+func TestEventRow(t *testing.T) {
+	want := Event{Handle: ledger.Hash{9, 8}, I: 7, J: 1 << 40, Sealed: []byte("sealed")}
+	row := FormatEvent(&handleKey, 2026, 5, want)
+	got, err := ParseEvent(&handleKey, 2026, 5, row)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+	if bytes.Contains(row, want.Handle[:]) {
+		t.Error("the handle stands unmasked in the row")
+	}
+	if again := FormatEvent(&handleKey, 2026, 6, want); bytes.Equal(again[:44], row[:44]) {
+		t.Error("two rows of one subject can be tied together")
+	}
+}
+
+func TestPrivateRow(t *testing.T) {
+	want := Private{Handle: ledger.Hash{9, 8}, Digest: ledger.Hash{4}, Sealed: []byte{}}
+	got, err := ParsePrivate(&handleKey, 2026, 5, FormatPrivate(&handleKey, 2026, 5, want))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestCounter(t *testing.T) {
+	for _, width := range []int{4, 8} {
+		for _, n := range []uint64{0, 1, 1<<32 - 1} {
+			if got, err := ParseCounter(FormatCounter(n, width), width); err != nil || got != n {
+				t.Errorf("width %d: got %d, %v, want %d", width, got, err, n)
+			}
+		}
+		if _, err := ParseCounter([]byte{1}, width); err != ErrMalformed {
+			t.Errorf("width %d: one byte was accepted: %v", width, err)
+		}
+	}
+}
+
+func TestKeysDiffer(t *testing.T) {
+	keys := map[string]string{}
+	for name, key := range map[string][]byte{
+		"subject a":     SubjectCounterKey(&handleKey, 2026, "RSSMRA80A01H501U", "inps"),
+		"subject b":     SubjectCounterKey(&handleKey, 2026, "RSSMRA80A01H501U", "inail"),
+		"subject epoch": SubjectCounterKey(&handleKey, 2027, "RSSMRA80A01H501U", "inps"),
+		"agency":        AgencyCounterKey(2026, "inps"),
+		"receipt":       ReceiptKey(2026, "ab", "c"),
+		"receipt moved": ReceiptKey(2026, "a", "bc"),
+	} {
+		if other, taken := keys[string(key)]; taken {
+			t.Errorf("%s and %s share a key", name, other)
+		}
+		keys[string(key)] = name
+		if bytes.Contains(key, []byte("RSSMRA80A01H501U")) {
+			t.Errorf("%s: the subject stands in the key", name)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add(FormatEvent(&handleKey, 2026, 5, Event{Sealed: []byte("x")}))
+	f.Add(FormatReceipt(Receipt{First: 1, Count: 2}))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if e, err := ParseEvent(&handleKey, 2026, 5, b); err == nil && !bytes.Equal(FormatEvent(&handleKey, 2026, 5, e), b) {
+			t.Error("an event row re-encodes otherwise")
+		}
+		if p, err := ParsePrivate(&handleKey, 2026, 5, b); err == nil && !bytes.Equal(FormatPrivate(&handleKey, 2026, 5, p), b) {
+			t.Error("a private row re-encodes otherwise")
+		}
+		if r, err := ParseReceipt(b); err == nil && !bytes.Equal(FormatReceipt(r), b) {
+			t.Error("a receipt row re-encodes otherwise")
+		}
+		if w, err := ParseWrap(b); err == nil && !bytes.Equal(FormatWrap(w), b) {
+			t.Error("a wrap row re-encodes otherwise")
+		}
+		if epoch, index, err := ParseLeafKey(b); err == nil && !bytes.Equal(LeafKey(epoch, index), b) {
+			t.Error("a leaf key re-encodes otherwise")
+		}
+	})
+}
