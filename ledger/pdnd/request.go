@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package pdnd
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"github.com/traccia-ledger/traccia/ledger"
+)
+
+// SignedRequest is an HTTP request under INTEGRITY_REST_02, as it came:
+//
+//	Digest: SHA-256=rwHI7WmnTqjVzrf3OafVdxdXvNoin81vYV29ioA7BjI=
+//	Content-Type: application/json
+//	Agid-JWT-Signature: eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6InRyYzk0…
+//
+// The token's payload:
+//
+//	{"iss":"be54418b-…","aud":"https://ledger.example/…","jti":"d3c1e7c8-…","iat":1767261700,"exp":1767261800,
+//	 "signed_headers":[{"digest":"SHA-256=rwHI7Wmn…"},{"content-type":"application/json"}]}
+type SignedRequest struct {
+	Token       string // of Agid-JWT-Signature
+	Digest      string
+	ContentType string // "" for a request without one
+	Body        []byte
+}
+
+// Signature is what a good signed request says of itself. That its jti wasn't seen before is for the caller.
+type Signature struct {
+	Kid, Issuer, JTI string
+	Expires          time.Time
+}
+
+// CheckRequest judges a signed request at an instant: its body has the Digest, and the token, by one of the keys (RS256,
+// ES256 or EdDSA), is for this audience and covers Digest and Content-Type as they came. Errors are as those of Check.
+func CheckRequest(ctx context.Context, request SignedRequest, audience string, keys Keys, at time.Time) (*Signature, error) {
+	sum := sha256.Sum256(request.Body)
+	if want := "SHA-256=" + base64.StdEncoding.EncodeToString(sum[:]); request.Digest != want {
+		found := "another digest"
+		if request.Digest == "" {
+			found = "nothing"
+		}
+		return nil, &ledger.Problem{Code: ledger.CodeDigestMismatch, Where: "header:Digest", Expected: want, Found: found}
+	}
+	p := &requestProfile
+	if request.Token == "" {
+		return nil, &ledger.Problem{Code: ledger.CodeMissing, Where: p.where, Expected: "a compact JWS", Found: "nothing"}
+	}
+	t, err := p.parse(request.Token)
+	if err != nil {
+		return nil, err
+	}
+	r := reader{where: p.where, members: t.claims}
+	s := &Signature{Kid: t.kid, Issuer: r.text("iss", 256), JTI: r.text("jti", 256), Expires: r.seconds("exp")}
+	issued := r.seconds("iat")
+	if aud := readAudience(&r); r.problem == nil && !slices.Contains(aud, audience) {
+		r.refuse(CodeAudience, "aud", audience, show(aud[0]))
+	}
+	judgeSignedHeaders(&r, request)
+	if r.problem != nil {
+		return nil, r.problem
+	}
+	if problem := judgeTimes(p.where, issued, time.Time{}, s.Expires, at); problem != nil {
+		return nil, problem
+	}
+	key, err := p.lookUp(ctx, keys, t.kid, t.alg, at)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.verify(t, key); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// judgeSignedHeaders refuses a token that doesn't cover digest and content-type, each once, exactly as they came.
+func judgeSignedHeaders(r *reader, request SignedRequest) {
+	const name = "signed_headers"
+	raw := find(r.members, name)
+	var list []map[string]string
+	if raw == nil || json.Unmarshal(raw, &list) != nil || list == nil {
+		r.wrong(name, `[{"digest":…},{"content-type":…}]`)
+		return
+	}
+	signed := make(map[string]string)
+	for _, one := range list {
+		for header, value := range one {
+			if _, twice := signed[header]; twice || len(one) != 1 {
+				r.refuse(ledger.CodeBadValue, name, "one header in each object, none twice", "something else")
+				return
+			}
+			signed[header] = value
+		}
+	}
+	for _, h := range []struct{ name, came string }{{"digest", request.Digest}, {"content-type", request.ContentType}} {
+		value, ok := signed[h.name]
+		switch {
+		case !ok && h.came != "":
+			r.refuse(ledger.CodeMissing, name, "also "+h.name, "not in the list")
+		case value != h.came:
+			r.refuse(CodeMismatch, name, h.name+" as in the header of the request", "another value")
+		}
+	}
+}

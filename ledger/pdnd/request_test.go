@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package pdnd
+
+import (
+	"testing"
+	"time"
+
+	"github.com/traccia-ledger/traccia/ledger"
+)
+
+const ledgerURL = "https://ledger.example/rest/access-receipts/v1"
+
+var requestHeader = object{"alg": "RS256", "typ": "JWT", "kid": "client"}
+
+func requestClaims(digest string) object {
+	return object{
+		"iss": client, "aud": ledgerURL, "jti": "d3c1e7c8-0f2b-4b34-9d7d-62f0f6c0c333", "iat": noon.Unix() - 10, "exp": noon.Unix() + 90,
+		"signed_headers": []object{{"digest": digest}, {"content-type": "application/json"}},
+	}
+}
+
+func TestCheckRequest(t *testing.T) {
+	a := people()
+	const digest = "SHA-256=RBNvo1WzZ4oRRq0W9+hknpT7T8If536DEMBg9hyq/4o=" // of {}
+	const empty = "SHA-256=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
+	const header = "header:Agid-JWT-Signature"
+	request := func(head, claims any) SignedRequest {
+		return SignedRequest{Token: sign(a.client, head, claims), Digest: digest, ContentType: "application/json", Body: []byte("{}")}
+	}
+	good := requestClaims(digest)
+	headers := func(list ...object) SignedRequest { return request(requestHeader, with(good, "signed_headers", list)) }
+
+	if s, err := CheckRequest(t.Context(), request(requestHeader, good), ledgerURL, a.clientKeys, noon); err != nil || s.Issuer != client || s.Kid != "client" {
+		t.Fatalf("got %+v, %v", s, err)
+	}
+	get := SignedRequest{Token: sign(a.client, requestHeader, with(requestClaims(empty), "signed_headers", []object{{"digest": empty}})), Digest: empty}
+	if _, err := CheckRequest(t.Context(), get, ledgerURL, a.clientKeys, noon); err != nil {
+		t.Fatal(err)
+	}
+
+	otherBody := request(requestHeader, good)
+	otherBody.Body = []byte("{ }")
+	noDigest := request(requestHeader, good)
+	noDigest.Digest = ""
+	noToken := request(requestHeader, good)
+	noToken.Token = ""
+	otherType := request(requestHeader, good)
+	otherType.ContentType = "application/x-ndjson"
+	stranger := request(requestHeader, good)
+	stranger.Token = sign(a.stranger, requestHeader, good)
+	for _, test := range []struct {
+		name        string
+		request     SignedRequest
+		code, where string
+	}{
+		{"other body", otherBody, ledger.CodeDigestMismatch, "header:Digest"},
+		{"no digest", noDigest, ledger.CodeDigestMismatch, "header:Digest"},
+		{"no token", noToken, ledger.CodeMissing, header},
+		{"other content type", otherType, CodeMismatch, header + "#signed_headers"},
+		{"digest not signed", headers(object{"content-type": "application/json"}), ledger.CodeMissing, header + "#signed_headers"},
+		{"content type not signed", headers(object{"digest": digest}), ledger.CodeMissing, header + "#signed_headers"},
+		{"other digest signed", headers(object{"digest": empty}, object{"content-type": "application/json"}), CodeMismatch, header + "#signed_headers"},
+		{"digest signed twice", headers(object{"digest": digest}, object{"digest": empty}), ledger.CodeBadValue, header + "#signed_headers"},
+		{"two in one", headers(object{"digest": digest, "content-type": "application/json"}), ledger.CodeBadValue, header + "#signed_headers"},
+		{"no list", request(requestHeader, with(good, "signed_headers", object{"digest": digest})), ledger.CodeBadValue, header + "#signed_headers"},
+		{"no signed_headers", request(requestHeader, with(good, "signed_headers", absent)), ledger.CodeMissing, header + "#signed_headers"},
+		{"no iss", request(requestHeader, with(good, "iss", absent)), ledger.CodeMissing, header + "#iss"},
+		{"no jti", request(requestHeader, with(good, "jti", absent)), ledger.CodeMissing, header + "#jti"},
+		{"no aud", request(requestHeader, with(good, "aud", absent)), ledger.CodeMissing, header + "#aud"},
+		{"no iat", request(requestHeader, with(good, "iat", absent)), ledger.CodeMissing, header + "#iat"},
+		{"no exp", request(requestHeader, with(good, "exp", absent)), ledger.CodeMissing, header + "#exp"},
+		{"other audience", request(requestHeader, with(good, "aud", api)), CodeAudience, header + "#aud"},
+		{"expired", request(requestHeader, with(with(good, "iat", noon.Unix()-60), "exp", noon.Unix()-30)), CodeExpired, header + "#exp"},
+		{"not yet valid", request(requestHeader, with(good, "iat", noon.Unix()+31)), CodeNotYetValid, header + "#iat"},
+		{"no typ", request(with(requestHeader, "typ", absent), good), ledger.CodeMissing, header + "#typ"},
+		{"alg none", request(with(requestHeader, "alg", "none"), good), CodeAlgorithm, header + "#alg"},
+		{"unknown key", request(with(requestHeader, "kid", "other"), good), CodeKeyUnknown, header + "#kid"},
+		{"another's key", stranger, CodeSignature, header},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := CheckRequest(t.Context(), test.request, ledgerURL, a.clientKeys, noon)
+			checkProblem(t, err, test.code, test.where)
+		})
+	}
+	if _, err := CheckRequest(t.Context(), request(requestHeader, good), ledgerURL, brokenKeys{}, time.Now()); err == nil {
+		t.Error("want an error when keys can't be had")
+	}
+}
