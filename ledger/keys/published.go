@@ -3,7 +3,9 @@
 package keys
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"strconv"
 	"strings"
 )
@@ -15,10 +17,14 @@ func (d *Dir) SetPublished(epoch uint32, checkpoint []byte) error {
 	return d.replaceFile(publishedFile(epoch), checkpoint)
 }
 
-// Published returns what SetPublished kept; the error is fs.ErrNotExist when nothing of the epoch was published. Its
-// signature is the caller's to check.
+// Published returns what SetPublished kept, nil when nothing of the epoch was published. Its signature is the caller's to
+// check.
 func (d *Dir) Published(epoch uint32) ([]byte, error) {
-	return d.readFile(publishedFile(epoch))
+	checkpoint, err := d.readFile(publishedFile(epoch))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return checkpoint, err
 }
 
 func publishedFile(epoch uint32) string {
