@@ -3,7 +3,9 @@
 package ijson
 
 import (
+	"bytes"
 	"encoding"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/bits"
@@ -13,8 +15,8 @@ import (
 	"unicode/utf8"
 )
 
-// scanner walks one document once. It allocates only for names written with
-// escapes, for large objects of unknown names and for errors.
+// scanner walks one document once. It allocates only for untyped objects,
+// for names with escapes, for texts and for errors.
 type scanner struct {
 	data []byte
 	pos  int
@@ -23,7 +25,7 @@ type scanner struct {
 }
 
 func (s *scanner) document(want *shape) *Error {
-	if strings.HasPrefix(string(s.data[:min(3, len(s.data))]), "\ufeff") {
+	if bytes.HasPrefix(s.data, []byte("\ufeff")) {
 		return &Error{Expected: "an object", Found: "a byte order mark"}
 	}
 	s.space()
@@ -86,7 +88,7 @@ func (s *scanner) value(want *shape, level int) *Error {
 func (s *scanner) members(want *shape, level int) *Error {
 	var seen uint64
 	next := 0
-	err := s.object(func() *Error {
+	for more := s.open('}'); more; {
 		name, err := s.name()
 		if err != nil {
 			return err
@@ -104,10 +106,9 @@ func (s *scanner) members(want *shape, level int) *Error {
 		if err := s.member(f.shape, level); err != nil {
 			return err.under(f.name)
 		}
-		return nil
-	})
-	if err != nil {
-		return err
+		if more, err = s.next('}'); err != nil {
+			return err
+		}
 	}
 	if missing := want.required &^ seen; missing != 0 {
 		f := &want.fields[bits.TrailingZeros64(missing)]
@@ -116,78 +117,96 @@ func (s *scanner) members(want *shape, level int) *Error {
 	return nil
 }
 
-// fewNames is up to how many names of an object are compared one by one.
-const fewNames = 16
-
 // dict scans an object with any names. Errors inside don't name the member.
 func (s *scanner) dict(want *shape, level int) *Error {
 	elem := anyValue
 	if want.kind == kindDict {
 		elem = want.elem
 	}
-	base := len(s.names)
-	var many map[string]struct{}
-	err := s.object(func() *Error {
+	if s.names == nil {
+		s.names = make([][]byte, 0, fewNames)
+	}
+	seen := nameSet{base: len(s.names)}
+	for more := s.open('}'); more; {
 		name, err := s.name()
 		if err != nil {
 			return err
 		}
-		twice := false
-		if many == nil {
-			for _, other := range s.names[base:] {
-				twice = twice || string(other) == string(name)
-			}
-		} else {
-			_, twice = many[string(name)]
-		}
-		if twice {
+		if !s.add(&seen, name) {
 			return s.syntax("each name once", "a name twice")
-		}
-		switch {
-		case many != nil:
-			many[string(name)] = struct{}{}
-		case len(s.names)-base < fewNames:
-			s.names = append(s.names, name)
-		default:
-			many = map[string]struct{}{string(name): {}}
-			for _, other := range s.names[base:] {
-				many[string(other)] = struct{}{}
-			}
 		}
 		if err := s.member(elem, level); err != nil {
 			err.Pointer = ""
 			return err
 		}
-		return nil
-	})
-	s.names = s.names[:base]
-	return err
-}
-
-// object scans { and } and the commas, and calls each for every member.
-func (s *scanner) object(each func() *Error) *Error {
-	s.pos++
-	s.space()
-	if s.peek() == '}' {
-		s.pos++
-		return nil
-	}
-	for {
-		if err := each(); err != nil {
+		if more, err = s.next('}'); err != nil {
 			return err
 		}
-		s.space()
-		switch s.peek() {
-		case '}':
-			s.pos++
-			return nil
-		case ',':
-			s.pos++
-			s.space()
-		default:
-			return s.syntax("a comma or the object's end", s.kindFound())
+	}
+	s.names = s.names[:seen.base]
+	return nil
+}
+
+// fewNames is up to how many names of an object are compared one by one.
+const fewNames = 32
+
+// nameSet holds the names of one untyped object: scanner.names from base on,
+// and once those are more than a few, all of them in a map.
+type nameSet struct {
+	base int
+	many map[string]struct{}
+}
+
+// add returns false if the name, unescaped, is in the set already.
+func (s *scanner) add(set *nameSet, name []byte) bool {
+	if set.many != nil {
+		before := len(set.many)
+		set.many[string(name)] = struct{}{}
+		return len(set.many) > before
+	}
+	few := s.names[set.base:]
+	for _, other := range few {
+		if string(other) == string(name) {
+			return false
 		}
 	}
+	s.names = append(s.names, name)
+	if len(few) == fewNames {
+		set.many = make(map[string]struct{}, 4*fewNames)
+		for _, other := range s.names[set.base:] {
+			set.many[string(other)] = struct{}{}
+		}
+	}
+	return true
+}
+
+// open steps into the object or array at pos and says whether it has members.
+func (s *scanner) open(closing byte) bool {
+	s.pos++
+	s.space()
+	if s.peek() == closing {
+		s.pos++
+		return false
+	}
+	return true
+}
+
+// next steps over the comma after a member, or out of the object or array.
+func (s *scanner) next(closing byte) (more bool, err *Error) {
+	s.space()
+	switch s.peek() {
+	case closing:
+		s.pos++
+		return false, nil
+	case ',':
+		s.pos++
+		s.space()
+		return true, nil
+	}
+	if closing == '}' {
+		return false, s.syntax("a comma or the object's end", s.kindFound())
+	}
+	return false, s.syntax("a comma or the array's end", s.kindFound())
 }
 
 // name returns a member's name, unescaped.
@@ -218,53 +237,39 @@ func (s *scanner) list(want *shape, level int) *Error {
 	if want.kind == kindList {
 		elem = want.elem
 	}
-	s.pos++
-	s.space()
-	if s.peek() == ']' {
-		s.pos++
-		return nil
-	}
-	for i := 0; ; i++ {
-		if err := s.value(elem, level+1); err != nil {
-			if want.kind == kindAny {
-				return err
-			}
+	i := 0
+	for more := s.open(']'); more; i++ {
+		err := s.value(elem, level+1)
+		if err != nil && want.kind == kindAny {
+			return err
+		}
+		if err != nil {
 			return err.under(strconv.Itoa(i))
 		}
-		s.space()
-		switch s.peek() {
-		case ']':
-			s.pos++
-			return nil
-		case ',':
-			s.pos++
-			s.space()
-		default:
-			return s.syntax("a comma or the array's end", s.kindFound())
+		if more, err = s.next(']'); err != nil {
+			return err
 		}
 	}
+	return nil
 }
 
 // text scans a string and has a value of type t judge it.
 func (s *scanner) text(t reflect.Type) *Error {
-	raw, escaped, bad := s.str()
+	text, escaped, bad := s.str()
 	if bad != nil {
 		return bad
 	}
 	if escaped {
-		raw = unescape(raw)
-	} else {
-		raw = append([]byte(nil), raw...)
+		text = unescape(text)
 	}
-	length := len(raw)
-	err := reflect.New(t).Interface().(encoding.TextUnmarshaler).UnmarshalText(raw)
+	err := reflect.New(t).Interface().(encoding.TextUnmarshaler).UnmarshalText(text)
+	if err == nil {
+		return nil
+	}
 	if said := (*Error)(nil); errors.As(err, &said) {
 		return &Error{Expected: said.Expected, Found: said.Found}
 	}
-	if err != nil {
-		return &Error{Expected: "a valid " + t.String(), Found: fmt.Sprintf("a string of %d bytes", length)}
-	}
-	return nil
+	return &Error{Expected: "a valid " + t.String(), Found: fmt.Sprintf("a string of %d bytes", len(text))}
 }
 
 func (s *scanner) number() (int64, *Error) {
@@ -302,7 +307,7 @@ func (s *scanner) number() (int64, *Error) {
 }
 
 func (s *scanner) word(w string) *Error {
-	if !strings.HasPrefix(string(s.data[s.pos:min(s.pos+len(w), len(s.data))]), w) {
+	if !bytes.HasPrefix(s.data[s.pos:], []byte(w)) {
 		return s.syntax(w, "another word")
 	}
 	s.pos += len(w)
@@ -314,6 +319,12 @@ func (s *scanner) word(w string) *Error {
 func (s *scanner) str() (raw []byte, escaped bool, err *Error) {
 	data, i := s.data, s.pos+1
 	for i < len(data) {
+		for i+8 <= len(data) && plain(binary.LittleEndian.Uint64(data[i:])) {
+			i += 8
+		}
+		if i == len(data) {
+			break
+		}
 		switch c := data[i]; {
 		case c == '"':
 			raw = data[s.pos+1 : i]
@@ -351,6 +362,15 @@ func (s *scanner) str() (raw []byte, escaped bool, err *Error) {
 	}
 	s.pos = i
 	return nil, false, s.syntax("a closing quote", theEnd)
+}
+
+// plain says whether all eight bytes of w are ASCII of a string that needs no
+// second look: neither control characters nor quote nor backslash.
+func plain(w uint64) bool {
+	const low, high = 0x0101010101010101, 0x8080808080808080
+	quote, backslash := w^'"'*low, w^'\\'*low
+	// Each term sets the top bit of some byte if and only if one is found.
+	return (w|(w-' '*low)|(quote-low)&^quote|(backslash-low)&^backslash)&high == 0
 }
 
 // noncharacter says whether Unicode reserves r for internal use.
