@@ -16,6 +16,9 @@
 // decides the algorithm. A [Key] is P-256, RSA of 2048 to 4096 bits, or Ed25519,
 // and has been checked to be a usable public key by [NewKey] or a parser here.
 //
+// A token is not the name of what it says: one payload has many good signatures,
+// and from each of ES256 anybody makes a second, r ‖ −s. Identify by the payload.
+//
 // Tokens of others (vouchers, tracking evidence) are not read here.
 package jws
 

@@ -294,6 +294,20 @@ func TestZeroSignature(t *testing.T) {
 	}
 }
 
+// TestSecondSignature shows the hole that the package comment admits.
+func TestSecondSignature(t *testing.T) {
+	token, k := testToken(t, ES256, testPayload)
+	u, err := Parse(token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := new(big.Int).SetBytes(u.signature[32:])
+	s.Sub(elliptic.P256().Params().N, s).FillBytes(u.signature[32:])
+	if err := u.Verify(k); err != nil {
+		t.Errorf("r ‖ −s: %v", err)
+	}
+}
+
 // badSigner stands for a device that answers wrongly.
 type badSigner struct {
 	crypto.Signer
