@@ -22,8 +22,10 @@ const MaxSingleProofs = 100
 //	"entries":[{"index":4711,"leaf":"AQEAAAfq…","nonce":"jndY…43","body":"eyJvcmlnaW4…",
 //	"proof":"c2sp.org/tlog-proof@v1\n…","number":0}]}
 //
-// Above [MaxSingleProofs] subjects an entry has no leaf and no proof, and need
-// not have a body; range holds the leaves and what proves them all at once.
+// Above [MaxSingleProofs] subjects an entry has no leaf and no proof; range
+// holds the leaves and what proves them all at once. Only the first entry then
+// has its body: the others differ from it in their subject alone, which the
+// submitter has.
 type Answer struct {
 	ReceiptID  string        `json:"receipt_id"`  // <iss>/<jti>
 	Origin     string        `json:"origin"`      // of the shard that has the entries
@@ -33,6 +35,16 @@ type Answer struct {
 	Entries    []AnswerEntry `json:"entries"`
 	Receipt    string        `json:"receipt,omitempty"` // compact, where bodies aren't there to hold it
 	Range      *AnswerRange  `json:"range,omitempty"`
+	Key        *AnswerKey    `json:"key,omitempty"`
+}
+
+// AnswerKey proves with which key the receipt was signed: the record by which
+// the log registers it, so that the answer is checked with nothing else in hand
+// than the log's own key.
+type AnswerKey struct {
+	Index uint64 `json:"index"`
+	Leaf  Base64 `json:"leaf"`  // of type record
+	Proof string `json:"proof"` // c2sp.org/tlog-proof, at the answer's checkpoint
 }
 
 // AnswerEntry is one event, at FirstIndex + its place.
@@ -81,6 +93,9 @@ func (a *Answer) check() *Problem {
 		if c.problem == nil {
 			a.Entries[i].check(&c, i, a.FirstIndex, a.Range != nil)
 		}
+	}
+	if a.Key != nil && (len(a.Key.Leaf) == 0 || a.Key.Proof == "") {
+		c.fail(CodeMissing, "/key", "a leaf and its proof", "nothing")
 	}
 	if a.Range != nil && len(a.Range.Leaves) != a.Count*eventLength {
 		c.fail(CodeBadValue, "/range/leaves", fmt.Sprintf("%d bytes", a.Count*eventLength), strconv.Itoa(len(a.Range.Leaves)))

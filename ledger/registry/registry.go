@@ -234,6 +234,17 @@ func (r *Registry) Key(body, kid string, at uint64) (jws.Key, error) {
 	return k.key, nil
 }
 
+// KeyIndex returns the log index of the record that registered a key.
+func (r *Registry) KeyIndex(body, kid string) (uint64, bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	i := r.find(body, kid)
+	if i < 0 {
+		return 0, false
+	}
+	return r.keys[body][i].Index, true
+}
+
 // Scope returns the scope of a receipt as of log index at (formats §3): the
 // submitter's own where its record speaks for the provider, +reported where
 // the submitter is the consumer, else ErrNoScope.

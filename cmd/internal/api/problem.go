@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+
+	"github.com/traccia-ledger/traccia/ledger"
+	"github.com/traccia-ledger/traccia/ledger/node"
+	"github.com/traccia-ledger/traccia/ledger/sequencer"
+)
+
+// problem is what goes out as application/problem+json:
+//
+//	{"type":"about:blank","title":"Unprocessable Entity","status":422,"code":"expired",
+//	 "where":"voucher#exp","expected":"after 2026-11-22T10:00:00Z","found":"2026-11-22T09:50:00Z"}
+type problem struct {
+	Type     string `json:"type"`
+	Title    string `json:"title"`
+	Status   int    `json:"status"`
+	Detail   string `json:"detail,omitempty"`
+	Code     string `json:"code,omitempty"`
+	Where    string `json:"where,omitempty"`
+	Expected string `json:"expected,omitempty"`
+	Found    string `json:"found,omitempty"`
+}
+
+// syntax are the codes that mean the submission couldn't be read at all: 400.
+// Every other refusal is a check that failed: 422.
+var syntax = map[string]bool{
+	ledger.CodeSyntax: true, ledger.CodeMissing: true, ledger.CodeUnknownName: true,
+	ledger.CodeBadBase64: true, ledger.CodeTooLong: true,
+}
+
+var internal = ledger.Problem{Code: "internal", Where: "", Expected: "", Found: ""}
+
+// judge turns an error of the node into a status and a problem.
+func (s *Server) judge(err error) (int, ledger.Problem) {
+	var p *ledger.Problem
+	later := func(code, found string) (int, ledger.Problem) {
+		return http.StatusServiceUnavailable, ledger.Problem{Code: code, Expected: "the same submission again, later", Found: found}
+	}
+	switch {
+	case errors.As(err, &p):
+		if syntax[p.Code] {
+			return http.StatusBadRequest, *p
+		}
+		return http.StatusUnprocessableEntity, *p
+	case errors.Is(err, sequencer.ErrConflict):
+		return http.StatusConflict, ledger.Problem{Code: "conflict", Where: "receipt#jti", Expected: "a jti not used before by this iss, or the same payload", Found: "another payload under it"}
+	case errors.Is(err, node.ErrNoReceipt):
+		return http.StatusNotFound, ledger.Problem{Code: "not_found", Where: "path", Expected: "a receipt of the signer", Found: "none"}
+	case errors.Is(err, node.ErrErased):
+		return http.StatusGone, ledger.Problem{Code: "erased", Where: "", Expected: "a receipt whose events are kept", Found: "one whose events were erased"}
+	case errors.Is(err, sequencer.ErrBusy):
+		return later("busy", "a full queue")
+	case errors.Is(err, sequencer.ErrMoved):
+		return later("busy", "a registry that keeps changing")
+	case errors.Is(err, sequencer.ErrClosed), errors.Is(err, context.Canceled):
+		return later("shutting_down", "a ledger that is shutting down")
+	case errors.Is(err, sequencer.ErrClock), errors.Is(err, sequencer.ErrYearOver):
+		s.log.Error("refusing to record", "error", err)
+		return later("clock", "a clock that can't be right")
+	case errors.Is(err, sequencer.ErrStopped):
+		return later("stopped", "a ledger that stopped after a failed write")
+	}
+	s.log.Error("couldn't answer", "error", err)
+	return http.StatusInternalServerError, internal
+}
+
+func writeProblem(w http.ResponseWriter, status int, p ledger.Problem) {
+	if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {
+		w.Header().Set("Retry-After", strconv.Itoa(retryAfter(p.Code)))
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	writeJSON(w, "application/problem+json", status, newProblem(status, p))
+}
+
+func newProblem(status int, p ledger.Problem) problem {
+	return problem{
+		Type: "about:blank", Title: http.StatusText(status), Status: status,
+		Code: p.Code, Where: p.Where, Expected: p.Expected, Found: p.Found,
+	}
+}
+
+// retryAfter is in seconds: a full queue empties at once, the rest wants an
+// operator or a restart.
+func retryAfter(code string) int {
+	if code == "busy" {
+		return 1
+	}
+	return 30
+}
+
+func writeJSON(w http.ResponseWriter, contentType string, status int, v any) {
+	body, err := json.Marshal(v)
+	if err != nil {
+		status, body = http.StatusInternalServerError, []byte(`{"type":"about:blank","title":"Internal Server Error","status":500}`)
+	}
+	w.Header().Set("Content-Type", contentType)
+	w.WriteHeader(status)
+	w.Write(body)
+}

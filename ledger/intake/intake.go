@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+// Package intake checks a submission before it is given a place in the log
+// (DESIGN, "The pipeline inside ledgerd", step 1): syntax, digests, the
+// receipt's signature, the bodies it names, the tokens it rests on. It also
+// computes what is costly and needs no place yet: the VRF outputs.
+//
+// Checks run on all cores and write nothing. What they relied on that can
+// change is the registry; its version goes with the result, and the sequencer
+// sends back whatever was checked against an older one.
+//
+// Nothing of a person is in an error: problems name fields, kinds and lengths.
+package intake
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"runtime"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/traccia-ledger/traccia/ledger"
+	"github.com/traccia-ledger/traccia/ledger/jws"
+	"github.com/traccia-ledger/traccia/ledger/pdnd"
+	"github.com/traccia-ledger/traccia/ledger/registry"
+	"github.com/traccia-ledger/traccia/ledger/sequencer"
+	"github.com/traccia-ledger/traccia/ledger/vrf"
+)
+
+// Limits of what a receipt may say about time.
+const (
+	// MaxAhead is how far occurred_at and iat may lie ahead of the ledger's
+	// clock.
+	MaxAhead = time.Minute
+	// LateAfter is how long after the access a receipt is marked late.
+	LateAfter = 10 * time.Minute
+)
+
+// FlagCaseMissing marks an access without a case reference.
+const FlagCaseMissing = "case_missing"
+
+// Config says what submissions are checked against. All fields are required
+// unless they say otherwise.
+type Config struct {
+	Name     string
+	Epoch    uint32
+	Registry *registry.Registry
+	VRF      *vrf.PrivateKey
+	Tokens   *pdnd.Checker
+	// Size returns the log's size: the registry is asked as of there.
+	Size func() uint64
+	// Recorded returns the log index at which a submission of this identity
+	// stands, if it is recorded: it is then checked with the keys of that
+	// place, so that a retry finds its entry even after a revocation.
+	Recorded func(ctx context.Context, iss, jti string) (index uint64, ok bool, err error)
+	Now      func() time.Time // nil: time.Now
+}
+
+// Intake is safe for concurrent use.
+type Intake struct {
+	Config
+	slots    *semaphore.Weighted
+	recorded json.RawMessage                    // the decision in a body until policies decide
+	subjects *lru.Cache[subjectScope, [32]byte] // k_s; about 200 bytes each
+	agencies *lru.Cache[string, [32]byte]       // k_a
+}
+
+type subjectScope struct {
+	subject ledger.Subject
+	scope   string
+}
+
+// New returns an Intake for one shard.
+func New(cfg Config) (*Intake, error) {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	in := &Intake{Config: cfg, slots: semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0)))}
+	var err error
+	if in.recorded, err = ledger.FormatDecision(ledger.Decision{Effect: ledger.EffectRecorded}); err != nil {
+		return nil, err
+	}
+	if in.subjects, err = lru.New[subjectScope, [32]byte](1 << 18); err != nil {
+		return nil, err
+	}
+	if in.agencies, err = lru.New[string, [32]byte](1 << 14); err != nil {
+		return nil, err
+	}
+	return in, nil
+}
+
+// Check parses and checks the bytes of one submission. A refusal is a
+// *ledger.Problem; any other error means that the check couldn't be done.
+// It waits for a free core.
+func (in *Intake) Check(ctx context.Context, raw []byte) (*sequencer.Pending, error) {
+	if err := in.slots.Acquire(ctx, 1); err != nil {
+		return nil, err
+	}
+	defer in.slots.Release(1)
+	version, size := in.Registry.Version(), in.Size()
+	sub, err := ledger.ParseSubmission(raw)
+	if err != nil {
+		return nil, err
+	}
+	opened, err := sub.Open()
+	if err != nil {
+		return nil, err
+	}
+	receipt := opened.Receipt
+	if err := in.checkReceipt(receipt); err != nil {
+		return nil, err
+	}
+	at := size
+	if index, ok, err := in.Recorded(ctx, receipt.Iss, receipt.JTI); err != nil {
+		return nil, fmt.Errorf("couldn't look up the submission: %w", err)
+	} else if ok {
+		at = index
+	}
+	scope, err := in.checkParties(receipt, at)
+	if err != nil {
+		return nil, err
+	}
+	assurance, err := in.checkTokens(ctx, sub, opened)
+	if err != nil {
+		return nil, err
+	}
+	p := &sequencer.Pending{
+		Receipt: receipt, Kind: ledger.KindAccess, Scope: scope, Agency: receipt.Consumer,
+		Subjects:  make([]sequencer.PendingSubject, len(sub.Subjects)),
+		Private:   sequencer.PendingPrivate{Salt: sub.Private.Salt, Content: sub.Private.Content},
+		Assurance: assurance,
+		Decision:  in.recorded,
+		Version:   version,
+	}
+	for i, subject := range sub.Subjects {
+		p.Subjects[i] = sequencer.PendingSubject{SaltedSubject: subject, Proof: opened.Subjects.Proof(i)}
+	}
+	return p, in.outputs(p)
+}
+
+// checkReceipt checks what the receipt says of the ledger and of time.
+func (in *Intake) checkReceipt(r *ledger.SignedReceipt) error {
+	if r.Aud != in.Name {
+		return refuse("wrong_audience", "receipt#aud", in.Name, "another ledger's name")
+	}
+	latest := in.Now().Add(MaxAhead)
+	if at := r.Occurred(); at.After(latest) {
+		return refuse("in_future", "receipt#occurred_at", "not after "+instant(latest), instant(at))
+	}
+	if at := time.Unix(r.IssuedAt, 0); at.After(latest) {
+		return refuse("in_future", "receipt#iat", "not after "+instant(latest), instant(at))
+	}
+	return nil
+}
+
+// checkParties resolves who signed and for whom, as of log index at.
+func (in *Intake) checkParties(r *ledger.SignedReceipt, at uint64) (scope string, err error) {
+	for _, party := range []struct{ where, id string }{{"receipt#iss", r.Iss}, {"receipt#provider", r.Provider}, {"receipt#consumer", r.Consumer}} {
+		if _, ok := in.Registry.Body(party.id); !ok {
+			return "", refuse("unknown_body", party.where, "the id of a registered body", party.id)
+		}
+	}
+	key, err := in.Registry.Key(r.Iss, r.JWS.Header.Kid, at)
+	switch {
+	case errors.Is(err, registry.ErrUnknownKey):
+		return "", refuse("key_unknown", "receipt#kid", "a key registered for "+r.Iss, "kid "+r.JWS.Header.Kid)
+	case errors.Is(err, registry.ErrRevokedKey):
+		return "", refuse("key_revoked", "receipt#kid", "a key in force of "+r.Iss, "kid "+r.JWS.Header.Kid+", revoked")
+	case err != nil:
+		return "", err
+	}
+	if err := verify(r.JWS, key); err != nil {
+		return "", err
+	}
+	if scope, err = in.Registry.Scope(r.Iss, r.Provider, r.Consumer, at); err != nil {
+		return "", refuse("no_scope", "receipt#iss", "the party that speaks for "+r.Provider+", or the consumer "+r.Consumer, r.Iss)
+	}
+	role := "provider"
+	if scope == ledger.ScopeReported {
+		role = "consumer"
+	}
+	if r.Role != role {
+		return "", refuse("wrong_role", "receipt#role", role, r.Role)
+	}
+	return scope, nil
+}
+
+func verify(token *jws.Unverified, key jws.Key) error {
+	if token.Header.Alg != key.Alg {
+		return refuse("wrong_algorithm", "receipt#alg", key.Alg, token.Header.Alg)
+	}
+	if token.Verify(key) != nil {
+		return refuse("bad_signature", "receipt", "a signature by kid "+key.Kid, "one that doesn't verify")
+	}
+	return nil
+}
+
+// checkTokens checks voucher and evidence at the instant of the access, and
+// that the pair is made of them.
+func (in *Intake) checkTokens(ctx context.Context, sub *ledger.Submission, opened *ledger.Opened) (ledger.Assurance, error) {
+	r := opened.Receipt
+	provider, _ := in.Registry.Body(r.Provider)
+	consumer, _ := in.Registry.Body(r.Consumer)
+	assurance, claims, err := in.Tokens.Check(ctx, pdnd.Call{
+		Voucher: sub.Voucher, Evidence: sub.Evidence, OccurredAt: r.Occurred(),
+		ProducerID: provider.Tenant, ConsumerID: consumer.Tenant, EServiceID: r.EService, PurposeID: r.PurposeID,
+	})
+	if err != nil {
+		return assurance, err
+	}
+	if ledger.Pair(claims.VoucherJTI, claims.EvidenceDigest, opened.Private.RequestDigest) != r.Pair {
+		return assurance, refuse("pair_mismatch", "receipt#pair", "H over voucher jti, evidence digest and request digest", "another digest")
+	}
+	assurance.Late = in.Now().Sub(r.Occurred()) > LateAfter
+	if opened.Private.Case == "" {
+		assurance.Flags = append(assurance.Flags, FlagCaseMissing)
+	}
+	return assurance, nil
+}
+
+// outputs fills in k_a and each k_s.
+func (in *Intake) outputs(p *sequencer.Pending) error {
+	k, ok := in.agencies.Get(p.Agency)
+	if !ok {
+		k = in.output(ledger.AgencyAlpha(p.Agency, in.Epoch))
+		in.agencies.Add(p.Agency, k)
+	}
+	p.AgencyK = k
+	// One subject is done on the core at hand; a list shares all of them.
+	var g errgroup.Group
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	const share = 16
+	for from := 0; from < len(p.Subjects); from += share {
+		part := p.Subjects[from:min(from+share, len(p.Subjects))]
+		if len(p.Subjects) <= share {
+			in.subjectOutputs(part, p.Scope)
+			break
+		}
+		g.Go(func() error {
+			in.subjectOutputs(part, p.Scope)
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+func (in *Intake) subjectOutputs(part []sequencer.PendingSubject, scope string) {
+	for i := range part {
+		at := subjectScope{part[i].Subject, scope}
+		k, ok := in.subjects.Get(at)
+		if !ok {
+			k = in.output(ledger.SubjectAlpha(at.subject, scope, in.Epoch))
+			in.subjects.Add(at, k)
+		}
+		part[i].K = k
+	}
+}
+
+func (in *Intake) output(alpha []byte) (k [32]byte) {
+	beta := in.VRF.Output(alpha)
+	copy(k[:], beta[:32])
+	return k
+}
+
+func instant(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+func refuse(code, where, expected, found string) *ledger.Problem {
+	return &ledger.Problem{Code: code, Where: where, Expected: expected, Found: found}
+}

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/traccia-ledger/traccia/ledger"
+	"github.com/traccia-ledger/traccia/ledger/ijson"
+	"github.com/traccia-ledger/traccia/ledger/pdnd"
+)
+
+// Settings is the one configuration file of a data directory, DIR/config.json.
+// An unknown name is an error.
+//
+//	{
+//	  "name": "registro.example",
+//	  "publish_interval": "5s",
+//	  "pdnd": {
+//	    "issuers": ["interop.pagopa.it"],
+//	    "voucher_keys": ["https://interop.pagopa.it/.well-known/jwks.json"],
+//	    "client_keys": ["pdnd/clients.jwks"]
+//	  }
+//	}
+type Settings struct {
+	Name            string       `json:"name"`                       // of the ledger, the same for all its years
+	PublishInterval string       `json:"publish_interval,omitempty"` // a Go duration; "": 5s
+	PDND            PDNDSettings `json:"pdnd"`
+}
+
+// PDNDSettings says whose tokens are believed. A key source is a JWKS file
+// (relative to the data directory) or an https URL of one.
+type PDNDSettings struct {
+	Issuers     []string `json:"issuers"`      // iss of vouchers
+	VoucherKeys []string `json:"voucher_keys"` // of PDND
+	ClientKeys  []string `json:"client_keys"`  // of PDND's clients, for evidence and integrity tokens
+}
+
+const configFile = "config.json"
+
+// ReadSettings reads DIR/config.json.
+func ReadSettings(dir string) (Settings, error) {
+	path := filepath.Join(dir, configFile)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return Settings{}, fmt.Errorf("couldn't read the ledger's configuration: %w", err)
+	}
+	var s Settings
+	if err := ijson.Unmarshal(data, &s); err != nil {
+		return Settings{}, fmt.Errorf("couldn't read %s: %w", path, err)
+	}
+	if err := ledger.CheckName(s.Name); err != nil {
+		return Settings{}, fmt.Errorf("couldn't read %s: name: %w", path, err)
+	}
+	if _, err := s.interval(); err != nil {
+		return Settings{}, fmt.Errorf("couldn't read %s: publish_interval: %w", path, err)
+	}
+	return s, nil
+}
+
+// WriteSettings writes DIR/config.json where there is none yet.
+func WriteSettings(dir string, s Settings) error {
+	data, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(filepath.Join(dir, configFile), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return fmt.Errorf("couldn't write the ledger's configuration: %w", err)
+	}
+	defer f.Close()
+	if _, err := f.Write(append(data, '\n')); err != nil {
+		return fmt.Errorf("couldn't write the ledger's configuration: %w", err)
+	}
+	return f.Sync()
+}
+
+func (s Settings) interval() (time.Duration, error) {
+	if s.PublishInterval == "" {
+		return 5 * time.Second, nil
+	}
+	d, err := time.ParseDuration(s.PublishInterval)
+	if err == nil && (d < 0 || d > time.Minute) {
+		err = fmt.Errorf("expected 0s to 1m, found %s", d)
+	}
+	return d, err
+}
+
+// keys opens the key sources of a list.
+func (s Settings) keys(dir string, sources []string) (pdnd.Keys, error) {
+	var all keySources
+	for _, source := range sources {
+		var one pdnd.Keys
+		var err error
+		switch {
+		case strings.HasPrefix(source, "https://"), strings.HasPrefix(source, "http://"):
+			one, err = pdnd.URLKeys(source, nil)
+		case filepath.IsAbs(source):
+			one, err = pdnd.FileKeys(source)
+		default:
+			one, err = pdnd.FileKeys(filepath.Join(dir, source))
+		}
+		if err != nil {
+			return nil, fmt.Errorf("couldn't open the key source %s: %w", source, err)
+		}
+		all = append(all, one)
+	}
+	return all, nil
+}
+
+// keySources asks several sources in turn.
+type keySources []pdnd.Keys
+
+func (all keySources) Key(ctx context.Context, kid string, at time.Time) (jose.JSONWebKey, error) {
+	err := pdnd.ErrUnknownKey
+	for _, source := range all {
+		var key jose.JSONWebKey
+		if key, err = source.Key(ctx, kid, at); err == nil || !errors.Is(err, pdnd.ErrUnknownKey) {
+			return key, err
+		}
+	}
+	return jose.JSONWebKey{}, err
+}

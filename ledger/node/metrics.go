@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package node
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Metrics of a node. Labels are words of this program, never values that a
+// client sent. A nil *Metrics counts nothing.
+type Metrics struct {
+	registerer prometheus.Registerer
+	batch      prometheus.Histogram
+	wait       prometheus.Histogram
+	append     prometheus.Histogram
+}
+
+// NewMetrics registers a node's metrics.
+func NewMetrics(r prometheus.Registerer) *Metrics {
+	m := &Metrics{
+		registerer: r,
+		batch: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "traccia_commit_leaves", Help: "Leaves in one durable commit.",
+			Buckets: prometheus.ExponentialBuckets(1, 4, 8),
+		}),
+		wait: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "traccia_queue_seconds", Help: "Time that the first submission of a commit waited for it to begin.",
+			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14),
+		}),
+		append: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "traccia_commit_seconds", Help: "Time of one durable commit, signing included.",
+			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14),
+		}),
+	}
+	r.MustRegister(m.batch, m.wait, m.append)
+	return m
+}
+
+func (m *Metrics) commit(leaves int, wait, commit time.Duration) {
+	if m == nil {
+		return
+	}
+	m.batch.Observe(float64(leaves))
+	m.wait.Observe(wait.Seconds())
+	m.append.Observe(commit.Seconds())
+}
+
+// watch adds what is read off the node when asked.
+func (m *Metrics) watch(n *Node) {
+	if m == nil {
+		return
+	}
+	gauge := func(name, help string, read func() float64) {
+		m.registerer.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, read))
+	}
+	gauge("traccia_queue_leaves", "Leaves waiting for the sequencer.", func() float64 { return float64(n.Queued()) })
+	gauge("traccia_log_size", "Leaves in the durable log.", func() float64 { return float64(n.Latest().Root.Size) })
+	gauge("traccia_published_size", "Leaves in the public log.", func() float64 { return float64(n.published.Load().Root.Size) })
+	gauge("traccia_head_age_seconds", "Age of the last head.", func() float64 { return n.Now().Sub(n.seq.LastHead()).Seconds() })
+	gauge("traccia_stopped", "1 when the sequencer stopped after a failed write.", func() float64 {
+		if n.Err() != nil {
+			return 1
+		}
+		return 0
+	})
+}

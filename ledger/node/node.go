@@ -1,0 +1,405 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+// Package node is one running ledger over one data directory: keys, store,
+// registry, intake and sequencer put together, with what is published of them.
+//
+//	DIR/config.json   Settings
+//	DIR/store/        leaves, tiles, sealed bodies (ledger/pebble); what a backup copies
+//	DIR/keys/         signing, VRF, handle and month keys, erasure journal,
+//	                  last published checkpoint (ledger/keys); never in a backup of the store
+//	DIR/log.vkey      the log's verifier key, for whoever checks
+//
+// A node that finds its store behind what it last published, or another
+// history than that, refuses to start: a ledger that went back in time would
+// fork the log.
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/traccia-ledger/traccia/ledger"
+	"github.com/traccia-ledger/traccia/ledger/checkpoint"
+	"github.com/traccia-ledger/traccia/ledger/engine"
+	"github.com/traccia-ledger/traccia/ledger/intake"
+	"github.com/traccia-ledger/traccia/ledger/keys"
+	"github.com/traccia-ledger/traccia/ledger/pdnd"
+	"github.com/traccia-ledger/traccia/ledger/pebble"
+	"github.com/traccia-ledger/traccia/ledger/registry"
+	"github.com/traccia-ledger/traccia/ledger/rows"
+	"github.com/traccia-ledger/traccia/ledger/sequencer"
+	"github.com/traccia-ledger/traccia/ledger/store"
+)
+
+// Decisions of Open.
+var (
+	// ErrNoLedger: the directory holds no ledger.
+	ErrNoLedger = errors.New("no ledger here")
+	// ErrBehind: the store lacks what this ledger has published.
+	ErrBehind = errors.New("the store is behind the last published checkpoint")
+	// ErrFork: the store's history isn't the published one.
+	ErrFork = errors.New("the store's history is not the published one")
+)
+
+// Options of a node. The zero value is right for a service.
+type Options struct {
+	Passphrase string           // of the keys directory, "" where it has none
+	Log        *slog.Logger     // nil: discard
+	Now        func() time.Time // nil: time.Now
+	MaxQueue   int              // leaves waiting before 503; 0: the sequencer's default
+	Metrics    *Metrics         // nil: none
+	// Store, when set, wraps the store that was opened; tests use it to fail.
+	Store func(store.Store) store.Store
+	// Step is the sequencer's, for tests that kill the process at a named
+	// step of a commit.
+	Step func(name string)
+}
+
+// Node is safe for concurrent use.
+type Node struct {
+	Dir      string
+	Settings Settings
+	Epoch    uint32
+	VKey     string
+	Registry *registry.Registry
+
+	opt       Options
+	keys      *keys.Dir
+	db        *pebble.Store
+	rows      store.Store
+	shard     *engine.Shard
+	verifier  note.Verifier
+	handle    [32]byte
+	months    months
+	seq       *sequencer.Sequencer
+	intake    *intake.Intake
+	tokens    *pdnd.Checker
+	clients   pdnd.Keys
+	published atomic.Pointer[Published]
+	stop      chan struct{}
+	stopped   sync.WaitGroup
+}
+
+// Published is what the public log shows.
+type Published struct {
+	Root       engine.Root
+	Checkpoint []byte
+}
+
+// Create makes a new ledger in dir, which must not hold one: keys, store, and
+// a first shard with its preamble.
+func Create(ctx context.Context, dir string, settings Settings, opt Options) error {
+	opt = opt.withDefaults()
+	if err := ledger.CheckName(settings.Name); err != nil {
+		return fmt.Errorf("couldn't create the ledger: name: %w", err)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("couldn't create the ledger: %w", err)
+	}
+	epoch := ledger.EpochOf(opt.now())
+	k, err := keys.Create(filepath.Join(dir, "keys"), opt.Passphrase)
+	if err != nil {
+		return err
+	}
+	if err := k.NewEpoch(settings.Name, epoch); err != nil {
+		return err
+	}
+	db, err := pebble.Create(filepath.Join(dir, "store"), pebble.Options{Logger: opt.Log})
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	if err := createShard(ctx, db, k, settings.Name, epoch); err != nil {
+		return err
+	}
+	_, vkey, err := k.Signer(epoch)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "log.vkey"), []byte(vkey+"\n"), 0o644); err != nil {
+		return fmt.Errorf("couldn't write the verifier key: %w", err)
+	}
+	// Last, so that a directory with a configuration holds a whole ledger.
+	return WriteSettings(dir, settings)
+}
+
+// createShard makes the ledger's first log, with its preamble.
+func createShard(ctx context.Context, db store.Store, k *keys.Dir, name string, epoch uint32) error {
+	e, err := engine.New(db)
+	if err != nil {
+		return err
+	}
+	shard, err := e.CreateShard(ctx, epoch)
+	if err != nil {
+		return err
+	}
+	v, err := k.VRF(epoch)
+	if err != nil {
+		return err
+	}
+	leaf, err := ledger.FormatLeaf(ledger.Preamble{Epoch: epoch, VRFKey: v.Public(), Name: name})
+	if err != nil {
+		return err
+	}
+	_, err = shard.Append(ctx, [][]byte{leaf}, nil)
+	return err
+}
+
+// Open starts the ledger in dir.
+func Open(ctx context.Context, dir string, opt Options) (*Node, error) {
+	settings, err := ReadSettings(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: %s has no %s (make one with ledgerd init)", ErrNoLedger, dir, configFile)
+	} else if err != nil {
+		return nil, err
+	}
+	opt = opt.withDefaults()
+	n := &Node{Dir: dir, Settings: settings, opt: opt, stop: make(chan struct{})}
+	if n.db, err = pebble.Open(filepath.Join(dir, "store"), pebble.Options{Logger: opt.Log}); err != nil {
+		return nil, err
+	}
+	n.rows = n.db
+	if opt.Store != nil {
+		n.rows = opt.Store(n.db)
+	}
+	if err := n.open(ctx); err != nil {
+		n.db.Close()
+		return nil, err
+	}
+	return n, nil
+}
+
+func (n *Node) open(ctx context.Context) error {
+	var err error
+	if n.keys, err = keys.Open(filepath.Join(n.Dir, "keys"), n.opt.Passphrase); err != nil {
+		return err
+	}
+	e, err := engine.New(n.rows)
+	if err != nil {
+		return err
+	}
+	epochs, err := e.Epochs(ctx)
+	if err != nil {
+		return err
+	}
+	if len(epochs) == 0 {
+		return fmt.Errorf("%w: the store of %s has no log", ErrNoLedger, n.Dir)
+	}
+	n.Epoch = epochs[len(epochs)-1]
+	if n.shard, err = e.OpenShard(ctx, n.Epoch); err != nil {
+		return err
+	}
+	signer, vkey, err := n.keys.Signer(n.Epoch)
+	if err != nil {
+		return err
+	}
+	n.VKey = vkey
+	if n.verifier, err = note.NewVerifier(vkey); err != nil {
+		return fmt.Errorf("couldn't read the log's verifier key: %w", err)
+	}
+	if n.handle, err = n.keys.Handle(n.Epoch); err != nil {
+		return err
+	}
+	n.months = months{n.keys}
+	if err := n.checkPublished(ctx); err != nil {
+		return err
+	}
+	if err := n.applyErasures(ctx); err != nil {
+		return err
+	}
+	if n.Registry, err = n.readRegistry(ctx); err != nil {
+		return err
+	}
+	n.seq, err = sequencer.Open(ctx, sequencer.Config{
+		Name: n.Settings.Name, Epoch: n.Epoch, Shard: n.shard, Rows: n.rows, Registry: n.Registry,
+		Signer: signer, Verifier: n.verifier, Handle: n.handle, Months: n.months, Log: n.opt.Log,
+		Now: n.opt.Now, MaxQueue: n.opt.MaxQueue, Step: n.opt.Step, Observe: n.opt.Metrics.commit,
+	})
+	if err != nil {
+		return err
+	}
+	if err := n.openIntake(); err != nil {
+		n.seq.Close()
+		return err
+	}
+	if err := n.publish(); err != nil {
+		n.seq.Close()
+		return err
+	}
+	n.opt.Metrics.watch(n)
+	n.stopped.Add(1)
+	go n.publishLoop()
+	return nil
+}
+
+func (n *Node) openIntake() error {
+	vouchers, err := n.Settings.keys(n.Dir, n.Settings.PDND.VoucherKeys)
+	if err != nil {
+		return err
+	}
+	if n.clients, err = n.Settings.keys(n.Dir, n.Settings.PDND.ClientKeys); err != nil {
+		return err
+	}
+	n.tokens, err = pdnd.NewChecker(pdnd.Config{Issuers: n.Settings.PDND.Issuers, PDND: vouchers, Clients: n.clients})
+	if err != nil {
+		return err
+	}
+	vrfKey, err := n.keys.VRF(n.Epoch)
+	if err != nil {
+		return err
+	}
+	n.intake, err = intake.New(intake.Config{
+		Name: n.Settings.Name, Epoch: n.Epoch, Registry: n.Registry, VRF: vrfKey, Tokens: n.tokens,
+		Size: func() uint64 { return n.shard.Root().Size },
+		Recorded: func(ctx context.Context, iss, jti string) (uint64, bool, error) {
+			r, err := n.lookUp(ctx, iss, jti)
+			if r == nil || err != nil {
+				return 0, false, err
+			}
+			return r.First, true, nil
+		},
+		Now: n.opt.Now,
+	})
+	return err
+}
+
+// checkPublished refuses a store that went back or aside.
+func (n *Node) checkPublished(ctx context.Context) error {
+	signed, err := n.keys.Published(n.Epoch)
+	if err != nil || signed == nil {
+		return err
+	}
+	cp, err := checkpoint.Open(signed, n.verifier)
+	if err != nil {
+		return fmt.Errorf("couldn't read the last published checkpoint: %w", err)
+	}
+	root := n.shard.Root()
+	if cp.Size > root.Size {
+		return fmt.Errorf("%w: the log ends at %d, %d leaves were published; restore a newer backup, or declare the log lost (docs/operations.md)",
+			ErrBehind, root.Size, cp.Size)
+	}
+	at, err := n.shard.RootAt(ctx, cp.Size)
+	if err != nil {
+		return fmt.Errorf("couldn't recompute the published root: %w", err)
+	}
+	if at != cp.Root {
+		return fmt.Errorf("%w: at size %d the store has root %x, published was %x", ErrFork, cp.Size, at, cp.Root)
+	}
+	return nil
+}
+
+// applyErasures destroys again what the journal beside the keys says was
+// erased: a restored store may still hold it. It destroys those very wraps
+// and no others (formats §6).
+func (n *Node) applyErasures(ctx context.Context) error {
+	snap, err := n.rows.Snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	defer snap.Close()
+	var gone []store.Row
+	for _, e := range n.keys.Erasures() {
+		row, err := snap.Get(ctx, store.TableWrap, e.Handle[:])
+		if err != nil {
+			return fmt.Errorf("couldn't read a wrapped key: %w", err)
+		}
+		if row == nil {
+			continue
+		}
+		wrap, err := rows.ParseWrap(row)
+		if err != nil {
+			return fmt.Errorf("couldn't read a wrapped key: %w", err)
+		}
+		if isErased(e, wrap.Stored) {
+			gone = append(gone, store.Row{Table: store.TableWrap, Key: e.Handle[:]})
+		}
+	}
+	if len(gone) == 0 {
+		return nil
+	}
+	n.opt.Log.Warn("erasing again what the journal says was erased", "wraps", len(gone))
+	return n.rows.Commit(ctx, nil, gone)
+}
+
+// readRegistry folds the records of the shard.
+func (n *Node) readRegistry(ctx context.Context) (*registry.Registry, error) {
+	snap, err := n.rows.Snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer snap.Close()
+	reg := registry.New(n.Settings.Name)
+	from, to := rows.LeafKey(n.Epoch, 0), rows.LeafKey(n.Epoch+1, 0)
+	err = snap.Scan(ctx, store.TableRecord, from, to, 1<<30, func(key, value []byte) error {
+		_, index, err := rows.ParseLeafKey(key)
+		if err != nil {
+			return err
+		}
+		if err := reg.Apply(index, value); err != nil {
+			n.opt.Log.Warn("a record of the log isn't a registration", "index", index, "error", err)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("couldn't read the records: %w", err)
+	}
+	return reg, nil
+}
+
+// Close records what waits, writes a last head, publishes it, and closes the
+// store. Submissions are refused from its beginning.
+func (n *Node) Close() error {
+	err := n.seq.Close()
+	close(n.stop)
+	n.stopped.Wait()
+	if err == nil {
+		err = n.publish()
+	}
+	return errors.Join(err, n.db.Close())
+}
+
+// Err returns why the node can no longer record, or nil.
+func (n *Node) Err() error { return n.seq.Err() }
+
+// Latest returns the newest durable, signed state: for submitters, not for
+// the public.
+func (n *Node) Latest() sequencer.Latest { return n.seq.Latest() }
+
+// Queued returns how many leaves wait for the sequencer.
+func (n *Node) Queued() int { return n.seq.Queued() }
+
+// Backup copies the store to dir while the ledger runs. The copy holds no key.
+func (n *Node) Backup(ctx context.Context, dir string) error { return n.db.Checkpoint(ctx, dir) }
+
+func (o Options) withDefaults() Options {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+func (o Options) now() time.Time {
+	if o.Now != nil {
+		return o.Now()
+	}
+	return time.Now()
+}
+
+// Now is the node's clock.
+func (n *Node) Now() time.Time { return n.opt.now() }
+
+// LastHead returns the instant that the newest head states.
+func (n *Node) LastHead() time.Time { return n.seq.LastHead() }
+
+// QueuedPercent says how full the sequencer's queue is.
+func (n *Node) QueuedPercent() int { return min(100, 100*n.seq.Queued()/n.seq.MaxQueue) }

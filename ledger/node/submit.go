@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/transparency-dev/merkle/compact"
+	"github.com/transparency-dev/merkle/rfc6962"
+
+	"github.com/traccia-ledger/traccia/ledger"
+	"github.com/traccia-ledger/traccia/ledger/checkpoint"
+	"github.com/traccia-ledger/traccia/ledger/keys"
+	"github.com/traccia-ledger/traccia/ledger/rows"
+	"github.com/traccia-ledger/traccia/ledger/seal"
+	"github.com/traccia-ledger/traccia/ledger/sequencer"
+	"github.com/traccia-ledger/traccia/ledger/store"
+)
+
+// Decisions of Fetch.
+var (
+	// ErrNoReceipt: no submission of this identity is recorded.
+	ErrNoReceipt = errors.New("no receipt of this iss and jti")
+	// ErrErased: its bodies can't be opened any more.
+	ErrErased = errors.New("the receipt's events were erased")
+)
+
+// rechecks is how often a submission is checked again because the registry
+// moved meanwhile, before the client is asked to come back.
+const rechecks = 5
+
+// Submit checks and records one submission, and answers with its proof once it
+// is durable. Sent again it answers with the same entries, replayed. A refusal
+// is a *ledger.Problem; the sequencer's decisions are its own errors.
+func (n *Node) Submit(ctx context.Context, raw []byte) (answer *ledger.Answer, replayed bool, err error) {
+	var p *sequencer.Pending
+	var c *sequencer.Committed
+	for range rechecks {
+		if p, err = n.intake.Check(ctx, raw); err != nil {
+			return nil, false, err
+		}
+		if c, err = n.seq.Submit(ctx, p); !errors.Is(err, sequencer.ErrMoved) {
+			break
+		}
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	if c.Replayed {
+		answer, err = n.replay(ctx, p.Receipt, p.Scope, c)
+		return answer, true, err
+	}
+	answer, err = n.answer(ctx, p.Receipt, p.Scope, c)
+	return answer, false, err
+}
+
+// Fetch returns the answer of a recorded submission to the party that sent it,
+// whose identity the caller has checked.
+func (n *Node) Fetch(ctx context.Context, iss, jti string) (*ledger.Answer, error) {
+	r, err := n.lookUp(ctx, iss, jti)
+	if err != nil {
+		return nil, err
+	}
+	if r == nil {
+		return nil, ErrNoReceipt
+	}
+	c := &sequencer.Committed{Replayed: true, First: r.First, Count: int(r.Count), Latest: n.seq.Latest()}
+	if c.Events, err = n.openEvents(ctx, c.First, c.Count); err != nil {
+		return nil, err
+	}
+	body, err := ledger.ParseBody(c.Events[0].Body)
+	if err != nil {
+		return nil, fmt.Errorf("couldn't read the body of event %d: %w", c.First, err)
+	}
+	receipt, err := ledger.ParseReceipt(body.Receipt)
+	if err != nil {
+		return nil, fmt.Errorf("couldn't read the receipt of event %d: %w", c.First, err)
+	}
+	return n.answer(ctx, receipt, body.Scope, c)
+}
+
+// replay answers a submission that was recorded before.
+func (n *Node) replay(ctx context.Context, r *ledger.SignedReceipt, scope string, c *sequencer.Committed) (*ledger.Answer, error) {
+	var err error
+	if c.Events, err = n.openEvents(ctx, c.First, c.Count); err != nil {
+		return nil, err
+	}
+	return n.answer(ctx, r, scope, c)
+}
+
+func (n *Node) lookUp(ctx context.Context, iss, jti string) (*rows.Receipt, error) {
+	snap, err := n.rows.Snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer snap.Close()
+	row, err := snap.Get(ctx, store.TableReceipt, rows.ReceiptKey(n.Epoch, iss, jti))
+	if err != nil || row == nil {
+		return nil, err
+	}
+	r, err := rows.ParseReceipt(row)
+	return &r, err
+}
+
+// openEvents unseals count events from first on.
+func (n *Node) openEvents(ctx context.Context, first uint64, count int) ([]sequencer.Event, error) {
+	leaves, err := n.shard.Leaves(ctx, first, uint64(count))
+	if err != nil {
+		return nil, err
+	}
+	if len(leaves) != count {
+		return nil, fmt.Errorf("the log has %d of %d leaves from %d on", len(leaves), count, first)
+	}
+	snap, err := n.rows.Snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer snap.Close()
+	opener := Opener{Rows: snap, Epoch: n.Epoch, Handle: n.handle, Months: n.months}
+	events := make([]sequencer.Event, count)
+	for i, leaf := range leaves {
+		if events[i], err = opener.Open(ctx, first+uint64(i), leaf); err != nil {
+			return nil, err
+		}
+	}
+	return events, nil
+}
+
+// Opener unseals what the store keeps with a leaf.
+type Opener struct {
+	Rows   store.Reader
+	Epoch  uint32
+	Handle [32]byte
+	Months sequencer.Months
+}
+
+// Open returns the event of this leaf, its body verified against the leaf's
+// commitment. ErrErased where the key that sealed it is gone.
+func (o Opener) Open(ctx context.Context, index uint64, leaf []byte) (sequencer.Event, error) {
+	row, err := o.Rows.Get(ctx, store.TableBody, rows.LeafKey(o.Epoch, index))
+	if err != nil {
+		return sequencer.Event{}, err
+	}
+	if row == nil {
+		return sequencer.Event{}, fmt.Errorf("event %d: %w", index, ErrErased)
+	}
+	e, err := rows.ParseEvent(&o.Handle, o.Epoch, index, row)
+	if err != nil {
+		return sequencer.Event{}, fmt.Errorf("event %d: %w", index, err)
+	}
+	k, err := o.key(ctx, e.Handle)
+	if err != nil {
+		return sequencer.Event{}, fmt.Errorf("event %d: %w", index, err)
+	}
+	nonce, body, err := seal.OpenEvent(&k, leaf, e.Sealed)
+	if err != nil {
+		return sequencer.Event{}, fmt.Errorf("event %d: %w", index, err)
+	}
+	return sequencer.Event{Leaf: leaf, Nonce: nonce, Body: body, I: e.I, J: e.J}, nil
+}
+
+// OpenPrivate returns the private part of the receipt whose first event stands
+// at this index, verified against the digest it was sealed under.
+func (o Opener) OpenPrivate(ctx context.Context, first uint64) (salt [32]byte, content []byte, err error) {
+	row, err := o.Rows.Get(ctx, store.TablePrivate, rows.LeafKey(o.Epoch, first))
+	if err != nil {
+		return salt, nil, err
+	}
+	if row == nil {
+		return salt, nil, fmt.Errorf("private part at %d: %w", first, ErrErased)
+	}
+	p, err := rows.ParsePrivate(&o.Handle, o.Epoch, first, row)
+	if err != nil {
+		return salt, nil, fmt.Errorf("private part at %d: %w", first, err)
+	}
+	k, err := o.key(ctx, p.Handle)
+	if err != nil {
+		return salt, nil, fmt.Errorf("private part at %d: %w", first, err)
+	}
+	return seal.OpenPrivate(&k, p.Digest, p.Sealed)
+}
+
+func (o Opener) key(ctx context.Context, handle ledger.Hash) (k [32]byte, err error) {
+	row, err := o.Rows.Get(ctx, store.TableWrap, handle[:])
+	if err != nil {
+		return k, err
+	}
+	if row == nil {
+		return k, ErrErased
+	}
+	wrap, err := rows.ParseWrap(row)
+	if err != nil {
+		return k, err
+	}
+	k, err = o.Months.Unwrap(wrap.Month, handle, wrap.Stored)
+	if errors.Is(err, keys.ErrDestroyed) {
+		err = ErrErased
+	}
+	return k, err
+}
+
+// answer puts together what the submitter gets, and verifies it as they will.
+func (n *Node) answer(ctx context.Context, r *ledger.SignedReceipt, scope string, c *sequencer.Committed) (*ledger.Answer, error) {
+	a := &ledger.Answer{
+		ReceiptID: r.Iss + "/" + r.JTI, Origin: ledger.Origin(n.Settings.Name, n.Epoch),
+		FirstIndex: c.First, Count: c.Count, Checkpoint: string(c.Latest.Checkpoint),
+		Entries: make([]ledger.AnswerEntry, c.Count),
+	}
+	for i, e := range c.Events {
+		a.Entries[i] = ledger.AnswerEntry{Index: c.First + uint64(i), Nonce: e.Nonce[:], Number: number(r, scope, e)}
+	}
+	var err error
+	if a.Key, err = n.proveKey(ctx, r, c.Latest); err != nil {
+		return nil, err
+	}
+	if c.Count > ledger.MaxSingleProofs {
+		return a, n.addRange(ctx, a, r, c)
+	}
+	for i, e := range c.Events {
+		entry := &a.Entries[i]
+		entry.Leaf, entry.Body = e.Leaf, e.Body
+		if entry.Proof, err = n.prove(ctx, entry.Index, e.Leaf, c.Latest); err != nil {
+			return nil, err
+		}
+	}
+	return a, nil
+}
+
+// prove returns the offline proof of one leaf, after verifying it.
+func (n *Node) prove(ctx context.Context, index uint64, leaf []byte, at sequencer.Latest) (string, error) {
+	hashes, err := n.shard.Inclusion(ctx, index, at.Root.Size)
+	if err != nil {
+		return "", fmt.Errorf("couldn't prove entry %d: %w", index, err)
+	}
+	p := checkpoint.Proof{Index: index, Hashes: hashes, Checkpoint: at.Checkpoint}
+	if err := p.Check(ledger.HashLeaf(leaf), checkpoint.Checkpoint{Size: at.Root.Size, Root: at.Root.Hash}); err != nil {
+		return "", fmt.Errorf("refusing to send a proof of entry %d that doesn't verify: %w", index, err)
+	}
+	return string(checkpoint.FormatProof(p)), nil
+}
+
+// proveKey returns the record that registered the receipt's key, proven.
+func (n *Node) proveKey(ctx context.Context, r *ledger.SignedReceipt, at sequencer.Latest) (*ledger.AnswerKey, error) {
+	index, ok := n.Registry.KeyIndex(r.Iss, r.JWS.Header.Kid)
+	if !ok {
+		return nil, fmt.Errorf("the key of receipt %s isn't in the registry", r.ReceiptID())
+	}
+	leaves, err := n.shard.Leaves(ctx, index, 1)
+	if err != nil || len(leaves) != 1 {
+		return nil, fmt.Errorf("couldn't read record %d: %w", index, err)
+	}
+	proof, err := n.prove(ctx, index, leaves[0], at)
+	return &ledger.AnswerKey{Index: index, Leaf: leaves[0], Proof: proof}, err
+}
+
+// number tells the submitter its own number only (formats §3): i to the
+// scope's party, j to the consumer.
+func number(r *ledger.SignedReceipt, scope string, e sequencer.Event) *uint64 {
+	var own uint64
+	switch r.Iss {
+	case scope:
+		own = uint64(e.I)
+	case r.Consumer:
+		own = e.J
+	default:
+		return nil
+	}
+	return &own
+}
+
+// addRange proves all entries at once: the leaves, and the compact ranges left
+// and right of them at the checkpoint's size.
+func (n *Node) addRange(ctx context.Context, a *ledger.Answer, r *ledger.SignedReceipt, c *sequencer.Committed) error {
+	size, end := c.Latest.Root.Size, c.First+uint64(c.Count)
+	left, right, err := n.shard.Range(ctx, c.First, end, size)
+	if err != nil {
+		return fmt.Errorf("couldn't prove entries %d to %d: %w", c.First, end, err)
+	}
+	a.Receipt, a.Entries[0].Body = r.Compact, c.Events[0].Body
+	a.Range = &ledger.AnswerRange{Left: left, Right: right}
+	factory := compact.RangeFactory{Hash: rfc6962.DefaultHasher.HashChildren}
+	all, err := factory.NewRange(0, c.First, byteSlices(left))
+	if err != nil {
+		return fmt.Errorf("couldn't prove entries %d to %d: %w", c.First, end, err)
+	}
+	for _, e := range c.Events {
+		a.Range.Leaves = append(a.Range.Leaves, e.Leaf...)
+		leaf := ledger.HashLeaf(e.Leaf)
+		if err := all.Append(leaf[:], nil); err != nil {
+			return fmt.Errorf("couldn't prove entries %d to %d: %w", c.First, end, err)
+		}
+	}
+	rest, err := factory.NewRange(end, size, byteSlices(right))
+	if err == nil {
+		err = all.AppendRange(rest, nil)
+	}
+	if err != nil {
+		return fmt.Errorf("couldn't prove entries %d to %d: %w", c.First, end, err)
+	}
+	root, err := all.GetRootHash(nil)
+	if err != nil || ledger.Hash(root) != c.Latest.Root.Hash {
+		return fmt.Errorf("refusing to send a range proof of entries %d to %d that doesn't verify", c.First, end)
+	}
+	return nil
+}
+
+func byteSlices(hashes []ledger.Hash) [][]byte {
+	out := make([][]byte, len(hashes))
+	for i := range hashes {
+		out[i] = hashes[i][:]
+	}
+	return out
+}
