@@ -110,7 +110,7 @@ func FormatBody(b *Body) ([]byte, error) {
 		return nil, p.under("body")
 	}
 	const hash = 43 + 3 // in base64url, with quotes and comma
-	out := make([]byte, 0, 1024+len(b.Receipt)+hash*len(b.Subject.Proof)+len(b.Decision))
+	out := make([]byte, 0, 768+len(b.Receipt)+hash*len(b.Subject.Proof)+len(b.Decision))
 	out = append(out, `{"origin":`...)
 	out = appendText(out, b.Origin)
 	out = append(out, `,"kind":`...)

@@ -88,15 +88,16 @@ func jsonProblem(err error) *Problem {
 	return &Problem{code, e.Pointer, e.Expected, e.Found}
 }
 
-// tokenProblem turns an error of package jws into a problem.
+// tokenProblem turns an error of package jws into a problem. The place is the
+// header parameter's name, or header, payload or signature.
 func tokenProblem(err error) *Problem {
 	var e *jws.Error
 	if !errors.As(err, &e) {
 		return &Problem{Code: CodeSyntax, Expected: "a compact JWS", Found: "something else"}
 	}
-	found := e.Found
-	if e.Where == "header/alg" {
+	where, found := strings.TrimPrefix(e.Where, "header/"), e.Found
+	if where == "alg" {
 		found = "another algorithm" // that package repeats it, and it could be anything
 	}
-	return &Problem{CodeSyntax, e.Where, e.Expected, found}
+	return &Problem{CodeSyntax, where, e.Expected, found}
 }

@@ -216,8 +216,9 @@ type SignedReceipt struct {
 	PayloadDigest Hash // SHA-256 of the payload's bytes: what makes two receipts the same entry
 }
 
-// ParseReceipt decodes a compact receipt. Errors are *Problem, at "receipt" or
-// "receipt#<path of the claim>".
+// ParseReceipt decodes a compact receipt. Errors are *Problem, at "receipt",
+// "receipt#<path of the claim>", "receipt#<header parameter>", "receipt#header",
+// "receipt#payload" or "receipt#signature".
 func ParseReceipt(compact string) (*SignedReceipt, error) {
 	if n := len(compact); n > MaxReceipt {
 		return nil, &Problem{CodeTooLong, "receipt", fmt.Sprintf("at most %d bytes", MaxReceipt), strconv.Itoa(n)}
@@ -227,7 +228,7 @@ func ParseReceipt(compact string) (*SignedReceipt, error) {
 		return nil, tokenProblem(err).under("receipt")
 	}
 	if u.Header.Typ != ReceiptType {
-		return nil, &Problem{CodeBadValue, "receipt#header/typ", ReceiptType, textFound(u.Header.Typ)}
+		return nil, &Problem{CodeBadValue, "receipt#typ", ReceiptType, textFound(u.Header.Typ)}
 	}
 	s := &SignedReceipt{Compact: compact, JWS: u, PayloadDigest: sha256.Sum256(u.Payload)}
 	if err := ijson.Unmarshal(u.Payload, &s.Receipt); err != nil {
