@@ -47,6 +47,7 @@ func newTestWorld(t testing.TB, c Config) *World {
 
 func newTestChecker(t testing.TB) *pdnd.Checker {
 	t.Helper()
+	newTestWorld(t, Config{}) // publishes the keys
 	keys := func(name string) *pdnd.KeySet {
 		set, err := pdnd.FileKeys(filepath.Join(keyDir(), name))
 		if err != nil {
