@@ -69,7 +69,7 @@ type finder struct {
 
 // newFinder makes a finder with at least 16 bits for each code.
 func newFinder(subjects []Subject) *finder {
-	size := max(10, bits.Len(uint(16*len(subjects)-1)))
+	size := max(10, bits.Len(uint(16*len(subjects))))
 	f := &finder{
 		codes: make(map[Subject]struct{}, len(subjects)),
 		bits:  make([]uint64, 1<<(size-6)),

@@ -278,6 +278,9 @@ func TestNamesVectors(t *testing.T) {
 		if got := r.Names(subjects); got != x.Named {
 			t.Errorf("%s: %v, want %v", x.Why, got, x.Named)
 		}
+		if r.Names(nil) {
+			t.Errorf("%s: nobody is named", x.Why)
+		}
 		// Among many others it comes out the same.
 		for i := range 3000 {
 			subjects = append(subjects, invented(i).Subject)
