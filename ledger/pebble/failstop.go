@@ -4,9 +4,9 @@ package pebble
 
 import (
 	"fmt"
+	"io"
 	"io/fs"
 	"sync"
-	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -23,15 +23,12 @@ import (
 
 // A stopper remembers the failure that stopped a store.
 type stopper struct {
-	armed atomic.Bool // until then failures go back to Pebble, which is opening
 	once  sync.Once
 	done  chan struct{}
 	cause error // set before done is closed
 }
 
 func newStopper() *stopper { return &stopper{done: make(chan struct{})} }
-
-func (s *stopper) arm() { s.armed.Store(true) }
 
 func (s *stopper) fail(cause error) {
 	s.once.Do(func() {
@@ -81,7 +78,7 @@ func (s *stopper) before() {
 
 // after is called with the result of each.
 func (s *stopper) after(err error) error {
-	if err != nil && s.armed.Load() {
+	if err != nil {
 		s.fail(err)
 		select {}
 	}
@@ -120,6 +117,10 @@ func (f *failstopFS) open(path string, op func() (vfs.File, error)) (file vfs.Fi
 }
 
 func (f *failstopFS) Unwrap() vfs.FS { return f.FS }
+
+// Lock does nothing: the store holds the directory's lock, and releases it even
+// where Pebble stands still.
+func (f *failstopFS) Lock(string) (io.Closer, error) { return io.NopCloser(nil), nil }
 
 func (f *failstopFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
 	return f.open(name, func() (vfs.File, error) { return f.FS.Create(name, c) })

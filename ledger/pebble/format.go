@@ -56,11 +56,7 @@ func writeFormat(fsys vfs.FS, dir string) error {
 	if err := fsys.Rename(temporary, fsys.PathJoin(dir, formatName)); err != nil {
 		return err
 	}
-	d, err := fsys.OpenDir(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return syncDir(fsys, dir)
 }
 
 // readFormat refuses a directory that this version can't open.

@@ -33,13 +33,9 @@ func (l logger) line(level slog.Level, format string) {
 	l.log.Log(context.Background(), level, "pebble", "message", format)
 }
 
-// Fatalf means that Pebble can't go on. While opening, it then returns the
-// error; later it would write on, so the goroutine stands still.
+// Fatalf means that Pebble can't go on, and would if this returned.
 func (l logger) Fatalf(format string, args ...any) {
 	l.line(slog.LevelError, format)
-	if !l.stop.armed.Load() {
-		return
-	}
 	var cause error = errors.New("pebble: " + format)
 	for _, arg := range args {
 		if err, ok := arg.(error); ok {
@@ -54,23 +50,13 @@ func (l logger) Fatalf(format string, args ...any) {
 // logs what an operator must know.
 func (s *Store) events() *db.EventListener {
 	var stalled atomic.Bool
-	background := func(what string, err error) {
-		s.log.Error("the store has a problem in the background", "while", what, "err", crdb.Redact(err))
-	}
 	return &db.EventListener{
-		FlushEnd: func(info db.FlushInfo) {
-			if info.Err != nil && s.stop.armed.Load() {
-				background("flushing", info.Err)
-				s.stop.fail(wrap(s.dir, info.Err))
-			}
-		},
-		CompactionEnd: func(info db.CompactionInfo) {
-			if info.Err == nil || errors.Is(info.Err, db.ErrCancelledCompaction) {
-				return
-			}
-			background("compacting", info.Err)
+		// Flushing or compacting failed, for another reason than a write.
+		// Pebble tries again; meanwhile writers may be waiting for it.
+		BackgroundError: func(err error) {
+			s.log.Error("the store has a problem in the background", "err", redact(err))
 			if stalled.Load() {
-				s.stop.fail(wrap(s.dir, info.Err))
+				s.stop.fail(wrap(s.dir, err))
 			}
 		},
 		WriteStallBegin: func(db.WriteStallBeginInfo) { stalled.Store(true) },
@@ -78,7 +64,6 @@ func (s *Store) events() *db.EventListener {
 		DataCorruption: func(info db.DataCorruptionInfo) {
 			s.log.Error("the store is damaged: restore it from a backup", "file", info.Path)
 		},
-		BackgroundError: func(error) {}, // told with more by the events above
 		DiskSlow: func(info db.DiskSlowInfo) {
 			s.log.Warn("the disk is slow", "file", path.Base(info.Path), "seconds", info.Duration.Seconds())
 		},

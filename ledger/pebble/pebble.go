@@ -25,6 +25,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"sync"
@@ -48,6 +49,7 @@ const (
 	memTableBytes     = 32 << 20
 	memTables         = 3 // writers wait when that many are full
 	defaultCacheBytes = 64 << 20
+	lockName          = "LOCK"
 	bloomBits         = 10
 	blockBytes        = 8 << 10
 )
@@ -60,7 +62,7 @@ type Store struct {
 	fs   vfs.FS // below the fail-stop layer, and not stopped by it
 	stop *stopper
 	db   *db.DB
-	lock *db.Lock
+	lock io.Closer
 	log  *slog.Logger
 
 	mu     sync.Mutex // held by the one commit at a time
@@ -78,7 +80,7 @@ func Create(dir string, o Options) (*Store, error) {
 	if names, err := o.FS.List(dir); err == nil && len(names) > 0 {
 		return nil, fmt.Errorf("couldn't create a store: %s is not empty: %w", dir, fs.ErrExist)
 	}
-	if err := o.FS.MkdirAll(dir, 0o700); err != nil {
+	if err := makeDir(o.FS, dir); err != nil {
 		return nil, fmt.Errorf("couldn't create a store: %w", err)
 	}
 	s, err := open(dir, o, true)
@@ -120,7 +122,7 @@ func (o Options) withDefaults() Options {
 
 func open(dir string, o Options, create bool) (*Store, error) {
 	dir = o.FS.PathJoin(dir) // clean, as Pebble will name its files
-	lock, err := db.LockDirectory(dir, o.FS)
+	lock, err := o.FS.Lock(o.FS.PathJoin(dir, lockName))
 	if err != nil {
 		if isHeld(err) {
 			return nil, fmt.Errorf("%w: %s: stop the process that has it open", store.ErrLocked, dir)
@@ -128,14 +130,44 @@ func open(dir string, o Options, create bool) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{dir: dir, fs: o.FS, stop: newStopper(), lock: lock, log: o.Logger}
-	cache := db.NewCache(o.CacheBytes)
-	defer cache.Unref() // the database keeps its own reference
-	if s.db, err = db.Open(dir, s.options(o, cache, create)); err != nil {
+	err = s.stop.run(func() (err error) {
+		cache := db.NewCache(o.CacheBytes)
+		defer cache.Unref() // the database keeps its own reference
+		if s.db, err = db.Open(dir, s.options(o, cache, create)); err == nil {
+			s.view = &view{snap: s.db.NewSnapshot(), refs: 1}
+		}
+		return err
+	})
+	if err != nil {
 		return nil, errors.Join(wrap(dir, err), lock.Close())
 	}
-	s.stop.arm()
-	s.view = &view{snap: s.db.NewSnapshot(), refs: 1}
 	return s, nil
+}
+
+// makeDir makes a directory that a power cut doesn't take away: each one made
+// is synced into the one above it.
+func makeDir(fsys vfs.FS, dir string) error {
+	if _, err := fsys.Stat(dir); err == nil {
+		return nil
+	}
+	above := fsys.PathDir(fsys.PathJoin(dir))
+	if above != dir {
+		if err := makeDir(fsys, above); err != nil {
+			return err
+		}
+	}
+	if err := fsys.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return syncDir(fsys, above)
+}
+
+func syncDir(fsys vfs.FS, dir string) error {
+	d, err := fsys.OpenDir(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 // isHeld reports whether a lock couldn't be taken because somebody has it.
@@ -149,7 +181,6 @@ func (s *Store) options(o Options, cache *db.Cache, create bool) *db.Options {
 	opts := &db.Options{
 		Cache:                       cache,
 		FS:                          &failstopFS{FS: o.FS, dir: s.dir, stop: s.stop},
-		Lock:                        s.lock,
 		ErrorIfExists:               create,
 		ErrorIfNotExists:            !create,
 		FormatMajorVersion:          db.FormatTableFormatV6, // to raise it is to raise our format version
@@ -189,17 +220,14 @@ func (s *Store) Close() error {
 	s.viewMu.Unlock()
 
 	if s.stop.stopped() {
-		// Pebble stands still for good and writes no more, so another may open
-		// the directory. Its half of the lock is released for it.
-		return errors.Join(s.lock.Close(), s.lock.Close())
+		// Pebble stands still for good and writes no more, so another may have
+		// the directory.
+		return s.lock.Close()
 	}
 	err := s.stop.run(func() error {
 		v.release(s)
 		return s.db.Close()
 	})
-	if s.stop.stopped() {
-		return fmt.Errorf("couldn't close the store: %w", wrap(s.dir, err)) // locked until the process ends
-	}
 	return errors.Join(wrap(s.dir, err), s.lock.Close())
 }
 
