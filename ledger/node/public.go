@@ -51,6 +51,14 @@ func (n *Node) publish() error {
 	return nil
 }
 
+// Settle writes a head over every leaf and publishes it at once.
+func (n *Node) Settle(ctx context.Context) error {
+	if _, err := n.seq.Head(ctx); err != nil {
+		return err
+	}
+	return n.publish()
+}
+
 // Published returns what the public log of an epoch shows.
 func (n *Node) Published(epoch uint32) (Published, error) {
 	if epoch != n.Epoch {

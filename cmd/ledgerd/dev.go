@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/traccia-ledger/traccia/cmd/internal/cli"
+	"github.com/traccia-ledger/traccia/cmd/internal/dev"
+	"github.com/traccia-ledger/traccia/ledger"
+	"github.com/traccia-ledger/traccia/ledger/node"
+	"github.com/traccia-ledger/traccia/ledger/registry"
+)
+
+// devName is the name of the sample ledger.
+const devName = "dev.traccia.example"
+
+func devCommand() *cobra.Command {
+	var flags serveFlags
+	var load sampleLoad
+	var data string
+	var once bool
+	cmd := &cobra.Command{
+		Use:   "dev",
+		Short: "Try it: a ledger with sample data, on this machine",
+		Long: `Makes a ledger in DIR with keys of its own, registers the real bodies of PDND's
+open data (some forty of them with keys, INPS's hub as a scope), lets a local
+stand-in for PDND issue vouchers, records some thousands of accesses over
+invented citizens, shaped by PDND's real token counts, and serves it all.
+
+Started again it goes on with the data it has. With --once it loads, verifies
+the whole log as an outsider would, prints a summary and ends.`,
+		Example: `  ledgerd dev
+  ledgerd dev --receipts 20000 --data /tmp/traccia --listen 127.0.0.1:0
+  ledgerd dev --once --json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			begun := time.Now()
+			if load.receipts < 0 {
+				return cli.Usagef("--receipts: expected 0 or more, found %d", load.receipts)
+			}
+			log := slog.New(slog.DiscardHandler)
+			if !once {
+				log = logger(cmd)
+			} else {
+				flags.listen = "127.0.0.1:0"
+			}
+			world, fresh, err := prepareDev(cmd.Context(), data, load.seed, log)
+			if err != nil {
+				return err
+			}
+			ctx, end := context.WithCancel(cmd.Context())
+			defer end()
+			var summary *devSummary
+			err = run(ctx, data, node.Options{Log: log}, flags, func(r ready) error {
+				if fresh {
+					if err := load.into(ctx, cmd, r.node, world); err != nil {
+						return err
+					}
+				}
+				if err := r.node.Settle(ctx); err != nil {
+					return err
+				}
+				r.PolicyFile = policyFile(data)
+				if !once {
+					printNext(cmd.OutOrStdout(), r, time.Since(begun))
+					return nil
+				}
+				defer end()
+				var err error
+				summary, err = verifyDev(ctx, cmd, r)
+				return err
+			})
+			if err != nil || !once {
+				return err
+			}
+			summary.Receipts, summary.Seconds = load.receipts, time.Since(begun).Seconds()
+			if !fresh {
+				summary.Receipts = 0
+			}
+			return cli.Print(cmd, summary)
+		},
+	}
+	flags.add(cmd)
+	cmd.Flags().StringVar(&data, "data", "traccia-data", "the sample ledger's directory")
+	cmd.Flags().IntVar(&load.receipts, "receipts", 5000, "accesses to record into a new ledger")
+	cmd.Flags().Uint64Var(&load.seed, "seed", 1, "of the invented citizens and accesses")
+	cmd.Flags().BoolVar(&once, "once", false, "load, verify the whole log as an outsider would, and end")
+	cmd.MarkFlagDirname("data")
+	return cmd
+}
+
+// prepareDev makes the sample ledger unless it is there, and the world that
+// its accesses come from.
+func prepareDev(ctx context.Context, dir string, seed uint64, log *slog.Logger) (world *dev.World, fresh bool, err error) {
+	keysDir := filepath.Join(dir, "dev")
+	if err := os.MkdirAll(keysDir, 0o700); err != nil {
+		return nil, false, fmt.Errorf("couldn't make the sample ledger: %w", err)
+	}
+	if world, err = dev.NewWorld(dev.Config{Dir: keysDir, Ledger: devName, Seed: seed}); err != nil {
+		return nil, false, err
+	}
+	settings, err := node.ReadSettings(dir)
+	switch {
+	case err == nil && settings.Name != devName:
+		return nil, false, cli.Usagef("%s holds the ledger %s, not a sample one: use another --data", dir, settings.Name)
+	case err == nil:
+		_, err = os.Stat(policyFile(dir))
+		return world, errors.Is(err, os.ErrNotExist), nil
+	case !errors.Is(err, os.ErrNotExist):
+		return nil, false, err
+	}
+	return world, true, node.Create(ctx, dir, node.Settings{
+		Name: devName,
+		PDND: node.PDNDSettings{
+			Issuers:     []string{dev.Issuer},
+			VoucherKeys: []string{filepath.Join("dev", dev.PDNDKeysFile)},
+			ClientKeys:  []string{filepath.Join("dev", dev.ClientKeysFile)},
+		},
+	}, node.Options{Log: log})
+}
+
+// policyFile also says that the sample data are in: loading isn't begun again.
+func policyFile(dir string) string { return filepath.Join(dir, "policy.txt") }
+
+// sampleLoad is what a new sample ledger is filled with.
+type sampleLoad struct {
+	receipts int
+	seed     uint64
+}
+
+// into registers the bodies and records the accesses.
+func (l sampleLoad) into(ctx context.Context, cmd *cobra.Command, n *node.Node, w *dev.World) error {
+	if len(n.Registry.Bodies()) == 0 {
+		if err := registerBodies(ctx, n, w); err != nil {
+			return err
+		}
+	}
+	progress := cli.NewProgress(cmd, "recording accesses", int64(l.receipts))
+	defer progress.Close()
+	var next atomic.Int64
+	g, loading := errgroup.WithContext(ctx)
+	for range 32 * runtime.GOMAXPROCS(0) {
+		g.Go(func() error {
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= l.receipts || loading.Err() != nil {
+					return loading.Err()
+				}
+				if err := l.record(loading, n, w, i); err != nil {
+					return fmt.Errorf("couldn't record sample access %d: %w", i, err)
+				}
+				progress.Add(1)
+			}
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return writeSample(ctx, n, w, l.receipts)
+}
+
+func (l sampleLoad) record(ctx context.Context, n *node.Node, w *dev.World, i int) error {
+	sub, err := w.Submission(i)
+	if err != nil {
+		return err
+	}
+	raw, err := ledger.FormatSubmission(sub)
+	if err != nil {
+		return err
+	}
+	_, _, err = n.Submit(ctx, raw)
+	return err
+}
+
+// registerBodies writes the records of all of PDND's bodies, of the keys that
+// some have here, and of INPS's hub.
+func registerBodies(ctx context.Context, n *node.Node, w *dev.World) error {
+	all, err := dev.AllBodies()
+	if err != nil {
+		return err
+	}
+	bodies := make([]registry.Body, len(all))
+	for i, b := range all {
+		bodies[i] = registry.Body{ID: b.ID, Name: b.Name, Tenant: b.Tenant}
+	}
+	if _, err := n.AddBodies(ctx, bodies); err != nil {
+		return err
+	}
+	for _, b := range w.Bodies() {
+		if key, ok := w.Key(b.ID); ok {
+			if _, err := n.AddKey(ctx, b.ID, key, ""); err != nil {
+				return err
+			}
+		}
+	}
+	hub, providers := w.Hub()
+	_, err = n.SetScope(ctx, registry.Scope{ID: hub, Providers: providers})
+	return err
+}
+
+// writeSample leaves files to try the other commands on: a submission, the
+// receipt it got, and what it was signed from.
+func writeSample(ctx context.Context, n *node.Node, w *dev.World, receipts int) error {
+	dir := filepath.Join(n.Dir, "sample")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("couldn't write the samples: %w", err)
+	}
+	// No witness looks on yet: the policy says so, and proves no more than the
+	// log's own signature.
+	policy := []byte("# The sample ledger has no witnesses.\nlog " + n.VKey + "\nquorum none\n")
+	submission, receipt, err := sample(ctx, n, w, receipts)
+	if err != nil {
+		return fmt.Errorf("couldn't record a sample: %w", err)
+	}
+	for _, f := range []struct {
+		path string
+		data []byte
+		mode os.FileMode
+	}{
+		{filepath.Join(dir, "submission.json"), submission, 0o600},
+		{filepath.Join(dir, "receipt.json"), receipt, 0o600},
+		{policyFile(n.Dir), policy, 0o644}, // last: it says that loading is done
+	} {
+		if err := os.WriteFile(f.path, f.data, f.mode); err != nil {
+			return fmt.Errorf("couldn't write the samples: %w", err)
+		}
+	}
+	return nil
+}
+
+// sample sends one of the last accesses once more and returns both sides.
+func sample(ctx context.Context, n *node.Node, w *dev.World, receipts int) (submission, receipt []byte, err error) {
+	last := max(receipts-1, 0)
+	sub, err := w.Submission(last)
+	for ; err == nil && len(sub.Subjects) > 1 && last > 0; last-- {
+		sub, err = w.Submission(last - 1)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	if submission, err = ledger.FormatSubmission(sub); err != nil {
+		return nil, nil, err
+	}
+	answer, _, err := n.Submit(ctx, submission)
+	if err != nil {
+		return nil, nil, err
+	}
+	receipt, err = ledger.FormatAnswer(answer)
+	return append(submission, '\n'), append(receipt, '\n'), err
+}
+
+// printNext says what to try, each line a command that works as it stands.
+func printNext(w io.Writer, r ready, took time.Duration) {
+	tool := func(name string) string {
+		if _, err := os.Stat(filepath.Join("cmd", name)); err == nil {
+			return "go run ./cmd/" + name
+		}
+		return name
+	}
+	root := r.node.Latest().Root
+	d := r.Data
+	fmt.Fprintf(w, `
+A ledger with sample data serves on %s (%d leaves, %.1f s). Stop it with Ctrl-C.
+Try in another terminal, from this directory:
+
+  # check a receipt offline: nothing but two files
+  %s receipt %s --key %s
+
+  # follow the public log: signature, consistency with what was seen before
+  %s log %s/log/%d --key %s --state %s
+
+  # send the same submission again: the same entry, nothing new
+  %s receipt submit %s --url %s --out %s
+
+  # who is registered, with which keys
+  %s body list --data %s
+
+  # health and metrics
+  curl -s %s/status
+  curl -s %s
+`,
+		r.URL, root.Size, took.Seconds(),
+		tool("verifier"), filepath.Join(d, "sample", "receipt.json"), r.LogKeyFile,
+		tool("verifier"), r.URL, r.node.Epoch, r.LogKeyFile, filepath.Join(d, "sample", "log.state"),
+		tool("agency"), filepath.Join(d, "sample", "submission.json"), r.URL, filepath.Join(d, "sample", "again.json"),
+		tool("ledgerd"), d, r.URL, r.MetricsURL)
+}

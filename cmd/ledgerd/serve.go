@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/spf13/cobra"
+	"golang.org/x/net/netutil"
+
+	"github.com/traccia-ledger/traccia/cmd/internal/api"
+	"github.com/traccia-ledger/traccia/cmd/internal/cli"
+	"github.com/traccia-ledger/traccia/ledger/node"
+)
+
+// serveFlags say where a ledger listens.
+type serveFlags struct {
+	listen, metrics  string
+	tlsCert, tlsKey  string
+	readyFile        string
+	maxConnections   int
+	maxQueuedLeaves  int
+	shutdownPatience time.Duration
+}
+
+func (f *serveFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.listen, "listen", "127.0.0.1:8080", "address of the API; port 0 takes a free one")
+	cmd.Flags().StringVar(&f.metrics, "metrics-listen", "127.0.0.1:0", "loopback address of /metrics and /ready")
+	cmd.Flags().StringVar(&f.tlsCert, "tls-cert", "", "PEM file of the server's certificate chain")
+	cmd.Flags().StringVar(&f.tlsKey, "tls-key", "", "PEM file of its private key")
+	cmd.Flags().StringVar(&f.readyFile, "ready-file", "", "file to write once the ledger serves, as JSON")
+	cmd.Flags().IntVar(&f.maxConnections, "max-connections", 2048, "connections served at once")
+	cmd.Flags().IntVar(&f.maxQueuedLeaves, "max-queue", 1<<16, "leaves waiting before submissions get 503")
+	cmd.Flags().DurationVar(&f.shutdownPatience, "shutdown-patience", 20*time.Second, "how long requests under way may take once a stop was asked")
+}
+
+func serveCommand() *cobra.Command {
+	var store ledgerFlags
+	var flags serveFlags
+	cmd := &cobra.Command{
+		Use:   "serve --data DIR",
+		Short: "Run a ledger",
+		Long: `Serves the ledger in DIR until SIGINT or SIGTERM. It then refuses new
+submissions, records and acknowledges what it took, writes a last head, and
+ends. Plain HTTP is served on loopback addresses only.`,
+		Example: `  ledgerd serve --data /var/lib/traccia --listen 0.0.0.0:443 \
+    --tls-cert /etc/traccia/tls.crt --tls-key /etc/traccia/tls.key`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			opt, err := store.options(cmd)
+			if err != nil {
+				return err
+			}
+			return run(cmd.Context(), store.data, opt, flags, func(ready) error { return nil })
+		},
+	}
+	store.add(cmd)
+	flags.add(cmd)
+	return cmd
+}
+
+// ready is what the ready file holds.
+type ready struct {
+	URL        string `json:"url"`
+	MetricsURL string `json:"metrics_url"`
+	LogKeyFile string `json:"log_key_file"`
+	PolicyFile string `json:"policy_file,omitempty"`
+	Data       string `json:"data"`
+
+	node *node.Node
+}
+
+// run opens the ledger and serves it until ctx ends. started is called once
+// everything listens, before the ready file is written; its error ends the
+// service.
+func run(ctx context.Context, dir string, opt node.Options, flags serveFlags, started func(ready) error) error {
+	if (flags.tlsCert == "") != (flags.tlsKey == "") {
+		return cli.Usagef("--tls-cert and --tls-key go together")
+	}
+	if err := checkPlain(flags); err != nil {
+		return err
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	opt.Metrics = node.NewMetrics(registry)
+	opt.MaxQueue = flags.maxQueuedLeaves
+	n, err := node.Open(ctx, dir, opt)
+	if err != nil {
+		return err
+	}
+	err = serveNode(ctx, n, opt.Log, registry, flags, started)
+	// Whatever ended the service, what was acknowledged is durable; Close
+	// records what still waits.
+	return errors.Join(err, n.Close())
+}
+
+func serveNode(ctx context.Context, n *node.Node, log *slog.Logger, registry *prometheus.Registry, flags serveFlags, started func(ready) error) error {
+	listener, err := net.Listen("tcp", flags.listen)
+	if err != nil {
+		return fmt.Errorf("couldn't listen: %w", err)
+	}
+	listener = netutil.LimitListener(listener, flags.maxConnections)
+	metrics, err := net.Listen("tcp", flags.metrics)
+	if err != nil {
+		listener.Close()
+		return fmt.Errorf("couldn't listen for metrics: %w", err)
+	}
+	socket, err := listenAdmin(n.Dir)
+	if err != nil {
+		listener.Close()
+		metrics.Close()
+		return err
+	}
+	public := httpServer(api.New(n, log, registry).Handler(), log)
+	// A submission may be long and a batch has no end: the handlers set their
+	// own deadlines, a line or a body at a time.
+	private := httpServer(metricsHandler(n, registry), log)
+	admin := httpServer(adminHandler(n), log)
+
+	failed := make(chan error, 3)
+	serve := func(s *http.Server, l net.Listener, secure bool) {
+		var err error
+		if secure {
+			err = s.ServeTLS(l, flags.tlsCert, flags.tlsKey)
+		} else {
+			err = s.Serve(l)
+		}
+		if !errors.Is(err, http.ErrServerClosed) {
+			failed <- fmt.Errorf("couldn't go on serving: %w", err)
+		}
+	}
+	go serve(public, listener, flags.tlsCert != "")
+	go serve(private, metrics, false)
+	go serve(admin, socket, false)
+
+	scheme := "http"
+	if flags.tlsCert != "" {
+		scheme = "https"
+	}
+	r := ready{
+		URL:        scheme + "://" + listener.Addr().String(),
+		MetricsURL: "http://" + metrics.Addr().String() + "/metrics",
+		LogKeyFile: filepath.Join(n.Dir, "log.vkey"), Data: n.Dir, node: n,
+	}
+	log.Info("serving", "url", r.URL, "metrics", r.MetricsURL, "origin", fmt.Sprintf("%s/%d", n.Settings.Name, n.Epoch), "size", n.Latest().Root.Size)
+	err = started(r)
+	if err == nil {
+		err = writeReady(flags.readyFile, r)
+	}
+	if err == nil {
+		select {
+		case <-ctx.Done():
+			log.Info("stopping: requests under way are finished first")
+		case err = <-failed:
+		case <-stopped(n):
+			err = n.Err()
+		}
+	}
+	end, cancel := context.WithTimeout(context.Background(), flags.shutdownPatience)
+	defer cancel()
+	for _, s := range []*http.Server{public, private, admin} {
+		if s.Shutdown(end) != nil {
+			s.Close()
+		}
+	}
+	return err
+}
+
+// stopped closes when the node can no longer record. The process then ends,
+// and whoever supervises it starts it anew.
+func stopped(n *node.Node) <-chan struct{} {
+	done := make(chan struct{})
+	go func() {
+		for n.Err() == nil {
+			time.Sleep(200 * time.Millisecond)
+		}
+		close(done)
+	}()
+	return done
+}
+
+func httpServer(h http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
+		ErrorLog: slog.NewLogLogger(quiet{log.Handler()}, slog.LevelWarn),
+	}
+}
+
+// quiet keeps net/http's own lines, which name clients' addresses, at debug.
+type quiet struct{ slog.Handler }
+
+func (q quiet) Enabled(ctx context.Context, _ slog.Level) bool {
+	return q.Handler.Enabled(ctx, slog.LevelDebug)
+}
+
+func metricsHandler(n *node.Node, registry *prometheus.Registry) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /ready", func(w http.ResponseWriter, _ *http.Request) {
+		if n.Err() != nil {
+			http.Error(w, "not recording", http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(w, "ready")
+	})
+	return mux
+}
+
+// checkPlain refuses to serve in the clear anywhere but on loopback.
+func checkPlain(flags serveFlags) error {
+	for _, l := range []struct{ flag, address, cert string }{{"--listen", flags.listen, flags.tlsCert}, {"--metrics-listen", flags.metrics, ""}} {
+		host, _, err := net.SplitHostPort(l.address)
+		if err != nil {
+			return cli.Usagef("%s: expected host:port, found %q", l.flag, l.address)
+		}
+		if l.cert != "" {
+			continue
+		}
+		if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+			return cli.Usagef("%s: plain HTTP is served on loopback only, found %q; use --tls-cert and --tls-key", l.flag, l.address)
+		}
+	}
+	return nil
+}
+
+// writeReady writes the ready file whole or not at all.
+func writeReady(path string, r ready) error {
+	if path == "" {
+		return nil
+	}
+	data, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	tmp := path + ".tmp"
+	if err := os.WriteFile(tmp, append(data, '\n'), 0o644); err != nil {
+		return fmt.Errorf("couldn't write the ready file: %w", err)
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		return fmt.Errorf("couldn't write the ready file: %w", err)
+	}
+	return nil
+}
