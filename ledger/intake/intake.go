@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
 
 // Package intake checks a submission before it is given a place in the log
-// (DESIGN, "The pipeline inside ledgerd", step 1): syntax, digests, the
+// (docs/design.md, "The pipeline inside ledgerd", step 1): syntax, digests, the
 // receipt's signature, the bodies it names, the tokens it rests on. It also
 // computes what is costly and needs no place yet: the VRF outputs.
 //

@@ -2,7 +2,7 @@
 
 // Package sequencer gives checked submissions their place in the log: one
 // goroutine numbers, tags, seals and appends, a batch at a time, and signs a
-// checkpoint for each batch (DESIGN, "The pipeline inside ledgerd", steps 2
+// checkpoint for each batch (docs/design.md, "The pipeline inside ledgerd", steps 2
 // to 4).
 //
 // What must always hold, whatever crashes:
