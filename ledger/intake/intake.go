@@ -17,6 +17,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
 	"time"
 
@@ -52,8 +53,6 @@ type Config struct {
 	Registry *registry.Registry
 	VRF      *vrf.PrivateKey
 	Tokens   *pdnd.Checker
-	// Size returns the log's size: the registry is asked as of there.
-	Size func() uint64
 	// Recorded returns the log index at which a submission of this identity
 	// stands, if it is recorded: it is then checked with the keys of that
 	// place, so that a retry finds its entry even after a revocation.
@@ -102,7 +101,7 @@ func (in *Intake) Check(ctx context.Context, raw []byte) (*sequencer.Pending, er
 		return nil, err
 	}
 	defer in.slots.Release(1)
-	version, size := in.Registry.Version(), in.Size()
+	version := in.Registry.Version()
 	sub, err := ledger.ParseSubmission(raw)
 	if err != nil {
 		return nil, err
@@ -115,7 +114,9 @@ func (in *Intake) Check(ctx context.Context, raw []byte) (*sequencer.Pending, er
 	if err := in.checkReceipt(receipt); err != nil {
 		return nil, err
 	}
-	at := size
+	// A new submission is judged by every record that the version counts, those
+	// of a commit under way included: it will stand behind them.
+	at := uint64(math.MaxUint64)
 	if index, ok, err := in.Recorded(ctx, receipt.Iss, receipt.JTI); err != nil {
 		return nil, fmt.Errorf("couldn't look up the submission: %w", err)
 	} else if ok {

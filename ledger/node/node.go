@@ -173,8 +173,7 @@ func Open(ctx context.Context, dir string, opt Options) (*Node, error) {
 		n.rows = opt.Store(n.db)
 	}
 	if err := n.open(ctx); err != nil {
-		n.db.Close()
-		return nil, err
+		return nil, errors.Join(err, n.release())
 	}
 	return n, nil
 }
@@ -260,7 +259,6 @@ func (n *Node) openIntake() error {
 	}
 	n.intake, err = intake.New(intake.Config{
 		Name: n.Settings.Name, Epoch: n.Epoch, Registry: n.Registry, VRF: vrfKey, Tokens: n.tokens,
-		Size: func() uint64 { return n.shard.Root().Size },
 		Recorded: func(ctx context.Context, iss, jti string) (uint64, bool, error) {
 			r, err := n.lookUp(ctx, iss, jti)
 			if r == nil || err != nil {
@@ -365,7 +363,16 @@ func (n *Node) Close() error {
 	if err == nil {
 		err = n.publish()
 	}
-	return errors.Join(err, n.db.Close())
+	return errors.Join(err, n.release())
+}
+
+// release closes what open opened.
+func (n *Node) release() error {
+	err := n.db.Close()
+	if n.keys != nil {
+		err = errors.Join(err, n.keys.Close())
+	}
+	return err
 }
 
 // Err returns why the node can no longer record, or nil.

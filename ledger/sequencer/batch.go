@@ -44,6 +44,12 @@ func (s *Sequencer) commit(jobs []*job) {
 	if len(jobs) == 0 {
 		return
 	}
+	if err := s.Err(); err != nil {
+		for _, j := range jobs {
+			answer(j, nil, fmt.Errorf("%w: %w", ErrStopped, err))
+		}
+		return
+	}
 	ctx := context.Background() // a commit isn't abandoned halfway
 	b, err := s.build(ctx, jobs)
 	if err != nil {
@@ -117,6 +123,7 @@ func (s *Sequencer) build(ctx context.Context, jobs []*job) (*batch, error) {
 	}
 	now := s.Now()
 	clock := s.checkClock(now)
+	s.clockWrong = clock != nil
 	b.ms = max(uint64(now.UnixMilli()), s.lastMS)
 	for _, j := range jobs {
 		var err error
@@ -148,7 +155,9 @@ func (s *Sequencer) checkClock(now time.Time) error {
 	if behind := time.UnixMilli(int64(s.lastMS)).Sub(now); behind > MaxClockStep {
 		return fmt.Errorf("%w: it is %s behind the last recorded instant", ErrClock, behind.Round(time.Second))
 	}
-	if year := ledger.EpochOf(now); year != s.Epoch {
+	// Heads grow by a millisecond at least: the next may lie beyond the clock.
+	next := max(now.UnixMilli(), int64(s.lastMS)+1)
+	if year := ledger.EpochOf(time.UnixMilli(next)); year != s.Epoch {
 		return fmt.Errorf("%w: the shard is %d's, the clock says %d", ErrYearOver, s.Epoch, year)
 	}
 	return nil

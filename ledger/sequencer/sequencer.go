@@ -124,6 +124,8 @@ type Sequencer struct {
 	lastHead  uint64 // unix_ms of the last head
 	uncovered time.Time
 	lastBatch int
+
+	clockWrong bool // at the last commit
 }
 
 // Latest is the newest durable and signed state of the shard.
@@ -149,6 +151,10 @@ func (j *job) leaves() int {
 		return 1
 	}
 	return len(j.records)
+}
+
+func newHead() *job {
+	return &job{head: true, final: make(chan result, 1), since: time.Now()}
 }
 
 type result struct {
@@ -225,9 +231,11 @@ func Open(ctx context.Context, cfg Config) (*Sequencer, error) {
 	}
 	if s.lastHead == 0 {
 		// The first head comes before the first event (formats §2).
-		s.commit([]*job{{head: true, final: make(chan result, 1), since: time.Now()}})
-		if err := s.Err(); err != nil {
-			return nil, err
+		first := newHead()
+		s.commit([]*job{first})
+		if r := <-first.final; r.err != nil {
+			s.follower.close()
+			return nil, fmt.Errorf("couldn't write the first head: %w", r.err)
 		}
 	}
 	go s.run()
@@ -279,6 +287,9 @@ func (s *Sequencer) Submit(ctx context.Context, p *Pending) (*Committed, error) 
 // commit, and returns the log index of the first. Records of the registry's
 // kinds must pass its Check.
 func (s *Sequencer) Record(ctx context.Context, records ...[]byte) (uint64, error) {
+	if len(records) == 0 {
+		return 0, errors.New("no record to append")
+	}
 	c, err := s.enqueue(ctx, &job{records: records})
 	if err != nil {
 		return 0, err
@@ -350,25 +361,19 @@ func (s *Sequencer) run() {
 		select {
 		case first, open = <-s.queue:
 		case <-due.C:
-			first = &job{head: true, final: make(chan result, 1), since: time.Now()}
+			first = newHead()
 			s.queued.Add(1)
 		}
 		due.Stop()
 		if !open {
 			if s.Err() == nil && !s.uncovered.IsZero() {
-				s.commit([]*job{{head: true, final: make(chan result, 1), since: time.Now()}})
+				s.commit([]*job{newHead()})
 			}
 			return
 		}
 		batch := s.gather(first)
 		for _, j := range batch {
 			s.queued.Add(-int64(j.leaves()))
-		}
-		if err := s.Err(); err != nil {
-			for _, j := range batch {
-				j.final <- result{err: fmt.Errorf("%w: %w", ErrStopped, err)}
-			}
-			continue
 		}
 		// A head states the index over all leaves before it, so it stands in
 		// a commit of its own.
@@ -425,8 +430,11 @@ func (s *Sequencer) gather(first *job) []*job {
 
 // untilHead says how long the shard may go on without a head.
 func (s *Sequencer) untilHead() time.Duration {
-	if s.Err() != nil {
+	switch {
+	case s.Err() != nil:
 		return time.Hour
+	case s.clockWrong:
+		return time.Second // no head until it is right
 	}
 	now := s.Now()
 	due := time.UnixMilli(int64(s.lastHead)).Add(s.HeadEvery)
@@ -435,7 +443,8 @@ func (s *Sequencer) untilHead() time.Duration {
 			due = d
 		}
 	}
-	return max(due.Sub(now), 0)
+	// A clock that went back doesn't put a head off for longer.
+	return min(max(due.Sub(now), 0), s.HeadEvery)
 }
 
 func (s *Sequencer) step(name string) {
