@@ -25,6 +25,7 @@ import (
 //	{
 //	  "name": "registro.example",
 //	  "publish_interval": "5s",
+//	  "witness_policy": "policy.txt",
 //	  "pdnd": {
 //	    "issuers": ["interop.pagopa.it"],
 //	    "voucher_keys": ["https://interop.pagopa.it/.well-known/jwks.json"],
@@ -32,17 +33,20 @@ import (
 //	  }
 //	}
 type Settings struct {
-	Name            string       `json:"name"`                       // of the ledger, the same for all its years
-	PublishInterval string       `json:"publish_interval,omitempty"` // a Go duration; "": 5s
-	PDND            PDNDSettings `json:"pdnd"`
+	Name            string `json:"name"`                       // of the ledger, the same for all its years
+	PublishInterval string `json:"publish_interval,omitempty"` // a Go duration; "": 5s
+	// WitnessPolicy is the file (relative to the data directory) that names the
+	// witnesses to ask for cosignatures; "": none.
+	WitnessPolicy string       `json:"witness_policy,omitempty"`
+	PDND          PDNDSettings `json:"pdnd"`
 }
 
 // PDNDSettings says whose tokens are believed. A key source is a JWKS file
 // (relative to the data directory) or an https URL of one.
 type PDNDSettings struct {
-	Issuers     []string `json:"issuers"`      // iss of vouchers
-	VoucherKeys []string `json:"voucher_keys"` // of PDND
-	ClientKeys  []string `json:"client_keys"`  // of PDND's clients, for evidence and integrity tokens
+	Issuers     []string `json:"issuers,omitempty"`      // iss of vouchers
+	VoucherKeys []string `json:"voucher_keys,omitempty"` // of PDND
+	ClientKeys  []string `json:"client_keys,omitempty"`  // of PDND's clients, for evidence and integrity tokens
 }
 
 const configFile = "config.json"

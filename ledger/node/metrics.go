@@ -15,6 +15,7 @@ type Metrics struct {
 	batch      prometheus.Histogram
 	wait       prometheus.Histogram
 	append     prometheus.Histogram
+	cosigns    *prometheus.CounterVec
 }
 
 // NewMetrics registers a node's metrics.
@@ -34,7 +35,10 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14),
 		}),
 	}
-	r.MustRegister(m.batch, m.wait, m.append)
+	m.cosigns = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "traccia_cosignatures_total", Help: "Cosignatures asked of each witness of the policy, by outcome.",
+	}, []string{"witness", "outcome"})
+	r.MustRegister(m.batch, m.wait, m.append, m.cosigns)
 	return m
 }
 
@@ -45,6 +49,17 @@ func (m *Metrics) commit(leaves int, wait, commit time.Duration) {
 	m.batch.Observe(float64(leaves))
 	m.wait.Observe(wait.Seconds())
 	m.append.Observe(commit.Seconds())
+}
+
+func (m *Metrics) cosigned(witness string, ok bool) {
+	if m == nil {
+		return
+	}
+	outcome := "got"
+	if !ok {
+		outcome = "missed"
+	}
+	m.cosigns.WithLabelValues(witness, outcome).Inc()
 }
 
 // watch adds what is read off the node when asked.

@@ -39,6 +39,7 @@ import (
 	"github.com/traccia-ledger/traccia/ledger/rows"
 	"github.com/traccia-ledger/traccia/ledger/sequencer"
 	"github.com/traccia-ledger/traccia/ledger/store"
+	"github.com/traccia-ledger/traccia/ledger/witness"
 )
 
 // Decisions of Open.
@@ -46,7 +47,7 @@ var (
 	// ErrNoLedger: the directory holds no ledger.
 	ErrNoLedger = errors.New("no ledger here")
 	// ErrBehind: the store lacks what this ledger has published.
-	ErrBehind = errors.New("the store is behind the last published checkpoint")
+	ErrBehind = errors.New("the store is behind what was published")
 	// ErrFork: the store's history isn't the published one.
 	ErrFork = errors.New("the store's history is not the published one")
 )
@@ -85,9 +86,13 @@ type Node struct {
 	intake    *intake.Intake
 	tokens    *pdnd.Checker
 	clients   pdnd.Keys
-	published atomic.Pointer[Published]
-	stop      chan struct{}
-	stopped   sync.WaitGroup
+	witnesses []*witness.Client
+
+	publishing sync.Mutex // held while a checkpoint is cosigned and made public
+	published  atomic.Pointer[Published]
+
+	stop    chan struct{}
+	stopped sync.WaitGroup
 }
 
 // Published is what the public log shows.
@@ -211,6 +216,12 @@ func (n *Node) open(ctx context.Context) error {
 	}
 	n.months = months{n.keys}
 	if err := n.checkPublished(ctx); err != nil {
+		return err
+	}
+	if err := n.openWitnesses(); err != nil {
+		return err
+	}
+	if err := n.checkWitnesses(ctx, signer); err != nil {
 		return err
 	}
 	if err := n.applyErasures(ctx); err != nil {

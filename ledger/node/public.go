@@ -40,14 +40,17 @@ func (n *Node) publishLoop() {
 // publish makes the newest checkpoint public. It is written beside the keys
 // first: what anyone may have seen must be known at the next start.
 func (n *Node) publish() error {
+	n.publishing.Lock()
+	defer n.publishing.Unlock()
 	latest := n.seq.Latest()
 	if p := n.published.Load(); p != nil && p.Root == latest.Root {
 		return nil
 	}
-	if err := n.keys.SetPublished(n.Epoch, latest.Checkpoint); err != nil {
+	signed := n.cosign(latest)
+	if err := n.keys.SetPublished(n.Epoch, signed); err != nil {
 		return fmt.Errorf("couldn't keep the published checkpoint: %w", err)
 	}
-	n.published.Store(&Published{latest.Root, latest.Checkpoint})
+	n.published.Store(&Published{latest.Root, signed})
 	return nil
 }
 

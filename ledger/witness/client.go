@@ -108,6 +108,29 @@ func (c *Client) Add(ctx context.Context, cp checkpoint.Checkpoint, signed []byt
 	return "", errors.New("the witness's size keeps changing: someone else submits this log")
 }
 
+// LastSize asks how large a log the witness cosigned last, by showing it a
+// checkpoint as if for the first time. A witness that never saw the log
+// cosigns it, and the answer is 0.
+func (c *Client) LastSize(ctx context.Context, signed []byte) (uint64, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	status, body, err := c.post(ctx, FormatRequest(Request{Checkpoint: signed}))
+	switch {
+	case err != nil:
+		return 0, err
+	case status == http.StatusOK:
+		return 0, nil
+	case status != http.StatusConflict:
+		return 0, fmt.Errorf("the witness answered %d", status)
+	}
+	size, err := strconv.ParseUint(strings.TrimSuffix(string(body), "\n"), 10, 64)
+	if err != nil {
+		return 0, errors.New("the witness answered 409 without a size")
+	}
+	c.last = size
+	return size, nil
+}
+
 func (c *Client) post(ctx context.Context, body []byte) (int, []byte, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, bytes.NewReader(body))
 	if err != nil {

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/traccia-ledger/traccia/ledger"
+	"github.com/traccia-ledger/traccia/ledger/checkpoint"
+	"github.com/traccia-ledger/traccia/ledger/sequencer"
+	"github.com/traccia-ledger/traccia/ledger/witness"
+)
+
+// witnessPatience is how long publication waits for cosignatures. It goes on
+// with those it got: a dead witness delays nobody for longer.
+const witnessPatience = 3 * time.Second
+
+// openWitnesses reads whom to ask for cosignatures.
+func (n *Node) openWitnesses() error {
+	file := n.Settings.WitnessPolicy
+	if file == "" {
+		return nil
+	}
+	if !filepath.IsAbs(file) {
+		file = filepath.Join(n.Dir, file)
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return fmt.Errorf("couldn't read the witness policy: %w", err)
+	}
+	policy, err := checkpoint.ParsePolicy(data)
+	if err != nil {
+		return fmt.Errorf("couldn't read the witness policy %s: %w", file, err)
+	}
+	for _, w := range append(policy.Witnesses, policy.Monitors...) {
+		if w.URL == "" {
+			continue // it is verified by readers, but not asked by us
+		}
+		c, err := witness.NewClient(w.URL, w.VKey)
+		if err != nil {
+			return err
+		}
+		n.witnesses = append(n.witnesses, c)
+	}
+	return nil
+}
+
+// checkWitnesses asks each witness, before anything is signed, how large a log
+// it has seen: a store that lacks part of that went back in time. A witness
+// that can't be reached says nothing either way.
+func (n *Node) checkWitnesses(ctx context.Context, signer note.Signer) error {
+	if len(n.witnesses) == 0 {
+		return nil
+	}
+	// The preamble is a prefix of every state that this log ever had, so this
+	// one signature commits to nothing new.
+	root, err := n.shard.RootAt(ctx, 1)
+	if err != nil {
+		return fmt.Errorf("couldn't compute the preamble's root: %w", err)
+	}
+	signed, err := checkpoint.Sign(signer, checkpoint.Checkpoint{Origin: ledger.Origin(n.Settings.Name, n.Epoch), Size: 1, Root: root})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, witnessPatience)
+	defer cancel()
+	sizes, errs := make([]uint64, len(n.witnesses)), make([]error, len(n.witnesses))
+	n.eachWitness(func(i int, w *witness.Client) { sizes[i], errs[i] = w.LastSize(ctx, signed) })
+	for i, w := range n.witnesses {
+		if errs[i] != nil {
+			n.opt.Log.Warn("a witness can't be asked what it has seen", "witness", w.Name(), "error", errs[i])
+			continue
+		}
+		if size := n.shard.Root().Size; sizes[i] > size {
+			return fmt.Errorf("%w: the log ends at %d, the witness %s has seen %d leaves; restore a newer backup, or declare the log lost (docs/operations.md)",
+				ErrBehind, size, w.Name(), sizes[i])
+		}
+	}
+	return nil
+}
+
+// cosign returns the checkpoint with the cosignatures that could be had in
+// time.
+func (n *Node) cosign(at sequencer.Latest) []byte {
+	if len(n.witnesses) == 0 {
+		return at.Checkpoint
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), witnessPatience)
+	defer cancel()
+	cp := checkpoint.Checkpoint{Origin: ledger.Origin(n.Settings.Name, n.Epoch), Size: at.Root.Size, Root: at.Root.Hash}
+	lines := make([]string, len(n.witnesses))
+	n.eachWitness(func(i int, w *witness.Client) {
+		var err error
+		lines[i], err = w.Add(ctx, cp, at.Checkpoint, n.shard.Consistency)
+		n.opt.Metrics.cosigned(w.Name(), err == nil)
+		switch {
+		case errors.Is(err, witness.ErrAhead), errors.Is(err, witness.ErrRefused):
+			n.opt.Log.Error("a witness holds that this log is inconsistent", "witness", w.Name(), "error", err,
+				"hint", "see the fork alarm in docs/operations.md")
+		case err != nil:
+			n.opt.Log.Warn("publishing without a witness", "witness", w.Name(), "error", err)
+		}
+	})
+	return append(at.Checkpoint[:len(at.Checkpoint):len(at.Checkpoint)], strings.Join(lines, "")...)
+}
+
+func (n *Node) eachWitness(ask func(i int, w *witness.Client)) {
+	var g sync.WaitGroup
+	for i, w := range n.witnesses {
+		g.Go(func() { ask(i, w) })
+	}
+	g.Wait()
+}

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package node_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/traccia-ledger/traccia/ledger/checkpoint"
+	"github.com/traccia-ledger/traccia/ledger/node"
+	"github.com/traccia-ledger/traccia/ledger/registry"
+	"github.com/traccia-ledger/traccia/ledger/witness"
+
+	f_note "github.com/transparency-dev/formats/note"
+)
+
+// watched is a ledger with witnesses over HTTP.
+type watched struct {
+	dir    string
+	policy *checkpoint.Policy
+	down   map[string]bool // by name: the witness answers nothing
+}
+
+func newWatched(t *testing.T, names ...string) *watched {
+	t.Helper()
+	w := &watched{dir: t.TempDir(), down: map[string]bool{}}
+	settings := node.Settings{
+		Name: "registro.example", PublishInterval: "1m", WitnessPolicy: "policy.txt",
+		PDND: node.PDNDSettings{Issuers: []string{"interop.pagopa.it"}},
+	}
+	if err := node.Create(t.Context(), w.dir, settings, node.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	vkey, err := os.ReadFile(filepath.Join(w.dir, "log.vkey"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	logs, err := checkpoint.ParseKeys(vkey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.policy = &checkpoint.Policy{Logs: []checkpoint.Log{{VKey: string(vkey[:len(vkey)-1])}}}
+	for _, name := range names {
+		skey, wkey, err := witness.NewKey(name + ".example")
+		if err != nil {
+			t.Fatal(err)
+		}
+		signer, err := f_note.NewSignerForCosignatureV1(skey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		serve := witness.New(t.TempDir(), note.Signer(signer), logs...)
+		server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			if w.down[name] {
+				http.Error(rw, "down", http.StatusServiceUnavailable)
+				return
+			}
+			serve.ServeHTTP(rw, r)
+		}))
+		t.Cleanup(server.Close)
+		w.policy.Witnesses = append(w.policy.Witnesses, checkpoint.Witness{Name: name, VKey: wkey, URL: server.URL})
+	}
+	w.policy.F = checkpoint.Faults(len(names))
+	w.policy.K = checkpoint.LeastQuorum(len(names), w.policy.F)
+	text, err := checkpoint.FormatPolicy(w.policy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(w.dir, "policy.txt"), text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func (w *watched) open(t *testing.T, dir string) *node.Node {
+	t.Helper()
+	n, err := node.Open(t.Context(), dir, node.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func grow(t *testing.T, n *node.Node, id string) {
+	t.Helper()
+	if _, err := n.AddBody(t.Context(), registry.Body{ID: id, Name: id}); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Settle(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestPublishedWithCosignatures: what is published carries a quorum, also
+// while one witness is dead.
+func TestPublishedWithCosignatures(t *testing.T) {
+	w := newWatched(t, "alfa", "beta", "gamma")
+	n := w.open(t, w.dir)
+	defer n.Close()
+	for i, down := range []string{"", "beta", ""} {
+		w.down = map[string]bool{down: true}
+		grow(t, n, "b"+string(rune('0'+i)))
+		p, err := n.Published(n.Epoch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := w.policy.Open(p.Checkpoint)
+		if err != nil {
+			t.Fatalf("with %q down: %v", down, err)
+		}
+		want := 3
+		if down != "" {
+			want = 2
+		}
+		if len(c.Witnesses) != want || c.Size != p.Root.Size {
+			t.Errorf("with %q down: %d witnesses at size %d, want %d at %d", down, len(c.Witnesses), c.Size, want, p.Root.Size)
+		}
+	}
+	w.down = map[string]bool{"alfa": true, "beta": true, "gamma": true}
+	grow(t, n, "c0")
+	p, _ := n.Published(n.Epoch)
+	if _, err := w.policy.Open(p.Checkpoint); !errors.Is(err, checkpoint.ErrQuorum) {
+		t.Errorf("with all down: got %v, want ErrQuorum", err)
+	}
+}
+
+// TestRestoredBehindTheWitnesses: a store that went back in time doesn't start,
+// even when nobody remembers what was published but the witnesses.
+func TestRestoredBehindTheWitnesses(t *testing.T) {
+	w := newWatched(t, "alfa", "beta", "gamma")
+	n := w.open(t, w.dir)
+	grow(t, n, "b0")
+	backup := filepath.Join(t.TempDir(), "store")
+	if err := n.Backup(context.Background(), backup); err != nil {
+		t.Fatal(err)
+	}
+	grow(t, n, "b1")
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(filepath.Join(w.dir, "store")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(backup, filepath.Join(w.dir, "store")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := node.Open(t.Context(), w.dir, node.Options{}); !errors.Is(err, node.ErrBehind) {
+		t.Errorf("behind the published checkpoint: got %v, want ErrBehind", err)
+	}
+	published, err := filepath.Glob(filepath.Join(w.dir, "keys", "published", "*"))
+	if err != nil || len(published) == 0 {
+		t.Fatalf("no published checkpoint is kept: %v", err)
+	}
+	for _, f := range published {
+		if err := os.Remove(f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err = node.Open(t.Context(), w.dir, node.Options{})
+	if !errors.Is(err, node.ErrBehind) {
+		t.Errorf("behind the witnesses alone: got %v, want ErrBehind", err)
+	}
+	w.down = map[string]bool{"alfa": true, "gamma": true}
+	if _, err = node.Open(t.Context(), w.dir, node.Options{}); !errors.Is(err, node.ErrBehind) {
+		t.Errorf("one witness is left to say so: got %v, want ErrBehind", err)
+	}
+}
