@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+// Command agency is a body's side of the ledger, without writing code: it makes
+// the body's signing keys, turns what an office knows of an access into a
+// signed submission, and submits one or many.
+//
+// Private keys stay in files of this machine. Subjects' codes go into the
+// submission and to the ledger, and into no message, file name or URL. What the
+// ledger answers is kept as it came; package verifier and its command judge it.
+//
+// A submission may be sent any number of times: the ledger records it once, by
+// (iss, jti), and answers with the same entries. All that is retried here rests
+// on that.
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/traccia-ledger/traccia/cmd/internal/cli"
+)
+
+func main() { cli.Main(newRoot()) }
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "agency",
+		Short: "A body's side of the ledger: keys, receipts, submissions",
+		Long: `agency makes a body's signing keys, signs receipts of accesses to citizens' data
+and submits them to a ledger.
+
+From nothing to a recorded access:
+
+  agency key new --body c_a944 --out keys
+  (give keys/c_a944-….jwks.json to the ledger's operator, who registers it)
+  agency receipt sign --key keys/c_a944-….key --claims claims.json \
+    --voucher voucher.jwt --evidence evidence.jwt --subjects subjects.txt \
+    --out submission.json
+  agency receipt submit submission.json --url https://registro.example --out receipt.json
+
+What happened can then be checked without trusting the ledger:
+
+  verifier receipt receipt.json --key log.vkey`,
+	}
+	root.AddCommand(keyCommand(), receiptCommand(), submitCommand())
+	return root
+}
+
+func keyCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "key", Short: "The body's signing keys"}
+	cmd.AddCommand(keyNewCommand())
+	return cmd
+}
+
+func receiptCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "receipt", Short: "Sign and submit the receipt of one access"}
+	cmd.AddCommand(receiptSignCommand(), receiptSubmitCommand())
+	return cmd
+}

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/traccia-ledger/traccia/cmd/internal/cli"
+	"github.com/traccia-ledger/traccia/ledger"
+)
+
+// maxSubmission is the longest submission that a ledger takes, in bytes.
+const maxSubmission = 4 << 20
+
+type receiptSubmitAnswer struct {
+	cli.Done
+	ReceiptID  string `json:"receipt_id"`
+	FirstIndex uint64 `json:"first_index"`
+	Count      int    `json:"count"`
+	Replayed   bool   `json:"replayed"` // it was recorded before
+	Origin     string `json:"origin"`
+	Receipt    string `json:"receipt_file"`
+}
+
+func (a *receiptSubmitAnswer) Text(w io.Writer) {
+	word := "recorded"
+	if a.Replayed {
+		word = "was recorded before"
+	}
+	fmt.Fprintf(w, "%s %s: %d entries from index %d of %s\n", a.ReceiptID, word, a.Count, a.FirstIndex, a.Origin)
+	fmt.Fprintf(w, "receipt: %s (check it with verifier receipt)\n", a.Receipt)
+}
+
+func receiptSubmitCommand() *cobra.Command {
+	var f clientFlags
+	var out string
+	cmd := &cobra.Command{
+		Use:   "submit submission.json --url U --out receipt.json",
+		Short: "Submit one signed submission and keep the ledger's answer",
+		Long: `submit sends a submission and writes the ledger's answer, with the proof that the
+access is in the log, to a file of mode 0600, in place of one of that name.
+
+A ledger that is busy, restarting or out of reach is asked again for as long as
+--patience says. Submitting the same file again is safe: it is recorded once, and
+gets the same entries (replayed).
+
+Ends with 0 when recorded, 1 when the ledger refuses the submission and says
+where, what it expected and what it found, 3 when nothing could be concluded.`,
+		Example: `  agency receipt submit submission.json --url https://registro.example --out receipt.json`,
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := f.client(cmd)
+			if err != nil {
+				return err
+			}
+			raw, err := readFile(args[0], maxSubmission)
+			if err != nil {
+				return fmt.Errorf("couldn't read the submission: %w", err)
+			}
+			want, err := identify(raw)
+			if err != nil {
+				return err
+			}
+			a, err := c.submit(cmd.Context(), raw, want)
+			if err != nil {
+				return fmt.Errorf("couldn't submit %s: %w", want.id, err)
+			}
+			if err := replaceFile(out, a.raw); err != nil {
+				return fmt.Errorf("%s is recorded, but couldn't keep the answer (submit it again): %w", want.id, err)
+			}
+			return cli.Print(cmd, &receiptSubmitAnswer{
+				ReceiptID: a.ReceiptID, FirstIndex: a.FirstIndex, Count: a.Count, Replayed: a.replayed, Origin: a.Origin, Receipt: out,
+			})
+		},
+	}
+	f.add(cmd, time.Minute)
+	cmd.Flags().StringVar(&out, "out", "", "file for the ledger's answer")
+	cmd.MarkFlagRequired("out")
+	cmd.MarkFlagFilename("out", "json")
+	return cmd
+}
+
+// identity is what the answer to a submission must be about.
+type identity struct {
+	id    string // <iss>/<jti>
+	count int
+}
+
+// identify checks a submission as far as that goes without a ledger.
+func identify(raw []byte) (*identity, error) {
+	s, err := ledger.ParseSubmission(raw)
+	if err != nil {
+		return nil, err
+	}
+	opened, err := s.Open()
+	if err != nil {
+		return nil, err
+	}
+	return &identity{opened.Receipt.ReceiptID(), len(s.Subjects)}, nil
+}
+
+// answer is what the ledger sent, as it came.
+type answer struct {
+	*ledger.Answer
+	raw      []byte
+	replayed bool
+}
+
+// readAnswer takes an answer apart and refuses one about something else. What
+// its proofs are worth is for the verifier.
+func readAnswer(status int, raw []byte, want *identity) (*answer, error) {
+	a, err := ledger.ParseAnswer(raw)
+	if err != nil {
+		// A problem of the ledger's answer is none of the submission's.
+		return nil, &cli.CouldNotCheck{Err: fmt.Errorf("couldn't read the ledger's answer: %w", err)}
+	}
+	if a.ReceiptID != want.id || a.Count != want.count {
+		return nil, fmt.Errorf("the ledger's answer is about %s with %d subjects, expected %s with %d", a.ReceiptID, a.Count, want.id, want.count)
+	}
+	return &answer{a, raw, status == http.StatusOK}, nil
+}
+
+// submit sends one submission until it is answered. A refusal by the ledger is
+// a *ledger.Problem.
+func (c *client) submit(ctx context.Context, raw []byte, want *identity) (*answer, error) {
+	pace := c.pacer()
+	for {
+		a, err := c.submitOnce(ctx, raw, want)
+		var later *unavailable
+		var refused *refusal
+		switch {
+		case ctx.Err() != nil && err != nil:
+			return nil, interrupted(ctx)
+		case errors.As(err, &later):
+			if err := pace.wait(ctx, later); err != nil {
+				return nil, &cli.CouldNotCheck{Err: err}
+			}
+		case errors.As(err, &refused):
+			return nil, refused.verdict()
+		default:
+			return a, err
+		}
+	}
+}
+
+func (c *client) submitOnce(ctx context.Context, raw []byte, want *identity) (*answer, error) {
+	ctx, _, cancel := watched(ctx)
+	defer cancel()
+	resp, err := c.post(ctx, "v1/access-receipts", "application/json", raw)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return nil, &unavailable{err: fmt.Errorf("couldn't read the ledger's answer: %w", err)}
+	}
+	return readAnswer(resp.StatusCode, data, want)
+}
+
+// verdict makes a ledger's refusal of a submission a problem, and leaves any
+// other 4xx, which judges the request and not what was sent, an error.
+func (e *refusal) verdict() error {
+	switch e.status {
+	case http.StatusBadRequest, http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity:
+		if e.problem.Code != "" {
+			return &e.problem
+		}
+	}
+	return &cli.CouldNotCheck{Err: e}
+}
