@@ -38,7 +38,8 @@ func devCommand() *cobra.Command {
 		Long: `Makes a ledger in DIR with keys of its own, registers the real bodies of PDND's
 open data (some forty of them with keys, INPS's hub as a scope), lets a local
 stand-in for PDND issue vouchers, records some thousands of accesses over
-invented citizens, shaped by PDND's real token counts, and serves it all.
+invented citizens, shaped by PDND's real token counts, and serves it all. A
+sample witness beside it cosigns what is published.
 
 Started again it goes on with the data it has. With --once it loads, verifies
 the whole log as an outsider would, prints a summary and ends.`,
@@ -59,6 +60,14 @@ the whole log as an outsider would, prints a summary and ends.`,
 			}
 			world, fresh, err := prepareDev(cmd.Context(), data, load.seed, log)
 			if err != nil {
+				return err
+			}
+			w, err := startWitness(filepath.Join(data, "dev"))
+			if err != nil {
+				return err
+			}
+			defer w.close()
+			if err := w.watch(filepath.Join(data, "dev"), filepath.Join(data, "log.vkey"), policyFile(data)); err != nil {
 				return err
 			}
 			ctx, end := context.WithCancel(cmd.Context())
@@ -117,13 +126,14 @@ func prepareDev(ctx context.Context, dir string, seed uint64, log *slog.Logger) 
 	case err == nil && settings.Name != devName:
 		return nil, false, cli.Usagef("%s holds the ledger %s, not a sample one: use another --data", dir, settings.Name)
 	case err == nil:
-		_, err = os.Stat(policyFile(dir))
+		_, err = os.Stat(loadedFile(dir))
 		return world, errors.Is(err, os.ErrNotExist), nil
 	case !errors.Is(err, os.ErrNotExist):
 		return nil, false, err
 	}
 	return world, true, node.Create(ctx, dir, node.Settings{
-		Name: devName,
+		Name:          devName,
+		WitnessPolicy: filepath.Base(policyFile(dir)),
 		PDND: node.PDNDSettings{
 			Issuers:     []string{dev.Issuer},
 			VoucherKeys: []string{filepath.Join("dev", dev.PDNDKeysFile)},
@@ -132,7 +142,9 @@ func prepareDev(ctx context.Context, dir string, seed uint64, log *slog.Logger) 
 	}, node.Options{Log: log})
 }
 
-// policyFile also says that the sample data are in: loading isn't begun again.
+// loadedFile says that the sample data are in: loading isn't begun again.
+func loadedFile(dir string) string { return filepath.Join(dir, "sample", "receipt.json") }
+
 func policyFile(dir string) string { return filepath.Join(dir, "policy.txt") }
 
 // sampleLoad is what a new sample ledger is filled with.
@@ -218,9 +230,6 @@ func writeSample(ctx context.Context, n *node.Node, w *dev.World, receipts int) 
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("couldn't write the samples: %w", err)
 	}
-	// No witness looks on yet: the policy says so, and proves no more than the
-	// log's own signature.
-	policy := []byte("# The sample ledger has no witnesses.\nlog " + n.VKey + "\nquorum none\n")
 	submission, receipt, err := sample(ctx, n, w, receipts)
 	if err != nil {
 		return fmt.Errorf("couldn't record a sample: %w", err)
@@ -231,8 +240,7 @@ func writeSample(ctx context.Context, n *node.Node, w *dev.World, receipts int) 
 		mode os.FileMode
 	}{
 		{filepath.Join(dir, "submission.json"), submission, 0o600},
-		{filepath.Join(dir, "receipt.json"), receipt, 0o600},
-		{policyFile(n.Dir), policy, 0o644}, // last: it says that loading is done
+		{loadedFile(n.Dir), receipt, 0o600}, // last: it says that loading is done
 	} {
 		if err := os.WriteFile(f.path, f.data, f.mode); err != nil {
 			return fmt.Errorf("couldn't write the samples: %w", err)
