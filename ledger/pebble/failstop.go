@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"strings"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -91,6 +92,7 @@ type failstopFS struct {
 	vfs.FS
 	dir  string // clean
 	stop *stopper
+	sums *sums
 }
 
 func (f *failstopFS) guards(path string) bool {
@@ -111,6 +113,9 @@ func (f *failstopFS) open(path string, op func() (vfs.File, error)) (file vfs.Fi
 		return err
 	})
 	if err == nil && f.guards(path) {
+		if name := f.PathBase(path); strings.HasPrefix(name, manifestPrefix) {
+			file = &manifestFile{File: file, sums: f.sums, now: sum{name: name}}
+		}
 		file = &failstopFile{File: file, stop: f.stop}
 	}
 	return file, err

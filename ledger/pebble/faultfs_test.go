@@ -5,6 +5,7 @@ package pebble_test
 import (
 	"errors"
 	"io/fs"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -26,15 +27,18 @@ type faultFS struct {
 
 	mu     sync.Mutex
 	armed  bool
+	below  string // only operations on paths that start so
 	mode   int
 	left   int  // operations to go
 	failed bool // the one has failed
 }
 
-func (f *faultFS) arm(mode, after int) {
+func (f *faultFS) arm(mode, after int) { f.armBelow("", mode, after) }
+
+func (f *faultFS) armBelow(path string, mode, after int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.armed, f.mode, f.left, f.failed = true, mode, after, false
+	f.armed, f.below, f.mode, f.left, f.failed = true, path, mode, after, false
 }
 
 // disarm returns whether an operation failed.
@@ -46,10 +50,10 @@ func (f *faultFS) disarm() bool {
 }
 
 // next returns whether this operation fails, and how.
-func (f *faultFS) next() (fails bool, mode int) {
+func (f *faultFS) next(path string) (fails bool, mode int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !f.armed {
+	if !f.armed || !strings.HasPrefix(path, f.below) {
 		return false, 0
 	}
 	if f.failed {
@@ -61,7 +65,7 @@ func (f *faultFS) next() (fails bool, mode int) {
 }
 
 func (f *faultFS) do(path string, op func() error) error {
-	fails, mode := f.next()
+	fails, mode := f.next(path)
 	if !fails {
 		return op()
 	}
@@ -122,7 +126,7 @@ type faultFile struct {
 }
 
 func (f *faultFile) Write(p []byte) (n int, err error) {
-	fails, mode := f.fs.next()
+	fails, mode := f.fs.next(f.path)
 	switch {
 	case !fails:
 		return f.File.Write(p)

@@ -41,28 +41,51 @@ func parseFormat(data []byte) (version int, ok bool) {
 	return version, err == nil
 }
 
-// writeFormat makes dir a store. It goes through a temporary name so that a
-// crash leaves a whole file or none.
+// writeFormat makes dir a store.
 func writeFormat(fsys vfs.FS, dir string) error {
-	temporary := fsys.PathJoin(dir, formatName+".new")
+	return replaceFile(fsys, dir, formatName, formatBytes(formatVersion))
+}
+
+// replaceFile writes a file through another name, so that a crash leaves the
+// old one or the new one, whole.
+func replaceFile(fsys vfs.FS, dir, name string, data []byte) error {
+	temporary := fsys.PathJoin(dir, name+".new")
 	f, err := fsys.Create(temporary, vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(formatBytes(formatVersion))
+	_, err = f.Write(data)
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	if err := fsys.Rename(temporary, fsys.PathJoin(dir, formatName)); err != nil {
+	if err := fsys.Rename(temporary, fsys.PathJoin(dir, name)); err != nil {
 		return err
 	}
 	return syncDir(fsys, dir)
 }
 
+func syncDir(fsys vfs.FS, dir string) error {
+	d, err := fsys.OpenDir(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// readFile returns the first bytes of a file, at most limit.
+func readFile(fsys vfs.FS, path string, limit int64) ([]byte, error) {
+	f, err := fsys.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	data, err := io.ReadAll(io.LimitReader(f, limit))
+	return data, errors.Join(err, f.Close())
+}
+
 // readFormat refuses a directory that this version can't open.
 func readFormat(fsys vfs.FS, dir string) error {
 	path := fsys.PathJoin(dir, formatName)
-	f, err := fsys.Open(path)
+	data, err := readFile(fsys, path, 256)
 	if errors.Is(err, fs.ErrNotExist) {
 		if names, listErr := fsys.List(dir); listErr == nil && len(names) > 0 {
 			return fmt.Errorf("%w: %s is missing: not a store, or one whose creation or copy was cut short; restore it from a backup or create another",
@@ -71,10 +94,6 @@ func readFormat(fsys vfs.FS, dir string) error {
 		return fmt.Errorf("there is no store in %s: %w", dir, err)
 	}
 	if err != nil {
-		return err
-	}
-	data, err := io.ReadAll(io.LimitReader(f, 256))
-	if err := errors.Join(err, f.Close()); err != nil {
 		return err
 	}
 	version, ok := parseFormat(data)

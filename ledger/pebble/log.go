@@ -80,7 +80,7 @@ func wrap(dir string, err error) error {
 	case errors.Is(err, store.ErrStopped), errors.Is(err, store.ErrDamaged),
 		errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
-	case db.IsCorruptionError(err), errors.Is(err, fs.ErrNotExist):
+	case db.IsCorruptionError(err), errors.Is(err, fs.ErrNotExist), errors.Is(err, db.ErrDBDoesNotExist):
 		return fmt.Errorf("%w: %s: restore the store from a backup: %s", store.ErrDamaged, damagedFile(dir, err), redact(err))
 	case errors.As(err, &pathErr):
 		return pathErr // names a file of the store and the system's error

@@ -3,11 +3,11 @@
 // Package pebble is the embedded store: one directory, no server, on
 // CockroachDB's Pebble. It keeps the contract of ledger/store.
 //
-// The directory holds Pebble's files and a FORMAT file, written last by Create
-// and read first by Open:
+// The directory holds Pebble's files, a SUMS file that guards its manifest (see
+// sums.go), and a FORMAT file, written last by Create and read first by Open:
 //
 //	traccia pebble store, format 1\n
-//	2c5a0bbd\n                          CRC-32C of the line before, hex
+//	744c2928\n                          CRC-32C of the line before, hex
 //
 // A row's key in Pebble is the table's number, one byte, then the row's key.
 //
@@ -43,10 +43,13 @@ type Options struct {
 	FS         vfs.FS       // the operating system's when nil
 	CacheBytes int64        // memory for blocks read, 64 MiB when 0
 	Logger     *slog.Logger // slog.Default() when nil
+
+	readOnly bool // see OpenReadOnly
 }
 
+var memTableBytes uint64 = 32 << 20 // smaller in tests
+
 const (
-	memTableBytes     = 32 << 20
 	memTables         = 3 // writers wait when that many are full
 	defaultCacheBytes = 64 << 20
 	lockName          = "LOCK"
@@ -70,6 +73,8 @@ type Store struct {
 
 	viewMu sync.Mutex
 	view   *view // what new snapshots show; nil once closed; guarded by viewMu
+
+	closing sync.WaitGroup // of views that nobody uses
 }
 
 var _ store.Store = (*Store)(nil)
@@ -130,10 +135,16 @@ func open(dir string, o Options, create bool) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{dir: dir, fs: o.FS, stop: newStopper(), lock: lock, log: o.Logger}
+	fsys := &failstopFS{FS: o.FS, dir: dir, stop: s.stop, sums: &sums{fs: o.FS, dir: dir}}
+	if !create {
+		if fsys.sums.last, err = checkManifest(o.FS, dir); err != nil {
+			return nil, errors.Join(err, lock.Close())
+		}
+	}
 	err = s.stop.run(func() (err error) {
 		cache := db.NewCache(o.CacheBytes)
 		defer cache.Unref() // the database keeps its own reference
-		if s.db, err = db.Open(dir, s.options(o, cache, create)); err == nil {
+		if s.db, err = db.Open(dir, s.options(o, fsys, cache, create)); err == nil {
 			s.view = &view{snap: s.db.NewSnapshot(), refs: 1}
 		}
 		return err
@@ -162,14 +173,6 @@ func makeDir(fsys vfs.FS, dir string) error {
 	return syncDir(fsys, above)
 }
 
-func syncDir(fsys vfs.FS, dir string) error {
-	d, err := fsys.OpenDir(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
-
 // isHeld reports whether a lock couldn't be taken because somebody has it.
 func isHeld(err error) bool {
 	var path *fs.PathError
@@ -177,15 +180,17 @@ func isHeld(err error) bool {
 		err.Error() == "lock held by current process"
 }
 
-func (s *Store) options(o Options, cache *db.Cache, create bool) *db.Options {
+func (s *Store) options(o Options, fsys vfs.FS, cache *db.Cache, create bool) *db.Options {
 	opts := &db.Options{
 		Cache:                       cache,
-		FS:                          &failstopFS{FS: o.FS, dir: s.dir, stop: s.stop},
+		FS:                          fsys,
 		ErrorIfExists:               create,
 		ErrorIfNotExists:            !create,
+		ReadOnly:                    o.readOnly,
 		FormatMajorVersion:          db.FormatTableFormatV6, // to raise it is to raise our format version
-		MemTableSize:                memTableBytes,
+		MemTableSize:                memTableBytes,          // in steps from 256 KiB, and flushed from half of it on
 		MemTableStopWritesThreshold: memTables,
+		MaxManifestFileSize:         4 << 20,
 		L0StopWritesThreshold:       24,
 		LBaseMaxBytes:               64 << 20,
 		MaxOpenFiles:                500,
@@ -226,6 +231,7 @@ func (s *Store) Close() error {
 	}
 	err := s.stop.run(func() error {
 		v.release(s)
+		s.closing.Wait()
 		return s.db.Close()
 	})
 	return errors.Join(wrap(s.dir, err), s.lock.Close())
@@ -238,21 +244,39 @@ func (s *Store) Checkpoint(ctx context.Context, dir string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := s.stop.run(func() error { return s.db.Checkpoint(dir) }); err != nil {
+	err := s.stop.run(func() (err error) {
+		// Pebble panics when it can't sync the directory of the copy.
+		defer func() {
+			if r := recover(); r != nil {
+				err = fmt.Errorf("pebble: %w", errOf(r))
+			}
+		}()
+		return s.db.Checkpoint(dir)
+	})
+	if err != nil {
 		return fmt.Errorf("couldn't copy the store: %w", wrap(s.dir, err))
 	}
 	// A commit under way may be in the copy before it is synced here. Wait for
 	// it, and only then say that the copy is whole.
 	s.mu.Lock()
-	err := s.usable()
+	err = s.usable()
 	s.mu.Unlock()
 	if err != nil {
 		return fmt.Errorf("couldn't copy the store: %w", err)
 	}
-	if err := writeFormat(s.fs, dir); err != nil {
+	if err := sealCopy(s.fs, dir); err != nil {
 		return fmt.Errorf("couldn't copy the store: %w", err)
 	}
 	return nil
+}
+
+// errOf returns what was panicked with, if it is an error; any other value may
+// be a row and is a mistake in the program, which stays one.
+func errOf(r any) error {
+	if err, ok := r.(error); ok {
+		return err
+	}
+	panic(r)
 }
 
 // usable returns why the store takes no more commits, or nil. Callers hold mu.

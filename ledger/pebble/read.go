@@ -34,8 +34,10 @@ func (v *view) release(s *Store) {
 	v.refs--
 	last := v.refs == 0
 	s.viewMu.Unlock()
-	if last && !s.stop.stopped() { // a stopped Pebble may hold its locks for ever
-		_ = v.snap.Close() // it only forgets a number
+	if last {
+		// Pebble forgets a number, but waits for its manifest to do so, and
+		// may wait for ever once stopped.
+		s.closing.Go(func() { _ = v.snap.Close() })
 	}
 }
 
