@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package fsck
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/traccia-ledger/traccia/ledger"
+	"github.com/traccia-ledger/traccia/ledger/engine"
+	"github.com/traccia-ledger/traccia/ledger/keys"
+	"github.com/traccia-ledger/traccia/ledger/rows"
+	"github.com/traccia-ledger/traccia/ledger/store"
+)
+
+// wraps reads all wrapped keys: those that nothing uses, which weren't looked at yet.
+func (c *check) wraps(ctx context.Context) error {
+	malformed := 0
+	err := c.Rows.Scan(ctx, store.TableWrap, nil, nil, 0, func(key, value []byte) error {
+		wrap, err := rows.ParseWrap(value)
+		if err == nil {
+			_, _, err = keys.ParseWrap(wrap.Stored)
+		}
+		if err != nil || len(key) != len(ledger.Hash{}) {
+			malformed++
+			return nil
+		}
+		if !c.handles[handlePrefix(key)] {
+			c.report.WrapsUnused++
+		}
+		return nil
+	})
+	if malformed > 0 {
+		c.report.problem(CodeMalformed, store.TableWrap.String(), "keys of 32 and rows of 83 bytes", fmt.Sprintf("%d others", malformed))
+	}
+	return err
+}
+
+// blobs compares each blob with the digest it is found by.
+func (c *check) blobs(ctx context.Context) error {
+	return c.Rows.Scan(ctx, store.TableBlob, nil, nil, 0, func(key, value []byte) error {
+		if digest := sha256.Sum256(value); string(key) != string(digest[:]) {
+			c.report.problem(CodeMismatch, fmt.Sprintf("%s/%x", store.TableBlob, key[:min(len(key), 32)]), "the content with this digest", fmt.Sprintf("that with %x", digest))
+		}
+		return nil
+	})
+}
+
+// trees compares the rows that list the shards.
+func (c *check) trees(ctx context.Context) error {
+	for _, epoch := range c.found {
+		where := fmt.Sprintf("%s/%d", store.TableTree, epoch)
+		if err := c.damaged(where, engine.CheckTree(ctx, c.Rows, epoch)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// strays looks for rows that belong to no shard.
+func (c *check) strays(ctx context.Context) error {
+	stray, err := engine.StrayRows(ctx, c.Rows, c.found)
+	if err != nil {
+		return err
+	}
+	for _, table := range []store.Table{store.TableBody, store.TablePrivate, store.TableReceipt, store.TableCounter, store.TableRecord} {
+		from := []byte(nil)
+		for _, epoch := range append(slices.Clone(c.found), 0) {
+			to := binary.BigEndian.AppendUint32(nil, epoch)
+			if epoch == 0 {
+				to = nil // after the last one
+			}
+			err := c.Rows.Scan(ctx, table, from, to, 0, func([]byte, []byte) error { stray[table]++; return nil })
+			if err != nil {
+				return err
+			}
+			from = store.After(to)
+		}
+	}
+	for _, table := range slices.Sorted(maps.Keys(stray)) {
+		if n := stray[table]; n > 0 {
+			c.report.problem(CodeUnexpected, table.String(), "rows of this ledger's logs only", fmt.Sprintf("%d others", n))
+		}
+	}
+	return nil
+}

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+// Package opened judges an opened event by the rules that docs/formats.md section 5 gives under "An opened event counts
+// only if", as far as they follow from the event itself, its leaf and the public records and heads of its shard.
+//
+// Trusted are the registry, folded from the shard's records, and the heads, read from the same authenticated leaves
+// (ledger/registry, ledger/replay). Body and nonce are not trusted.
+//
+// Left to the caller, because they are about more than one event or need a secret: that the tags are those of subject,
+// scope, agency and running numbers; that leaf indexes ascend with the numbers; that (iss, jti) occurs once per subject,
+// for which Event.Once names the pair; and the consent that an event rests on. Decisions are not replayed: a reader who
+// needs that must say that it wasn't done.
+package opened
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sort"
+	"time"
+
+	"github.com/traccia-ledger/traccia/ledger"
+	"github.com/traccia-ledger/traccia/ledger/registry"
+	"github.com/traccia-ledger/traccia/ledger/replay"
+)
+
+// Shard is what events are judged against. It must not change while a Checker uses it.
+type Shard struct {
+	Name     string // of the ledger
+	Epoch    uint32
+	Registry *registry.Registry // of all the shard's records
+	Heads    []replay.Head      // of the shard, in log order
+}
+
+// Event is an opened event whose body was read.
+type Event struct {
+	Body    *ledger.Body
+	Receipt *ledger.SignedReceipt
+}
+
+// Once names the pair that occurs once in a shard: the submission's identity and the subject, hashed.
+func (e *Event) Once() (id [16]byte) {
+	h := sha256.New()
+	for _, part := range []string{e.Receipt.Iss, e.Receipt.JTI, string(e.Body.Subject.Code)} {
+		h.Write(binary.BigEndian.AppendUint16(nil, uint16(len(part))))
+		h.Write([]byte(part))
+	}
+	return [16]byte(h.Sum(nil))
+}
+
+// Checker checks events of one shard. It belongs to one goroutine: it remembers the last receipt, which a list's events
+// have in common.
+type Checker struct {
+	shard  *Shard
+	last   *ledger.SignedReceipt
+	signed bool // the last receipt's signature verifies under the key of its iss and kid
+}
+
+// NewChecker returns a Checker of the shard's events.
+func NewChecker(s *Shard) *Checker { return &Checker{shard: s} }
+
+// Check judges the event whose leaf stands at index. The Event is nil when the body, or the receipt in it, can't be read.
+// Each problem's Where is a path within the event; none repeats a subject.
+func (c *Checker) Check(index uint64, leaf ledger.Event, nonce *[32]byte, body []byte) (*Event, []ledger.Problem) {
+	var found findings
+	if leaf.Epoch != c.shard.Epoch {
+		found.add("other_epoch", "leaf", fmt.Sprint(c.shard.Epoch), fmt.Sprint(leaf.Epoch))
+	}
+	if ledger.BodyCommitment(nonce, body) != leaf.Commitment {
+		found.add("commitment_mismatch", "body", "the body that the leaf commits to", "another")
+		return nil, found
+	}
+	b, err := ledger.ParseBody(body)
+	if err != nil {
+		found.problem(err, "body")
+		return nil, found
+	}
+	if err := c.receipt(b.Receipt); err != nil {
+		found.problem(err, "body#receipt")
+		return nil, found
+	}
+	e := &Event{Body: b, Receipt: c.last}
+	if want := ledger.Origin(c.shard.Name, c.shard.Epoch); b.Origin != want {
+		found.add("wrong_origin", "body#origin", want, b.Origin)
+	}
+	c.checkReceipt(index, e, &found)
+	c.checkParties(index, e, &found)
+	c.checkTime(index, b, &found)
+	return e, found
+}
+
+// receipt reads a receipt, unless it is the last one again.
+func (c *Checker) receipt(compact string) error {
+	if c.last != nil && c.last.Compact == compact {
+		return nil
+	}
+	r, err := ledger.ParseReceipt(compact)
+	if err != nil {
+		return err
+	}
+	c.last, c.signed = r, false
+	// The key's bytes are the same at every index; whether it is in force is asked for each event.
+	key, err := c.shard.Registry.KeyEver(r.Iss, r.JWS.Header.Kid)
+	c.signed = err == nil && r.JWS.Verify(key) == nil
+	return nil
+}
+
+func (c *Checker) checkReceipt(index uint64, e *Event, found *findings) {
+	r, s := e.Receipt, e.Body.Subject
+	if r.Aud != c.shard.Name {
+		found.add("wrong_audience", "receipt#aud", c.shard.Name, "another ledger's name")
+	}
+	kid := r.JWS.Header.Kid
+	switch _, err := c.shard.Registry.Key(r.Iss, kid, index); {
+	case errors.Is(err, registry.ErrRevokedKey):
+		found.add("key_revoked", "receipt#kid", "a key of "+r.Iss+" in force at this leaf", "one revoked before")
+	case err != nil:
+		found.add("key_unknown", "receipt#kid", "a key that the log registers for "+r.Iss+" before this leaf", "kid "+kid)
+	case !c.signed:
+		found.add("bad_signature", "receipt", "a signature by kid "+kid, "one that doesn't verify")
+	}
+	salted := ledger.SaltedSubject{Subject: s.Code, Salt: s.Salt}
+	if ledger.CheckSubject(ledger.Hash(r.Subjects.Root), r.Subjects.Count, s.Position, salted, s.Proof) != nil {
+		found.add("subject_mismatch", "body#subject", "the subject at this position under the receipt's root", "another")
+	}
+}
+
+// checkParties applies the rules of formats section 3 on who submits, for whom, and into which scope.
+func (c *Checker) checkParties(index uint64, e *Event, found *findings) {
+	b, r := e.Body, e.Receipt
+	if b.Agency != r.Consumer {
+		found.add("wrong_agency", "body#agency", r.Consumer, b.Agency)
+	}
+	own := map[string]string{
+		ledger.KindConsentGiven: ledger.ScopeConsent, ledger.KindConsentWithdrawn: ledger.ScopeConsent,
+		ledger.KindRequest: ledger.ScopeConsent, ledger.KindLookUp: ledger.ScopeLedger,
+	}
+	if scope, ok := own[b.Kind]; ok {
+		if b.Scope != scope {
+			found.add("wrong_scope", "body#scope", scope, b.Scope)
+		}
+		if r.Iss != b.Agency {
+			found.add("wrong_issuer", "receipt#iss", b.Agency, r.Iss)
+		}
+		return
+	}
+	scope, err := c.shard.Registry.Scope(r.Iss, r.Provider, r.Consumer, index)
+	switch {
+	case err != nil:
+		found.add("no_scope", "receipt#iss", "the party that speaks for "+r.Provider+", or the consumer "+r.Consumer, r.Iss)
+	case b.Scope == ledger.ScopeDeferred && scope == r.Iss, b.Scope == scope:
+	default:
+		found.add("wrong_scope", "body#scope", scope, b.Scope)
+	}
+}
+
+// checkTime checks that the event lies between the heads around it, and in its year.
+func (c *Checker) checkTime(index uint64, b *ledger.Body, found *findings) {
+	at := time.UnixMilli(b.RecordedAt)
+	if year := ledger.EpochOf(at); year != c.shard.Epoch {
+		found.add("other_year", "body#recorded_at", fmt.Sprint(c.shard.Epoch), fmt.Sprint(year))
+	}
+	heads := c.shard.Heads
+	next := sort.Search(len(heads), func(i int) bool { return heads[i].Leaf > index })
+	if next > 0 && uint64(b.RecordedAt) < heads[next-1].UnixMS {
+		found.add("before_head", "body#recorded_at", "not before the head at "+fmt.Sprint(heads[next-1].Leaf), at.UTC().Format(time.RFC3339Nano))
+	}
+	if next < len(heads) && uint64(b.RecordedAt) > heads[next].UnixMS {
+		found.add("after_head", "body#recorded_at", "not after the head at "+fmt.Sprint(heads[next].Leaf), at.UTC().Format(time.RFC3339Nano))
+	}
+}
+
+type findings []ledger.Problem
+
+func (f *findings) add(code, where, expected, found string) {
+	*f = append(*f, ledger.Problem{Code: code, Where: where, Expected: expected, Found: found})
+}
+
+func (f *findings) problem(err error, where string) {
+	var p *ledger.Problem
+	if errors.As(err, &p) {
+		*f = append(*f, *p)
+		return
+	}
+	f.add("unreadable", where, "what the formats say", "something else")
+}
