@@ -232,7 +232,7 @@ func (n *Node) open(ctx context.Context) error {
 	}
 	n.seq, err = sequencer.Open(ctx, sequencer.Config{
 		Name: n.Settings.Name, Epoch: n.Epoch, Shard: n.shard, Rows: n.rows, Registry: n.Registry,
-		Signer: signer, Verifier: n.verifier, Handle: n.handle, Months: n.months, Log: n.opt.Log,
+		Signer: signer, Handle: n.handle, Months: n.months, Log: n.opt.Log,
 		Now: n.opt.Now, MaxQueue: n.opt.MaxQueue, Step: n.opt.Step, Observe: n.opt.Metrics.commit,
 	})
 	if err != nil {

@@ -444,9 +444,5 @@ func (s *Sequencer) publish(b *batch, root engine.Root) error {
 		return err
 	}
 	s.latest.Store(&Latest{root, signed})
-	s.sizes.Lock()
-	close(s.grown)
-	s.grown = make(chan struct{})
-	s.sizes.Unlock()
 	return nil
 }

@@ -83,7 +83,6 @@ type Config struct {
 	Rows     store.Store
 	Registry *registry.Registry // holds the shard's records already; the sequencer applies new ones
 	Signer   note.Signer
-	Verifier note.Verifier
 	Handle   [32]byte // the epoch's handle key
 	Months   Months
 	Log      *slog.Logger
@@ -113,8 +112,6 @@ type Sequencer struct {
 	latest atomic.Pointer[Latest]
 	headMS atomic.Uint64 // lastHead, for other goroutines
 	failed atomic.Pointer[error]
-	sizes  sync.Mutex
-	grown  chan struct{} // closed and replaced at each commit
 
 	// Below: owned by the loop's goroutine.
 	follower  *follower
@@ -203,7 +200,7 @@ func Open(ctx context.Context, cfg Config) (*Sequencer, error) {
 	s := &Sequencer{
 		Config: cfg,
 		queue:  make(chan *job, cfg.MaxQueue),
-		closed: make(chan struct{}), done: make(chan struct{}), grown: make(chan struct{}),
+		closed: make(chan struct{}), done: make(chan struct{}),
 	}
 	var err error
 	if s.counters, err = lru.New[string, uint64](1 << 18); err != nil {
@@ -257,13 +254,6 @@ func (s *Sequencer) Latest() Latest { return *s.latest.Load() }
 
 // LastHead returns the instant that the last head states.
 func (s *Sequencer) LastHead() time.Time { return time.UnixMilli(int64(s.headMS.Load())) }
-
-// Grown returns a channel that is closed at the next commit.
-func (s *Sequencer) Grown() <-chan struct{} {
-	s.sizes.Lock()
-	defer s.sizes.Unlock()
-	return s.grown
-}
 
 // Queued returns how many leaves wait.
 func (s *Sequencer) Queued() int { return int(s.queued.Load()) }
