@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package nodetest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+
+	"github.com/traccia-ledger/traccia/ledger"
+	"github.com/traccia-ledger/traccia/ledger/engine"
+	"github.com/traccia-ledger/traccia/ledger/keys"
+	"github.com/traccia-ledger/traccia/ledger/pebble"
+	"github.com/traccia-ledger/traccia/ledger/replay"
+	"github.com/traccia-ledger/traccia/ledger/rows"
+	"github.com/traccia-ledger/traccia/ledger/seal"
+	"github.com/traccia-ledger/traccia/ledger/store"
+	"github.com/traccia-ledger/traccia/ledger/vrf"
+)
+
+// Log is what an audit reads.
+type Log struct {
+	Origin string
+	Epoch  uint32
+	Shard  *engine.Shard
+	Rows   store.Store
+	Handle [32]byte
+	Output func(alpha []byte) [32]byte // see Outputs
+	Unwrap func(month string, handle ledger.Hash, stored []byte) ([32]byte, error)
+}
+
+// Audited is what an audit saw.
+type Audited struct {
+	Report   replay.Report
+	Leaves   [][]byte
+	Receipts map[string]uint64 // <iss>/<jti> to the index of its first event
+	LastMS   uint64            // recorded_at of the last event
+}
+
+// auditor collects what is wrong.
+type auditor struct {
+	Log
+	snap   store.Snapshot
+	seen   *Audited
+	wrong  []error
+	counts map[string]uint64 // counter key to the next number, from the events alone
+}
+
+// Audit reads all of a log and what the store keeps with it, and returns what
+// is wrong: a leaf or head against the rules of the formats, an event that
+// doesn't open, a running number repeated or skipped, a receipt recorded
+// twice or without its rows, a counter that says something else than the
+// events.
+func Audit(ctx context.Context, l Log) (*Audited, error) {
+	snap, err := l.Rows.Snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer snap.Close()
+	a := &auditor{Log: l, snap: snap, seen: &Audited{Receipts: map[string]uint64{}}, counts: map[string]uint64{}}
+	if err := a.readLeaves(ctx); err != nil {
+		return nil, err
+	}
+	if err := a.readEvents(ctx); err != nil {
+		return a.seen, err
+	}
+	a.countRows(ctx)
+	return a.seen, errors.Join(a.wrong...)
+}
+
+func (a *auditor) fail(format string, args ...any) {
+	if len(a.wrong) < 10 {
+		a.wrong = append(a.wrong, fmt.Errorf(format, args...))
+	}
+}
+
+func (a *auditor) readLeaves(ctx context.Context) error {
+	reader, err := replay.New(a.Origin)
+	if err != nil {
+		return err
+	}
+	root := a.Shard.Root()
+	for at := uint64(0); at < root.Size; {
+		leaves, err := a.Shard.Leaves(ctx, at, min(1000, root.Size-at))
+		if err != nil || len(leaves) == 0 {
+			return fmt.Errorf("couldn't read leaves from %d of %d on: %v", at, root.Size, err)
+		}
+		for _, leaf := range leaves {
+			reader.Add(leaf)
+		}
+		a.seen.Leaves = append(a.seen.Leaves, leaves...)
+		at += uint64(len(leaves))
+	}
+	a.seen.Report = reader.Report()
+	if r := &a.seen.Report; !r.OK() {
+		a.fail("the log is wrong: %v %v %v", r.Problems, r.Duplicates, r.Heads)
+	} else if r.LogRoot != root.Hash {
+		a.fail("the leaves give another root than the log's")
+	}
+	return nil
+}
+
+// readEvents opens every event in order.
+func (a *auditor) readEvents(ctx context.Context) error {
+	var left int // of the receipt under way
+	var current *ledger.SignedReceipt
+	var records, lastHead uint64
+	for i, raw := range a.seen.Leaves {
+		index := uint64(i)
+		leaf, err := ledger.ParseLeaf(raw)
+		if err != nil {
+			return err
+		}
+		switch leaf := leaf.(type) {
+		case ledger.Head:
+			lastHead = leaf.UnixMS
+			if a.seen.LastMS > leaf.UnixMS {
+				a.fail("the head at %d is older than an event before it", i)
+			}
+		case ledger.Record:
+			records++
+			row, err := a.snap.Get(ctx, store.TableRecord, rows.LeafKey(a.Epoch, index))
+			if err != nil || !bytes.Equal(row, leaf.JSON) {
+				a.fail("the record at %d has another row: %v", i, err)
+			}
+		case ledger.Event:
+			body, err := a.openEvent(ctx, index, raw, leaf)
+			if err != nil {
+				return fmt.Errorf("event %d: %w", i, err)
+			}
+			if uint64(body.RecordedAt) < max(lastHead, a.seen.LastMS) {
+				a.fail("event %d is older than what stands before it", i)
+			}
+			a.seen.LastMS = uint64(body.RecordedAt)
+			if left == 0 {
+				if current, err = ledger.ParseReceipt(body.Receipt); err != nil {
+					return fmt.Errorf("event %d: %w", i, err)
+				}
+				left = current.Subjects.Count
+				a.startReceipt(ctx, current, index)
+			}
+			if body.Receipt != current.Compact || body.Subject.Position != current.Subjects.Count-left {
+				a.fail("event %d isn't entry %d of its receipt", i, current.Subjects.Count-left)
+			}
+			left--
+		}
+	}
+	if left != 0 {
+		a.fail("the last receipt lacks %d events", left)
+	}
+	a.equal(ctx, store.TableRecord, records)
+	return nil
+}
+
+// openEvent opens one event as its keeper can, and holds tags and numbers
+// against what the events before it leave.
+func (a *auditor) openEvent(ctx context.Context, index uint64, raw []byte, leaf ledger.Event) (*ledger.Body, error) {
+	row, err := a.snap.Get(ctx, store.TableBody, rows.LeafKey(a.Epoch, index))
+	if err != nil {
+		return nil, err
+	}
+	kept, err := rows.ParseEvent(&a.Handle, a.Epoch, index, row)
+	if err != nil {
+		return nil, err
+	}
+	k, err := a.key(ctx, kept.Handle)
+	if err != nil {
+		return nil, err
+	}
+	_, content, err := seal.OpenEvent(&k, raw, kept.Sealed)
+	if err != nil {
+		return nil, err
+	}
+	body, err := ledger.ParseBody(content)
+	if err != nil {
+		return nil, err
+	}
+	if body.Origin != a.Origin {
+		return nil, fmt.Errorf("a body of %s", body.Origin)
+	}
+	i := a.next(string(rows.SubjectCounterKey(&a.Handle, a.Epoch, body.Subject.Code, body.Scope)))
+	j := a.next(string(rows.AgencyCounterKey(a.Epoch, body.Agency)))
+	if uint64(kept.I) != i || kept.J != j {
+		a.fail("event %d has the numbers %d and %d, expected %d and %d", index, kept.I, kept.J, i, j)
+	}
+	ks := a.Output(ledger.SubjectAlpha(body.Subject.Code, body.Scope, a.Epoch))
+	ka := a.Output(ledger.AgencyAlpha(body.Agency, a.Epoch))
+	if leaf.SubjectTag != ledger.SubjectTag(&ks, uint32(i)) || leaf.AgencyTag != ledger.AgencyTag(&ka, j) {
+		a.fail("event %d has other tags than those of its numbers", index)
+	}
+	return body, nil
+}
+
+// Outputs returns the function that gives k_s and k_a, and remembers them.
+func Outputs(key *vrf.PrivateKey) func(alpha []byte) [32]byte {
+	var mu sync.Mutex
+	known := map[string][32]byte{}
+	return func(alpha []byte) [32]byte {
+		mu.Lock()
+		defer mu.Unlock()
+		k, ok := known[string(alpha)]
+		if !ok {
+			beta := key.Output(alpha)
+			copy(k[:], beta[:])
+			known[string(alpha)] = k
+		}
+		return k
+	}
+}
+
+func (a *auditor) next(counter string) uint64 {
+	n := a.counts[counter]
+	a.counts[counter] = n + 1
+	return n
+}
+
+func (a *auditor) key(ctx context.Context, handle ledger.Hash) (k [32]byte, err error) {
+	row, err := a.snap.Get(ctx, store.TableWrap, handle[:])
+	if err != nil {
+		return k, err
+	}
+	wrap, err := rows.ParseWrap(row)
+	if err != nil {
+		return k, err
+	}
+	return a.Unwrap(wrap.Month, handle, wrap.Stored)
+}
+
+// startReceipt checks the rows of a receipt at its first event.
+func (a *auditor) startReceipt(ctx context.Context, r *ledger.SignedReceipt, index uint64) {
+	id := r.Iss + "/" + r.JTI
+	if first, twice := a.seen.Receipts[id]; twice {
+		a.fail("receipt %s is recorded at %d and at %d", id, first, index)
+	}
+	a.seen.Receipts[id] = index
+	row, err := a.snap.Get(ctx, store.TableReceipt, rows.ReceiptKey(a.Epoch, r.Iss, r.JTI))
+	if err != nil {
+		a.fail("receipt %s: %v", id, err)
+		return
+	}
+	want := rows.Receipt{PayloadDigest: r.PayloadDigest, First: index, Count: uint32(r.Subjects.Count)}
+	if got, err := rows.ParseReceipt(row); err != nil || got != want {
+		a.fail("receipt %s at %d has the row %+v, %v", id, index, got, err)
+	}
+	row, err = a.snap.Get(ctx, store.TablePrivate, rows.LeafKey(a.Epoch, index))
+	if err != nil {
+		a.fail("private part of %s: %v", id, err)
+		return
+	}
+	private, err := rows.ParsePrivate(&a.Handle, a.Epoch, index, row)
+	if err != nil {
+		a.fail("private part of %s: %v", id, err)
+		return
+	}
+	k, err := a.key(ctx, private.Handle)
+	if err == nil {
+		_, _, err = seal.OpenPrivate(&k, private.Digest, private.Sealed)
+	}
+	if err != nil || ledger.Hex(private.Digest) != r.PrivateDigest {
+		a.fail("private part of %s: %v", id, err)
+	}
+}
+
+// countRows finds rows that belong to nothing, and compares the counters.
+func (a *auditor) countRows(ctx context.Context) {
+	receipts := uint64(len(a.seen.Receipts))
+	a.equal(ctx, store.TableReceipt, receipts)
+	a.equal(ctx, store.TablePrivate, receipts)
+	a.equal(ctx, store.TableBody, a.seen.Report.Events)
+	found := 0
+	err := a.snap.Scan(ctx, store.TableCounter, nil, nil, 0, func(key, value []byte) error {
+		width, ok := map[byte]int{'s': 4, 'a': 8}[key[4]]
+		if !ok {
+			return nil // the last recorded instant
+		}
+		found++
+		if n, err := rows.ParseCounter(value, width); err != nil || n != a.counts[string(key)] {
+			a.fail("a counter says %d, the events give %d: %v", n, a.counts[string(key)], err)
+		}
+		return nil
+	})
+	if err != nil || found != len(a.counts) {
+		a.fail("%d counters, the events give %d: %v", found, len(a.counts), err)
+	}
+}
+
+func (a *auditor) equal(ctx context.Context, table store.Table, want uint64) {
+	var got uint64
+	err := a.snap.Scan(ctx, table, nil, nil, 0, func(_, _ []byte) error { got++; return nil })
+	if err != nil || got != want {
+		a.fail("%d rows of %s, expected %d: %v", got, table, want, err)
+	}
+}
+
+// AuditDir audits a data directory that no process has open.
+func AuditDir(ctx context.Context, dir, passphrase string) (*Audited, error) {
+	db, err := pebble.Open(filepath.Join(dir, "store"), pebble.Options{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return nil, err
+	}
+	defer db.Close()
+	secrets, err := keys.Open(filepath.Join(dir, "keys"), passphrase)
+	if err != nil {
+		return nil, err
+	}
+	defer secrets.Close()
+	e, err := engine.New(db)
+	if err != nil {
+		return nil, err
+	}
+	epochs, err := e.Epochs(ctx)
+	if err != nil || len(epochs) != 1 {
+		return nil, fmt.Errorf("%d epochs: %w", len(epochs), err)
+	}
+	l := Log{Origin: ledger.Origin(Name, epochs[0]), Epoch: epochs[0], Rows: db}
+	if l.Shard, err = e.OpenShard(ctx, l.Epoch); err != nil {
+		return nil, err
+	}
+	key, err := secrets.VRF(l.Epoch)
+	if err != nil {
+		return nil, err
+	}
+	l.Output = Outputs(key)
+	if l.Handle, err = secrets.Handle(l.Epoch); err != nil {
+		return nil, err
+	}
+	l.Unwrap = func(month string, handle ledger.Hash, stored []byte) ([32]byte, error) {
+		version, wrap, err := keys.ParseWrap(stored)
+		if err != nil {
+			return [32]byte{}, err
+		}
+		under, err := secrets.MonthKey(month, version)
+		if err != nil {
+			return [32]byte{}, err
+		}
+		return seal.Unwrap(&under, handle, wrap)
+	}
+	return Audit(ctx, l)
+}
