@@ -75,7 +75,7 @@ func (s *shard) readLog(ctx context.Context) error {
 		return fmt.Errorf("couldn't read the leaves: %w", err)
 	}
 	if r.next != s.root.Size {
-		s.report.problem(CodeMissing, "leaf", fmt.Sprintf("%d leaves, as the root says", s.root.Size), fmt.Sprint(r.next))
+		s.report.problem(CodeMissing, fmt.Sprintf("leaf/%d or root/%d", r.next, s.epoch), fmt.Sprintf("%d leaves, as the root says", s.root.Size), fmt.Sprint(r.next))
 	}
 	for _, part := range []func() error{r.endTree, r.byHash, r.recordRows} {
 		if err := part(); err != nil {

@@ -1,0 +1,518 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package fsck_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/traccia-ledger/traccia/ledger"
+	"github.com/traccia-ledger/traccia/ledger/fsck"
+	"github.com/traccia-ledger/traccia/ledger/keys"
+	"github.com/traccia-ledger/traccia/ledger/node"
+	"github.com/traccia-ledger/traccia/ledger/node/nodetest"
+	"github.com/traccia-ledger/traccia/ledger/pebble"
+	"github.com/traccia-ledger/traccia/ledger/rows"
+	"github.com/traccia-ledger/traccia/ledger/seal"
+	"github.com/traccia-ledger/traccia/ledger/store"
+)
+
+var quiet = slog.New(slog.DiscardHandler)
+
+const submissions = 110
+
+// patient is a real ledger, closed by the node that filled it, and opened raw.
+type patient struct {
+	t    *testing.T
+	dir  string
+	db   *pebble.Store
+	keys *keys.Dir
+}
+
+// newPatient fills a ledger: lists, several scopes and agencies, a rotated and a revoked key.
+func newPatient(t *testing.T) *patient {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "ledger")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	w := nodetest.NewWorld(t, time.Now())
+	w.Create(t, dir, node.Options{})
+	n, err := node.Open(t.Context(), dir, node.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Register(t, n)
+	submit := func(raw []byte) {
+		t.Helper()
+		if _, _, err := n.Submit(t.Context(), raw); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range submissions {
+		submit(w.Submission(t, i))
+	}
+	if err := n.Settle(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := n.AddKey(t.Context(), nodetest.Hub, nodetest.Key(nodetest.Hub, 1), ""); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := n.RevokeKey(t.Context(), nodetest.Hub, nodetest.Key(nodetest.Hub, 0).Kid, "rotation"); err != nil {
+		t.Fatal(err)
+	}
+	submit(w.Make(t, submissions, nodetest.Access{Subjects: 120, Provider: "prov_a", Generation: 1}))
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return open(t, dir)
+}
+
+func open(t *testing.T, dir string) *patient {
+	t.Helper()
+	db, err := pebble.Open(filepath.Join(dir, "store"), pebble.Options{Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, err := keys.Open(filepath.Join(dir, "keys"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		k.Close()
+		db.Close()
+	})
+	return &patient{t, dir, db, k}
+}
+
+func (p *patient) check() *fsck.Report {
+	p.t.Helper()
+	snap, err := p.db.Snapshot(p.t.Context())
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer snap.Close()
+	report, err := fsck.Check(p.t.Context(), fsck.Config{Name: nodetest.Name, Rows: snap, Keys: p.keys})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for _, problem := range report.Problems {
+		text := fmt.Sprintf("%+v", problem)
+		for i := range 200 {
+			if strings.Contains(text, string(nodetest.Person(i))) {
+				p.t.Fatalf("a problem names person %d: %s", i, problem.Code)
+			}
+		}
+	}
+	return report
+}
+
+// healthy fails the test unless the ledger is whole.
+func (p *patient) healthy() *fsck.Report {
+	p.t.Helper()
+	report := p.check()
+	for _, problem := range report.Problems {
+		p.t.Errorf("a problem in a whole ledger: %v", &problem)
+	}
+	if p.t.Failed() {
+		p.t.FailNow()
+	}
+	return report
+}
+
+func (p *patient) commit(rows ...store.Row) {
+	p.t.Helper()
+	if err := p.db.Commit(p.t.Context(), nil, rows); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *patient) rows(table store.Table) []store.Row {
+	p.t.Helper()
+	snap, err := p.db.Snapshot(p.t.Context())
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer snap.Close()
+	var list []store.Row
+	err = snap.Scan(p.t.Context(), table, nil, nil, 0, func(key, value []byte) error {
+		list = append(list, store.Row{Table: table, Key: append([]byte(nil), key...), Value: append([]byte{}, value...)})
+		return nil
+	})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return list
+}
+
+// named says whether some problem is about a table.
+func named(report *fsck.Report, table string) bool {
+	for _, p := range report.Problems {
+		if p.Where == table || strings.HasPrefix(p.Where, table+"/") || strings.Contains(p.Where, " or "+table+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+func TestHealthy(t *testing.T) {
+	p := newPatient(t)
+	report := p.healthy()
+	events := uint64(len(p.rows(store.TableBody)))
+	if report.Events != events || report.BodiesChecked != events || report.BodiesErased != 0 {
+		t.Errorf("%d events, %d checked, %d erased; the store has %d bodies", report.Events, report.BodiesChecked, report.BodiesErased, events)
+	}
+	if report.Receipts != submissions+1 || report.PrivateParts != submissions+1 {
+		t.Errorf("%d receipts, %d private parts, expected %d", report.Receipts, report.PrivateParts, submissions+1)
+	}
+	if report.Size != uint64(len(p.rows(store.TableLeaf))) || report.Heads < 2 || report.Records == 0 {
+		t.Errorf("size %d, %d heads, %d records", report.Size, report.Heads, report.Records)
+	}
+}
+
+// sample picks rows over the whole table.
+func sample(all []store.Row) []store.Row {
+	if len(all) <= 4 {
+		return all
+	}
+	n := len(all)
+	return []store.Row{all[0], all[n/3], all[2*n/3], all[n-1]}
+}
+
+// Every table: flip a bit, take a row away, add one.
+func TestDamage(t *testing.T) {
+	p := newPatient(t)
+	p.commit(store.Row{Table: store.TableBlob, Key: blobKey("blob"), Value: []byte("blob")})
+	p.healthy()
+	tried := 0
+	for _, table := range store.Tables() {
+		all := p.rows(table)
+		if len(all) == 0 && table != store.TableIdentity && table != store.TableQueue {
+			t.Errorf("no rows of %s to damage", table)
+		}
+		expect := func(row store.Row, what string) {
+			t.Helper()
+			tried++
+			p.commit(row)
+			report := p.check()
+			if report.Found == 0 {
+				t.Errorf("%s: %s wasn't found", table, what)
+			} else if !named(report, names(table)) {
+				t.Errorf("%s: %s was found elsewhere: %v", table, what, &report.Problems[0])
+			}
+		}
+		for _, row := range sample(all) {
+			undo := row
+			for _, offset := range offsets(row) {
+				damaged := row
+				damaged.Value = append([]byte{}, row.Value...)
+				damaged.Value[offset] ^= 1 << (offset % 8)
+				expect(damaged, fmt.Sprintf("a bit flipped in byte %d of %d", offset, len(row.Value)))
+			}
+			if table != store.TableBlob { // nothing says which must be there
+				expect(store.Row{Table: table, Key: row.Key}, "a row taken away")
+			}
+			p.commit(undo)
+			more := store.Row{Table: table, Key: append([]byte{}, row.Key...), Value: row.Value}
+			more.Key[len(more.Key)-1] ^= 0x80
+			more.Key[0] ^= 0x01
+			if table != store.TableWrap { // one that nothing uses is no problem
+				expect(more, "a row added for another epoch")
+			}
+			p.commit(store.Row{Table: table, Key: more.Key})
+		}
+	}
+	p.healthy()
+	t.Logf("%d damages found", tried)
+}
+
+func hashOf(content string) ledger.Hash { return sha256.Sum256([]byte(content)) }
+
+func blobKey(content string) []byte {
+	sum := hashOf(content)
+	return sum[:]
+}
+
+// names is how problems name a table.
+func names(table store.Table) string {
+	switch table {
+	case store.TableWrap:
+		return "body" // the events that it doesn't open any more
+	case store.TableRoot:
+		return "root"
+	}
+	return table.String()
+}
+
+// offsets are the bytes of a value to flip.
+func offsets(row store.Row) []int {
+	n := len(row.Value)
+	switch table := row.Table; {
+	case n == 0:
+		return nil
+	case table == store.TableRoot:
+		return []int{9, 11, 42} // size and hash; the time after them is nobody's
+	case table == store.TableTree:
+		return []int{0, 1}
+	case table == store.TableCounter && len(row.Key) == 5:
+		return []int{0} // the last instant may be any up to now
+	case table == store.TableCounter:
+		return []int{0, n - 1}
+	case table == store.TableReceipt:
+		return []int{0, 31, 32, 39, 40, 43}
+	case table == store.TableBody:
+		return []int{0, 32, 35, 36, 43, 44, n / 2, n - 1}
+	}
+	return []int{0, n / 2, n - 1}
+}
+
+func TestSwapped(t *testing.T) {
+	p := newPatient(t)
+	for _, table := range []store.Table{store.TableBody, store.TablePrivate, store.TableReceipt, store.TableTile, store.TableLeaf, store.TableRecord} {
+		all := p.rows(table)
+		a, b := all[len(all)-2], all[len(all)-1]
+		a.Value, b.Value = b.Value, a.Value
+		p.commit(a, b)
+		if report := p.check(); !named(report, table.String()) {
+			t.Errorf("two rows of %s in each other's place weren't found: %v", table, report.Problems)
+		}
+		a.Value, b.Value = b.Value, a.Value
+		p.commit(a, b)
+	}
+	p.healthy()
+}
+
+// handleOf returns the handle that seals an event.
+func (p *patient) handleOf(row store.Row) rows.Event {
+	p.t.Helper()
+	epoch, index, err := rows.ParseLeafKey(row.Key)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	key, err := p.keys.Handle(epoch)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	e, err := rows.ParseEvent(&key, epoch, index, row.Value)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return e
+}
+
+func (p *patient) wrap(handle ledger.Hash) store.Row {
+	p.t.Helper()
+	snap, err := p.db.Snapshot(context.Background())
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer snap.Close()
+	value, err := snap.Get(context.Background(), store.TableWrap, handle[:])
+	if err != nil || value == nil {
+		p.t.Fatalf("no wrap: %v", err)
+	}
+	return store.Row{Table: store.TableWrap, Key: handle[:], Value: value}
+}
+
+func TestErased(t *testing.T) {
+	p := newPatient(t)
+	bodies := p.rows(store.TableBody)
+	one := p.handleOf(bodies[0])
+	wrap := p.wrap(one.Handle)
+	var events uint64
+	for _, row := range bodies {
+		if p.handleOf(row).Handle == one.Handle {
+			events++
+		}
+	}
+
+	p.commit(store.Row{Table: store.TableWrap, Key: wrap.Key})
+	report := p.check()
+	if report.Found != events || !named(report, "body") {
+		t.Errorf("a wrap gone without an erasure: %d problems, expected %d: %v", report.Found, events, report.Problems)
+	}
+
+	parsed, err := rows.ParseWrap(wrap.Value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, stored, err := keys.ParseWrap(parsed.Stored)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.keys.AppendErasure(one.Handle, hashOf(string(stored))); err != nil {
+		t.Fatal(err)
+	}
+	report = p.healthy()
+	if report.BodiesErased != events || report.BodiesChecked != uint64(len(bodies))-events {
+		t.Errorf("erased %d of %d, checked %d; expected %d erased", report.BodiesErased, len(bodies), report.BodiesChecked, events)
+	}
+
+	// What is left of an erased event still counts: its numbers fill gaps.
+	for _, offset := range []int{35, 43} {
+		damaged := bodies[0]
+		damaged.Value = append([]byte{}, damaged.Value...)
+		damaged.Value[offset] ^= 1
+		p.commit(damaged)
+		if report := p.check(); report.Found == 0 {
+			t.Errorf("a number of an erased event changed in byte %d, and wasn't found", offset)
+		}
+		p.commit(bodies[0])
+	}
+	p.healthy()
+}
+
+func TestMonthDestroyed(t *testing.T) {
+	p := newPatient(t)
+	months := p.keys.Months()
+	if len(months) == 0 {
+		t.Fatal("no month key")
+	}
+	// An erasure that renews the month's key and forgets to rewrap loses bodies.
+	if _, _, err := p.keys.RenewMonth(months[0]); err != nil {
+		t.Fatal(err)
+	}
+	p.healthy()
+	if err := p.keys.DestroyOlder(months[0]); err != nil {
+		t.Fatal(err)
+	}
+	if report := p.check(); report.Found == 0 || !named(report, "body") || !named(report, "private") {
+		t.Errorf("wraps left under a destroyed key: %v", report.Problems)
+	}
+	// Retention destroys it whole: nothing is lost that should be there.
+	if err := p.keys.DestroyMonth(months[0]); err != nil {
+		t.Fatal(err)
+	}
+	report := p.healthy()
+	if report.BodiesErased != report.Events || report.BodiesChecked != 0 || report.PrivateParts != 0 {
+		t.Errorf("%d events, %d erased, %d checked, %d private parts", report.Events, report.BodiesErased, report.BodiesChecked, report.PrivateParts)
+	}
+}
+
+func TestEpochDestroyed(t *testing.T) {
+	p := newPatient(t)
+	if err := p.keys.DestroyEpoch(ledger.EpochOf(time.Now())); err != nil {
+		t.Fatal(err)
+	}
+	if report := p.healthy(); report.BodiesErased != report.Events {
+		t.Errorf("%d events, %d erased", report.Events, report.BodiesErased)
+	}
+}
+
+// Rows that are right by themselves and wrong together.
+func TestConsistentDamage(t *testing.T) {
+	p := newPatient(t)
+	epoch := ledger.EpochOf(time.Now())
+	handle, err := p.keys.Handle(epoch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bodies := p.rows(store.TableBody)
+	last := bodies[len(bodies)-1]
+	e := p.handleOf(last)
+	_, index, _ := rows.ParseLeafKey(last.Key)
+
+	tests := []struct {
+		name  string
+		row   store.Row
+		code  string
+		table string
+	}{
+		{"a number one too high", store.Row{
+			Table: store.TableBody, Key: last.Key,
+			Value: rows.FormatEvent(&handle, epoch, index, rows.Event{Handle: e.Handle, I: e.I + 1, J: e.J, Sealed: e.Sealed}),
+		}, fsck.CodeTag, "body"},
+		{"sealed by another key of the store", store.Row{
+			Table: store.TableBody, Key: last.Key,
+			Value: rows.FormatEvent(&handle, epoch, index, rows.Event{Handle: p.handleOf(bodies[0]).Handle, I: e.I, J: e.J, Sealed: e.Sealed}),
+		}, fsck.CodeSealed, "body"},
+		{"a counter of an agency that consulted nobody", store.Row{
+			Table: store.TableCounter, Key: rows.AgencyCounterKey(epoch, "nobody"), Value: rows.FormatCounter(3, 8),
+		}, fsck.CodeNumber, "counter"},
+		{"a receipt of other events", store.Row{
+			Table: store.TableReceipt, Key: rows.ReceiptKey(epoch, "hub", "none"),
+			Value: rows.FormatReceipt(rows.Receipt{First: index, Count: 1}),
+		}, fsck.CodeMismatch, "receipt"},
+		{"a receipt beyond the log", store.Row{
+			Table: store.TableReceipt, Key: rows.ReceiptKey(epoch, "hub", "none"),
+			Value: rows.FormatReceipt(rows.Receipt{First: 1 << 40, Count: 1}),
+		}, fsck.CodeUnexpected, "receipt"},
+		{"a body at a head", store.Row{
+			Table: store.TableBody, Key: rows.LeafKey(epoch, 1), Value: last.Value,
+		}, fsck.CodeUnexpected, "body"},
+		{"a private part in the middle of a list", store.Row{
+			Table: store.TablePrivate, Key: last.Key, Value: last.Value,
+		}, fsck.CodeUnexpected, "private"},
+		{"a clock in the future", store.Row{
+			Table: store.TableCounter, Key: append(rows.LeafKey(epoch, 0)[:4], 't'), Value: rows.FormatCounter(1<<50, 8),
+		}, fsck.CodeMismatch, "counter"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			var before []byte
+			for _, row := range p.rows(test.row.Table) {
+				if string(row.Key) == string(test.row.Key) {
+					before = row.Value
+				}
+			}
+			p.commit(test.row)
+			report := p.check()
+			if !named(report, test.table) {
+				t.Errorf("not found in %s: %v", test.table, report.Problems)
+			}
+			found := false
+			for _, problem := range report.Problems {
+				found = found || problem.Code == test.code
+			}
+			if !found {
+				t.Errorf("no %s: %v", test.code, report.Problems)
+			}
+			p.commit(store.Row{Table: test.row.Table, Key: test.row.Key, Value: before})
+		})
+	}
+	p.healthy()
+}
+
+func TestBehindPublished(t *testing.T) {
+	p := newPatient(t)
+	epoch := ledger.EpochOf(time.Now())
+	published, err := p.keys.Published(epoch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.keys.SetPublished(epoch, []byte("not a checkpoint\n")); err != nil {
+		t.Fatal(err)
+	}
+	if report := p.check(); !named(report, "published") {
+		t.Errorf("a checkpoint that isn't one: %v", report.Problems)
+	}
+	if err := p.keys.SetPublished(epoch, published); err != nil {
+		t.Fatal(err)
+	}
+	p.healthy()
+}
+
+func TestMonthOfWrap(t *testing.T) {
+	p := newPatient(t)
+	wrap := p.rows(store.TableWrap)[0]
+	parsed, err := rows.ParseWrap(wrap.Value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := seal.Month(time.Now()); parsed.Month != want {
+		t.Fatalf("the wrap is of %s, expected %s", parsed.Month, want)
+	}
+	parsed.Month = "2001-01"
+	wrap.Value = rows.FormatWrap(parsed)
+	p.commit(wrap)
+	if report := p.check(); report.Found == 0 {
+		t.Error("a wrap of another month wasn't found")
+	}
+}
