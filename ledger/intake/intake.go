@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"strings"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -41,6 +42,10 @@ const (
 	// LateAfter is how long after the access a receipt is marked late.
 	LateAfter = 10 * time.Minute
 )
+
+// ErrKeys: the keys that a token has to be checked with couldn't be had. The
+// submission may be good; it can be sent again.
+var ErrKeys = errors.New("PDND's keys couldn't be had")
 
 // FlagCaseMissing marks an access without a case reference.
 const FlagCaseMissing = "case_missing"
@@ -163,13 +168,13 @@ func (in *Intake) checkReceipt(r *ledger.SignedReceipt) error {
 func (in *Intake) checkParties(r *ledger.SignedReceipt, at uint64) (scope string, err error) {
 	for _, party := range []struct{ where, id string }{{"receipt#iss", r.Iss}, {"receipt#provider", r.Provider}, {"receipt#consumer", r.Consumer}} {
 		if _, ok := in.Registry.Body(party.id); !ok {
-			return "", refuse("unknown_body", party.where, "the id of a registered body", party.id)
+			return "", refuse("unknown_body", party.where, "the id of a registered body", shown(party.id))
 		}
 	}
 	key, err := in.Registry.Key(r.Iss, r.JWS.Header.Kid, at)
 	switch {
 	case errors.Is(err, registry.ErrUnknownKey):
-		return "", refuse("key_unknown", "receipt#kid", "a key registered for "+r.Iss, "kid "+r.JWS.Header.Kid)
+		return "", refuse("key_unknown", "receipt#kid", "a key registered for "+r.Iss, "kid "+shown(r.JWS.Header.Kid))
 	case errors.Is(err, registry.ErrRevokedKey):
 		return "", refuse("key_revoked", "receipt#kid", "a key in force of "+r.Iss, "kid "+r.JWS.Header.Kid+", revoked")
 	case err != nil:
@@ -212,6 +217,10 @@ func (in *Intake) checkTokens(ctx context.Context, sub *ledger.Submission, opene
 		ProducerID: provider.Tenant, ConsumerID: consumer.Tenant, EServiceID: r.EService, PurposeID: r.PurposeID,
 	})
 	if err != nil {
+		var p *ledger.Problem
+		if !errors.As(err, &p) && ctx.Err() == nil {
+			err = fmt.Errorf("%w: %w", ErrKeys, err)
+		}
 		return assurance, err
 	}
 	if ledger.Pair(claims.VoucherJTI, claims.EvidenceDigest, opened.Private.RequestDigest) != r.Pair {
@@ -269,6 +278,23 @@ func (in *Intake) output(alpha []byte) (k [32]byte) {
 }
 
 func instant(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// shown repeats the id of a body or key, but no name that holds what could be a
+// person's code.
+func shown(name string) string {
+	upper := strings.ToUpper(name)
+	for i := range upper {
+		for _, n := range []int{11, 16} {
+			if i+n > len(upper) {
+				continue
+			}
+			if _, err := ledger.ParseSubject(upper[i : i+n]); err == nil {
+				return fmt.Sprintf("another of %d characters", len(name))
+			}
+		}
+	}
+	return name
+}
 
 func refuse(code, where, expected, found string) *ledger.Problem {
 	return &ledger.Problem{Code: code, Where: where, Expected: expected, Found: found}

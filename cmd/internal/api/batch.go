@@ -5,6 +5,7 @@ package api
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/semaphore"
+	"golang.org/x/time/rate"
 
 	"github.com/traccia-ledger/traccia/ledger"
 )
@@ -19,12 +21,14 @@ import (
 // How much of a batch may wait for its commit at once: the more, the larger
 // the commits; the less, the less memory a client holds.
 const (
-	window      = 2048     // lines
-	windowBytes = 64 << 20 // bytes of lines
-	lineCost    = 8 << 10  // bytes counted for a line's answer, beside its own
+	window      = 2048      // lines
+	windowBytes = 64 << 20  // bytes of lines
+	allLines    = 256 << 20 // the same, of all batches together
+	lineCost    = 8 << 10   // bytes counted for a line's answer, beside its own
 )
 
-// batchLine answers one line of a batch, in the order of the lines:
+// batchLine answers one line of a batch, in the order of the lines. Blank lines
+// count, but get no answer:
 //
 //	{"line":1,"status":201,"answer":{"receipt_id":…}}
 //	{"line":2,"status":422,"problem":{"code":"expired",…}}
@@ -40,97 +44,126 @@ type batchLine struct {
 // becomes of the connection.
 func (s *Server) serveBatch(w http.ResponseWriter, r *http.Request) {
 	control := http.NewResponseController(w)
+	limiter := s.refusals.of(r)
+	if s.holdOff(w, limiter) {
+		return
+	}
+	// NDJSON has no registered type, and clients call it differently.
+	if p := checkContentType(r, "application/x-ndjson", "application/ndjson", "application/jsonl", "application/json"); p != nil {
+		s.requests.WithLabelValues(p.Code).Inc()
+		count(limiter, http.StatusUnsupportedMediaType)
+		writeProblem(w, http.StatusUnsupportedMediaType, *p)
+		return
+	}
 	if err := control.EnableFullDuplex(); err != nil {
 		s.log.Error("couldn't stream a batch", "error", err)
 		writeProblem(w, http.StatusInternalServerError, internal)
 		return
 	}
+	announce(w.Header(), limiter)
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	w.Header().Set("Cache-Control", "no-store")
 	// A channel of channels keeps the lines in order while they are worked on
 	// side by side.
 	pending := make(chan chan batchLine, window)
+	ctx, gone := context.WithCancel(r.Context())
+	defer gone()
 	go func() {
 		defer close(pending)
-		s.readBatch(r, control, pending)
+		s.readBatch(ctx, r, limiter, pending, control)
 	}()
 	out := json.NewEncoder(w)
-	failed := false
 	for line := range pending {
 		answer, ok := <-line
-		if failed || !ok {
+		if ctx.Err() != nil || !ok {
 			continue // the client is gone; what was read is still recorded
 		}
-		control.SetWriteDeadline(time.Now().Add(patience))
-		if err := out.Encode(answer); err != nil {
-			failed = true
-			continue
+		control.SetWriteDeadline(time.Now().Add(s.patience))
+		err := out.Encode(answer)
+		if err == nil && len(pending) == 0 {
+			err = control.Flush()
+			// The next line may be long in coming.
+			control.SetWriteDeadline(time.Time{})
 		}
-		if len(pending) == 0 {
-			failed = control.Flush() != nil
+		if err != nil {
+			gone()
 		}
 	}
 }
 
-// readBatch starts the work on each line as it arrives.
-func (s *Server) readBatch(r *http.Request, control *http.ResponseController, pending chan<- chan batchLine) {
+// readBatch starts the work on each line as it arrives, until the client has no
+// more or is gone.
+func (s *Server) readBatch(ctx context.Context, r *http.Request, limiter *rate.Limiter, pending chan<- chan batchLine, control *http.ResponseController) {
 	in := bufio.NewReaderSize(r.Body, 64<<10)
 	memory := semaphore.NewWeighted(windowBytes)
-	for number := 1; ; {
-		control.SetReadDeadline(time.Now().Add(patience))
+	for number := 1; ctx.Err() == nil; number++ {
+		control.SetReadDeadline(time.Now().Add(s.patience))
 		raw, err := readLine(in)
-		if errors.Is(err, io.EOF) && len(raw) == 0 {
-			return
+		last := errors.Is(err, io.EOF)
+		whole := err == nil || last
+		if last {
+			// Nothing more has to come while lines wait for their place.
+			control.SetReadDeadline(time.Time{})
 		}
-		if err == nil || errors.Is(err, io.EOF) {
-			if len(bytes.TrimSpace(raw)) == 0 {
-				if err != nil {
-					return
-				}
-				continue
+		if whole && len(bytes.TrimSpace(raw)) == 0 {
+			if last {
+				return
 			}
+			continue
 		}
 		answer := make(chan batchLine, 1)
 		pending <- answer
-		if errors.Is(err, errLineTooLong) {
-			p := newProblem(http.StatusRequestEntityTooLarge, tooLargeProblem())
-			answer <- batchLine{Line: number, Status: p.Status, Problem: &p}
-			return
-		}
-		if err != nil && !errors.Is(err, io.EOF) {
-			p := newProblem(http.StatusRequestTimeout, ledger.Problem{Code: "incomplete", Expected: "a whole line within " + patience.String(), Found: "a part of it"})
-			answer <- batchLine{Line: number, Status: p.Status, Problem: &p}
+		if !whole {
+			status, p := http.StatusRequestTimeout, s.incomplete("a whole line")
+			if errors.Is(err, errLineTooLong) {
+				status, p = http.StatusRequestEntityTooLarge, tooLargeProblem
+			}
+			s.requests.WithLabelValues(p.Code).Inc()
+			answer <- refusedLine(number, status, p)
 			return
 		}
 		cost := int64(len(raw) + lineCost)
-		if memory.Acquire(r.Context(), cost) != nil {
+		if memory.Acquire(ctx, cost) != nil {
 			close(answer)
 			return
 		}
-		go func(number int) {
-			defer memory.Release(cost)
-			answer <- s.answerLine(r, number, raw)
-		}(number)
-		if err != nil {
+		if s.lines.Acquire(ctx, cost) != nil {
+			memory.Release(cost)
+			close(answer)
 			return
 		}
-		number++
+		go func() {
+			defer memory.Release(cost)
+			defer s.lines.Release(cost)
+			answer <- s.answerLine(r, limiter, number, raw)
+		}()
+		if last {
+			return
+		}
 	}
 }
 
-func (s *Server) answerLine(r *http.Request, number int, raw []byte) batchLine {
+func (s *Server) answerLine(r *http.Request, limiter *rate.Limiter, number int, raw []byte) batchLine {
+	if _, yes := exhausted(limiter); yes {
+		s.requests.WithLabelValues(tooMany.Code).Inc()
+		return refusedLine(number, http.StatusTooManyRequests, tooMany)
+	}
 	status, answer, p := s.submit(r, raw, "batch")
+	count(limiter, status)
 	if p != nil {
-		out := newProblem(status, *p)
-		return batchLine{Line: number, Status: status, Problem: &out}
+		return refusedLine(number, status, *p)
 	}
 	body, err := ledger.FormatAnswer(answer)
 	if err != nil {
 		s.log.Error("couldn't format an answer", "error", err)
-		out := newProblem(http.StatusInternalServerError, internal)
-		return batchLine{Line: number, Status: out.Status, Problem: &out}
+		return refusedLine(number, http.StatusInternalServerError, internal)
 	}
 	return batchLine{Line: number, Status: status, Answer: body}
+}
+
+func refusedLine(number, status int, p ledger.Problem) batchLine {
+	out := newProblem(status, p)
+	return batchLine{Line: number, Status: status, Problem: &out}
 }
 
 var errLineTooLong = errors.New("line too long")

@@ -10,6 +10,7 @@ import (
 	"strconv"
 
 	"github.com/traccia-ledger/traccia/ledger"
+	"github.com/traccia-ledger/traccia/ledger/intake"
 	"github.com/traccia-ledger/traccia/ledger/node"
 	"github.com/traccia-ledger/traccia/ledger/sequencer"
 )
@@ -29,14 +30,17 @@ type problem struct {
 	Found    string `json:"found,omitempty"`
 }
 
-// syntax are the codes that mean the submission couldn't be read at all: 400.
-// Every other refusal is a check that failed: 422.
-var syntax = map[string]bool{
-	ledger.CodeSyntax: true, ledger.CodeMissing: true, ledger.CodeUnknownName: true,
-	ledger.CodeBadBase64: true, ledger.CodeTooLong: true,
+// malformed are the codes of a member that is wrong by itself, as a schema can
+// tell: 400. Every other refusal is of something well formed that doesn't hold,
+// a subject's check character or a signature: 422.
+var malformed = map[string]bool{
+	ledger.CodeSyntax: true, ledger.CodeMissing: true, ledger.CodeUnknownName: true, ledger.CodeRepeated: true,
+	ledger.CodeTooLong: true, ledger.CodeBadCount: true, ledger.CodeBadValue: true, ledger.CodeBadText: true,
+	ledger.CodeBadName: true, ledger.CodeBadID: true, ledger.CodeBadUUID: true, ledger.CodeBadTime: true,
+	ledger.CodeBadHash: true, ledger.CodeBadBase64: true, ledger.CodeBadSalt: true,
 }
 
-var internal = ledger.Problem{Code: "internal", Where: "", Expected: "", Found: ""}
+var internal = ledger.Problem{Code: "internal", Expected: "an answer", Found: "an error of the ledger's own"}
 
 // judge turns an error of the node into a status and a problem.
 func (s *Server) judge(err error) (int, ledger.Problem) {
@@ -46,7 +50,7 @@ func (s *Server) judge(err error) (int, ledger.Problem) {
 	}
 	switch {
 	case errors.As(err, &p):
-		if syntax[p.Code] {
+		if malformed[p.Code] {
 			return http.StatusBadRequest, *p
 		}
 		return http.StatusUnprocessableEntity, *p
@@ -55,7 +59,7 @@ func (s *Server) judge(err error) (int, ledger.Problem) {
 	case errors.Is(err, node.ErrNoReceipt):
 		return http.StatusNotFound, ledger.Problem{Code: "not_found", Where: "path", Expected: "a receipt of the signer", Found: "none"}
 	case errors.Is(err, node.ErrErased):
-		return http.StatusGone, ledger.Problem{Code: "erased", Where: "", Expected: "a receipt whose events are kept", Found: "one whose events were erased"}
+		return http.StatusGone, ledger.Problem{Code: "erased", Where: "path", Expected: "a receipt whose events are kept", Found: "one whose events were erased"}
 	case errors.Is(err, sequencer.ErrBusy):
 		return later("busy", "a full queue")
 	case errors.Is(err, sequencer.ErrMoved):
@@ -65,6 +69,9 @@ func (s *Server) judge(err error) (int, ledger.Problem) {
 	case errors.Is(err, sequencer.ErrClock), errors.Is(err, sequencer.ErrYearOver):
 		s.log.Error("refusing to record", "error", err)
 		return later("clock", "a clock that can't be right")
+	case errors.Is(err, intake.ErrKeys):
+		s.log.Error("couldn't check tokens", "error", err)
+		return later("keys_unavailable", "a source of PDND's keys that doesn't answer")
 	case errors.Is(err, sequencer.ErrStopped):
 		return later("stopped", "a ledger that stopped after a failed write")
 	}
@@ -73,14 +80,19 @@ func (s *Server) judge(err error) (int, ledger.Problem) {
 }
 
 func writeProblem(w http.ResponseWriter, status int, p ledger.Problem) {
-	if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {
+	if status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", strconv.Itoa(retryAfter(p.Code)))
 	}
 	w.Header().Set("Cache-Control", "no-store")
 	writeJSON(w, "application/problem+json", status, newProblem(status, p))
 }
 
+// newProblem adds what HTTP says. The JSON Pointer of the whole document is
+// empty, which would say nothing to a reader.
 func newProblem(status int, p ledger.Problem) problem {
+	if p.Where == "" && status < 500 && status != http.StatusTooManyRequests {
+		p.Where = "body"
+	}
 	return problem{
 		Type: "about:blank", Title: http.StatusText(status), Status: status,
 		Code: p.Code, Where: p.Where, Expected: p.Expected, Found: p.Found,

@@ -12,12 +12,20 @@ package api
 import (
 	_ "embed"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
+	"mime"
 	"net/http"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/semaphore"
+	"golang.org/x/time/rate"
 
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/node"
@@ -28,9 +36,9 @@ const (
 	// MaxSubmission is the longest submission, single or a line of a batch:
 	// 10,000 subjects and a private part fit.
 	MaxSubmission = 4 << 20
-	// patience is how long a client may take to send a submission, or to take
-	// an answer.
-	patience = 30 * time.Second
+	// maxPatience is how long a client may take to send a submission, or to
+	// take an answer.
+	maxPatience = 30 * time.Second
 )
 
 //go:embed openapi.yaml
@@ -40,6 +48,10 @@ var openAPI []byte
 type Server struct {
 	node     *node.Node
 	log      *slog.Logger
+	patience time.Duration
+	refusals refusals
+	fetches  *tokenUses
+	lines    *semaphore.Weighted // bytes of lines in work, of all batches
 	requests *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
 }
@@ -47,7 +59,8 @@ type Server struct {
 // New returns a server; its metrics go to the registerer.
 func New(n *node.Node, log *slog.Logger, r prometheus.Registerer) *Server {
 	s := &Server{
-		node: n, log: log,
+		node: n, log: log, patience: maxPatience,
+		refusals: newRefusals(), fetches: newTokenUses(), lines: semaphore.NewWeighted(allLines),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "traccia_submissions_total", Help: "Submissions by outcome: recorded, replayed, or the code of the problem.",
 		}, []string{"outcome"}),
@@ -71,21 +84,33 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("/log/{epoch}/blob/{digest}", method(http.MethodGet, s.serveBlob))
 	mux.HandleFunc("/status", method(http.MethodGet, s.serveStatus))
 	mux.HandleFunc("/openapi.yaml", method(http.MethodGet, serveOpenAPI))
-	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
-		writeProblem(w, http.StatusNotFound, ledger.Problem{Code: "not_found", Where: "path", Expected: "a path of /openapi.yaml", Found: "another"})
-	})
-	return harden(mux)
+	mux.HandleFunc("/", serveNotFound)
+	return s.harden(mux)
 }
 
-// harden sets what every answer carries.
-func harden(next http.Handler) http.Handler {
+// harden sets what every answer carries, how long a client may take, and lets
+// each path through in one spelling only: the mux would redirect to it, or take
+// what is percent-encoded for it.
+func (s *Server) harden(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 		h.Set("Referrer-Policy", "no-referrer")
+		control := http.NewResponseController(w)
+		control.SetReadDeadline(time.Now().Add(s.patience))
+		// Reading may take one patience, taking the answer another.
+		control.SetWriteDeadline(time.Now().Add(2 * s.patience))
+		if r.URL.RawPath != "" || path.Clean(r.URL.Path) != r.URL.Path {
+			serveNotFound(w, r)
+			return
+		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+func serveNotFound(w http.ResponseWriter, _ *http.Request) {
+	writeProblem(w, http.StatusNotFound, ledger.Problem{Code: "not_found", Where: "path", Expected: "a path of /openapi.yaml", Found: "another"})
 }
 
 // method lets one method through; HEAD goes with GET.
@@ -101,22 +126,76 @@ func method(want string, next http.HandlerFunc) http.HandlerFunc {
 }
 
 func (s *Server) serveSubmit(w http.ResponseWriter, r *http.Request) {
-	http.NewResponseController(w).SetReadDeadline(time.Now().Add(patience))
+	limiter := s.refusals.of(r)
+	if s.holdOff(w, limiter) {
+		return
+	}
+	status, answer, problem := s.readSubmission(w, r)
+	count(limiter, status)
+	announce(w.Header(), limiter)
+	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.patience))
+	if problem != nil {
+		writeProblem(w, status, *problem)
+		return
+	}
+	s.writeAnswer(w, status, answer)
+}
+
+// holdOff answers a client that has had too much refused.
+func (s *Server) holdOff(w http.ResponseWriter, limiter *rate.Limiter) bool {
+	seconds, yes := exhausted(limiter)
+	if yes {
+		s.requests.WithLabelValues(tooMany.Code).Inc()
+		announce(w.Header(), limiter)
+		w.Header().Set("Retry-After", strconv.Itoa(seconds))
+		writeProblem(w, http.StatusTooManyRequests, tooMany)
+	}
+	return yes
+}
+
+// readSubmission takes a request's body and records it.
+func (s *Server) readSubmission(w http.ResponseWriter, r *http.Request) (int, *ledger.Answer, *ledger.Problem) {
+	refuse := func(status int, p ledger.Problem) (int, *ledger.Answer, *ledger.Problem) {
+		s.requests.WithLabelValues(p.Code).Inc()
+		return status, nil, &p
+	}
+	if p := checkContentType(r, "application/json"); p != nil {
+		return refuse(http.StatusUnsupportedMediaType, *p)
+	}
 	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxSubmission))
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		s.refuse(w, http.StatusRequestEntityTooLarge, tooLargeProblem())
-		return
+		return refuse(http.StatusRequestEntityTooLarge, tooLargeProblem)
 	case err != nil:
-		s.refuse(w, http.StatusRequestTimeout, ledger.Problem{Code: "incomplete", Where: "", Expected: "a whole submission within " + patience.String(), Found: "a part of it"})
-		return
+		return refuse(http.StatusRequestTimeout, s.incomplete("a whole submission"))
 	}
-	status, answer, problem := s.submit(r, raw, "single")
-	if problem != nil {
-		s.refuse(w, status, *problem)
-		return
+	// While it waits for its place nothing more has to come.
+	http.NewResponseController(w).SetReadDeadline(time.Time{})
+	return s.submit(r, raw, "single")
+}
+
+// checkContentType takes the first of these types as it should be, and the
+// others and none as well.
+func checkContentType(r *http.Request, types ...string) *ledger.Problem {
+	values := r.Header.Values("Content-Type")
+	if len(values) == 0 {
+		return nil
 	}
+	p := &ledger.Problem{Code: "wrong_content_type", Where: "header:Content-Type", Expected: types[0], Found: "another type"}
+	kind, parameters, err := mime.ParseMediaType(values[0])
+	switch charset := strings.ToLower(parameters["charset"]); {
+	case len(values) > 1:
+		p.Found = "more than one"
+	case err == nil && slices.Contains(types, kind) && (charset == "" || charset == "utf-8"):
+		return nil
+	case err == nil && slices.Contains(types, kind):
+		p.Expected, p.Found = types[0]+" in UTF-8", "another charset"
+	}
+	return p
+}
+
+func (s *Server) writeAnswer(w http.ResponseWriter, status int, answer *ledger.Answer) {
 	body, err := ledger.FormatAnswer(answer)
 	if err != nil {
 		s.log.Error("couldn't format an answer", "error", err)
@@ -147,12 +226,12 @@ func (s *Server) submit(r *http.Request, raw []byte, endpoint string) (int, *led
 	return http.StatusCreated, answer, nil
 }
 
-func (s *Server) refuse(w http.ResponseWriter, status int, p ledger.Problem) {
-	writeProblem(w, status, p)
+var tooLargeProblem = ledger.Problem{
+	Code: "too_large", Expected: fmt.Sprintf("a submission of at most %d bytes", MaxSubmission), Found: "more",
 }
 
-func tooLargeProblem() ledger.Problem {
-	return ledger.Problem{Code: "too_large", Where: "", Expected: "a submission of at most 4 MiB", Found: "more"}
+func (s *Server) incomplete(what string) ledger.Problem {
+	return ledger.Problem{Code: "incomplete", Expected: what + " within " + s.patience.String(), Found: "a part of it"}
 }
 
 func serveOpenAPI(w http.ResponseWriter, r *http.Request) {
@@ -183,6 +262,9 @@ func (s *Server) serveStatus(w http.ResponseWriter, _ *http.Request) {
 	st.Origin = ledger.Origin(s.node.Settings.Name, s.node.Epoch)
 	st.HeadAt = s.node.LastHead().UTC().Format(time.RFC3339)
 	st.QueuedPercent = s.node.QueuedPercent()
+	if st.Status != http.StatusOK {
+		w.Header().Set("Retry-After", strconv.Itoa(retryAfter("stopped")))
+	}
 	w.Header().Set("Cache-Control", "no-store")
 	writeJSON(w, "application/problem+json", st.Status, st)
 }
