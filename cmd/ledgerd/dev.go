@@ -73,7 +73,7 @@ the whole log as an outsider would, prints a summary and ends.`,
 			ctx, end := context.WithCancel(cmd.Context())
 			defer end()
 			var summary *devSummary
-			err = run(ctx, data, node.Options{Log: log}, flags, func(r ready) error {
+			err = run(ctx, data, node.Options{Log: log}, flags, func(r *ready) error {
 				if fresh {
 					if err := load.into(ctx, cmd, r.node, world); err != nil {
 						return err
@@ -84,12 +84,12 @@ the whole log as an outsider would, prints a summary and ends.`,
 				}
 				r.PolicyFile = policyFile(data)
 				if !once {
-					printNext(cmd.OutOrStdout(), r, time.Since(begun))
+					printNext(cmd.OutOrStdout(), *r, time.Since(begun))
 					return nil
 				}
 				defer end()
 				var err error
-				summary, err = verifyDev(ctx, cmd, r)
+				summary, err = verifyDev(ctx, cmd, *r)
 				return err
 			})
 			if err != nil || !once {

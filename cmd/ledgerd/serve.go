@@ -63,7 +63,7 @@ ends. Plain HTTP is served on loopback addresses only.`,
 			if err != nil {
 				return err
 			}
-			return run(cmd.Context(), store.data, opt, flags, func(ready) error { return nil })
+			return run(cmd.Context(), store.data, opt, flags, func(*ready) error { return nil })
 		},
 	}
 	store.add(cmd)
@@ -85,7 +85,7 @@ type ready struct {
 // run opens the ledger and serves it until ctx ends. started is called once
 // everything listens, before the ready file is written; its error ends the
 // service.
-func run(ctx context.Context, dir string, opt node.Options, flags serveFlags, started func(ready) error) error {
+func run(ctx context.Context, dir string, opt node.Options, flags serveFlags, started func(*ready) error) error {
 	if (flags.tlsCert == "") != (flags.tlsKey == "") {
 		return cli.Usagef("--tls-cert and --tls-key go together")
 	}
@@ -106,7 +106,7 @@ func run(ctx context.Context, dir string, opt node.Options, flags serveFlags, st
 	return errors.Join(err, n.Close())
 }
 
-func serveNode(ctx context.Context, n *node.Node, log *slog.Logger, registry *prometheus.Registry, flags serveFlags, started func(ready) error) error {
+func serveNode(ctx context.Context, n *node.Node, log *slog.Logger, registry *prometheus.Registry, flags serveFlags, started func(*ready) error) error {
 	listener, err := net.Listen("tcp", flags.listen)
 	if err != nil {
 		return fmt.Errorf("couldn't listen: %w", err)
@@ -155,7 +155,7 @@ func serveNode(ctx context.Context, n *node.Node, log *slog.Logger, registry *pr
 		LogKeyFile: filepath.Join(n.Dir, "log.vkey"), Data: n.Dir, node: n,
 	}
 	log.Info("serving", "url", r.URL, "metrics", r.MetricsURL, "origin", fmt.Sprintf("%s/%d", n.Settings.Name, n.Epoch), "size", n.Latest().Root.Size)
-	err = started(r)
+	err = started(&r)
 	if err == nil {
 		err = writeReady(flags.readyFile, r)
 	}
