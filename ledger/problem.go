@@ -56,6 +56,7 @@ const (
 	CodeCountMismatch   = "count_mismatch"   // as many subjects as the receipt says
 	CodeRootMismatch    = "root_mismatch"    // the receipt's root isn't the subjects'
 	CodeNamesSubject    = "names_subject"    // a receipt that contains a subject's code
+	CodeAlgorithm       = "wrong_algorithm"  // a token's alg is none of those allowed, or not its key's
 )
 
 // under puts a problem's place behind a part's name: under("receipt") of
@@ -78,14 +79,17 @@ func jsonProblem(err error) *Problem {
 	if !errors.As(err, &e) {
 		return &Problem{Code: CodeSyntax, Expected: "an I-JSON object", Found: "something else"}
 	}
-	code := CodeSyntax
-	switch e.Found {
+	return &Problem{jsonCode(e.Found), e.Pointer, e.Expected, e.Found}
+}
+
+func jsonCode(found string) string {
+	switch found {
 	case "nothing":
-		code = CodeMissing
+		return CodeMissing
 	case "an unknown name":
-		code = CodeUnknownName
+		return CodeUnknownName
 	}
-	return &Problem{code, e.Pointer, e.Expected, e.Found}
+	return CodeSyntax
 }
 
 // tokenProblem turns an error of package jws into a problem. The place is the
@@ -95,9 +99,13 @@ func tokenProblem(err error) *Problem {
 	if !errors.As(err, &e) {
 		return &Problem{Code: CodeSyntax, Expected: "a compact JWS", Found: "something else"}
 	}
-	where, found := strings.TrimPrefix(e.Where, "header/"), e.Found
-	if where == "alg" {
-		found = "another algorithm" // that package repeats it, and it could be anything
+	p := &Problem{jsonCode(e.Found), strings.TrimPrefix(e.Where, "header/"), e.Expected, e.Found}
+	if p.Where == "alg" && e.Expected == jws.Algorithms {
+		// Package jws repeats what came, and that could be anything.
+		p.Code = CodeAlgorithm
+		if e.Found != "none" {
+			p.Found = "another algorithm"
+		}
 	}
-	return &Problem{CodeSyntax, where, e.Expected, found}
+	return p
 }

@@ -45,6 +45,9 @@ const (
 	ES256 = "ES256"
 	RS256 = "RS256"
 	EdDSA = "EdDSA"
+
+	// Algorithms is what an Error expects where alg is none of them.
+	Algorithms = "ES256, RS256 or EdDSA"
 )
 
 const (
@@ -153,7 +156,7 @@ func (h *Header) check() error {
 	switch h.Alg {
 	case ES256, RS256, EdDSA:
 	default:
-		return &Error{"header/alg", "ES256, RS256 or EdDSA", shown(h.Alg)}
+		return &Error{"header/alg", Algorithms, shown(h.Alg)}
 	}
 	if err := checkName("header/kid", h.Kid); err != nil {
 		return err

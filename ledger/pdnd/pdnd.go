@@ -50,13 +50,13 @@ const (
 
 // Codes of problems, beside ledger.CodeSyntax, CodeBadValue, CodeMissing, CodeRepeated and CodeDigestMismatch.
 const (
-	CodeAlgorithm     = "algorithm_refused"
+	CodeAlgorithm     = ledger.CodeAlgorithm
 	CodeType          = "type_refused"
 	CodeKeyUnknown    = "key_unknown"
 	CodeKeyNotInForce = "key_not_in_force"
-	CodeSignature     = "signature_wrong"
+	CodeSignature     = "bad_signature"
 	CodeIssuer        = "issuer_unknown"
-	CodeAudience      = "audience_wrong"
+	CodeAudience      = "wrong_audience"
 	CodeExpired       = "expired"
 	CodeNotYetValid   = "not_yet_valid"
 	CodeLifetime      = "lifetime_wrong"
