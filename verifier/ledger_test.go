@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -136,6 +137,13 @@ func runLedger(ctx context.Context, dir string) (*realLedger, error) {
 			return nil, err
 		}
 		*want.to = recorded{s, answer}
+	}
+	// Asked again when the log went on, so that there are leaves to their right.
+	for _, r := range []*recorded{&l.few, &l.many} {
+		iss, jti, _ := strings.Cut(r.answer.ReceiptID, "/")
+		if r.answer, err = n.Fetch(ctx, iss, jti); err != nil {
+			return nil, err
+		}
 	}
 	return l, nil
 }
