@@ -62,6 +62,9 @@ type fixture struct {
 	close   func()
 }
 
+// fastWorld has three subjects a receipt, and tokens without flaws.
+var fastWorld = dev.Config{Seed: 1, Profile: ledger.ProfileAudit02, Subjects: 3}
+
 // shared is the fixture of all tests that leave nothing behind which others
 // would notice.
 var shared struct {
@@ -78,7 +81,7 @@ func sharedFixture(t testing.TB) *fixture {
 			shared.err = err
 			return
 		}
-		shared.fixture, shared.err = openFixture(dir, dev.Config{Seed: 1, Profile: ledger.ProfileAudit02, Subjects: 3})
+		shared.fixture, shared.err = openFixture(dir, fastWorld)
 		if shared.err == nil {
 			ends := shared.fixture.close
 			shared.fixture.close = func() { ends(); os.RemoveAll(dir) }
