@@ -49,7 +49,7 @@ func (n *Node) Submit(ctx context.Context, raw []byte) (answer *ledger.Answer, r
 		return nil, false, err
 	}
 	if c.Replayed {
-		answer, err = n.replay(ctx, p.Receipt, p.Scope, c)
+		answer, err = n.replay(ctx, c)
 		return answer, true, err
 	}
 	answer, err = n.answer(ctx, p.Receipt, p.Scope, c)
@@ -67,6 +67,16 @@ func (n *Node) Fetch(ctx context.Context, iss, jti string) (*ledger.Answer, erro
 		return nil, ErrNoReceipt
 	}
 	c := &sequencer.Committed{Replayed: true, First: r.First, Count: int(r.Count), Latest: n.seq.Latest()}
+	if c.Latest.Root.Size < c.First+uint64(c.Count) {
+		return nil, ErrNoReceipt // durable, and about to be acknowledged
+	}
+	return n.replay(ctx, c)
+}
+
+// replay answers a submission that was recorded before, from what is kept: the
+// same payload may have come again under another signature.
+func (n *Node) replay(ctx context.Context, c *sequencer.Committed) (*ledger.Answer, error) {
+	var err error
 	if c.Events, err = n.openEvents(ctx, c.First, c.Count); err != nil {
 		return nil, err
 	}
@@ -79,15 +89,6 @@ func (n *Node) Fetch(ctx context.Context, iss, jti string) (*ledger.Answer, erro
 		return nil, fmt.Errorf("couldn't read the receipt of event %d: %w", c.First, err)
 	}
 	return n.answer(ctx, receipt, body.Scope, c)
-}
-
-// replay answers a submission that was recorded before.
-func (n *Node) replay(ctx context.Context, r *ledger.SignedReceipt, scope string, c *sequencer.Committed) (*ledger.Answer, error) {
-	var err error
-	if c.Events, err = n.openEvents(ctx, c.First, c.Count); err != nil {
-		return nil, err
-	}
-	return n.answer(ctx, r, scope, c)
 }
 
 func (n *Node) lookUp(ctx context.Context, iss, jti string) (*rows.Receipt, error) {
