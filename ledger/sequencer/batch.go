@@ -431,7 +431,6 @@ func (s *Sequencer) publish(b *batch, root engine.Root) error {
 		s.subjectKs.Add(handle, k)
 	}
 	s.lastMS = b.ms
-	s.follower.add(b.size-uint64(len(b.leaves)), b.leaves)
 	if b.events > 0 && s.uncovered.IsZero() {
 		s.uncovered = s.Now()
 	}
@@ -444,5 +443,7 @@ func (s *Sequencer) publish(b *batch, root engine.Root) error {
 		return err
 	}
 	s.latest.Store(&Latest{root, signed})
+	// After Latest is in place: who is answered at a head finds it there.
+	s.follower.add(b.size-uint64(len(b.leaves)), b.leaves)
 	return nil
 }

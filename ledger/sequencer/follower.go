@@ -4,8 +4,11 @@ package sequencer
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"log/slog"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -14,31 +17,51 @@ import (
 	"github.com/traccia-ledger/traccia/ledger/index"
 )
 
-// ErrIndex: the index rebuilt from the log isn't the one that the last head
-// states. Either the log or this program is wrong; nothing may be served.
-var ErrIndex = errors.New("the index rebuilt from the log differs from the last head")
+// ErrIndex: the index isn't the one that the last head in the log states.
+// Either the log, the key file or this program is wrong; nothing may be served.
+var ErrIndex = errors.New("the index differs from what the log's last head states")
 
-// follower keeps the index of the shard (formats §5) up to the durable log.
-// It works beside the sequencer, which waits for it only before a head.
+// follower keeps the index of the shard (formats §5) up to the durable log, in
+// RAM and in the key file. It works beside the sequencer, which waits for it
+// only before a head.
 type follower struct {
-	work chan chunk
-	done chan struct{}
+	work  chan chunk
+	asks  chan *ask
+	want  chan struct{} // holds one: somebody waits for a head
+	done  chan struct{}
+	hurry atomic.Bool // the sequencer waits for an answer
+
+	epoch  uint32
+	origin string
+	log    *slog.Logger
 
 	// Set by follow, read by the sequencer before the goroutine starts.
 	lastHead  uint64 // unix_ms of the last head in the log, 0 if none
 	uncovered bool   // leaves other than heads stand after it
 
 	// Owned by the goroutine.
-	tree *index.Tree
-	size uint64
-	err  error
+	tree    *index.Tree
+	size    uint64
+	final   bool // the final head was read: nothing counts after it
+	err     error
+	stale   int   // keys since the tree was last hashed
+	head    *Head // the last head read, nil before the first
+	atHead  bool  // the tree is as that head states it
+	waiting []*ask
+
+	file *keyFile // nil: in RAM only
+	rows []byte   // keys that the file doesn't have yet, as they will stand there
+	last []byte   // the last event, which brought the last of them
+	upTo uint64   // the log's size after it
 }
 
-// chunk is a run of leaves, or a question when reply is set.
+// chunk is a run of leaves; or a question, when reply is set; or the news that
+// no head will come.
 type chunk struct {
 	first  uint64
 	leaves [][]byte
 	reply  chan state
+	refuse error
 }
 
 type state struct {
@@ -50,41 +73,84 @@ type state struct {
 // page is how many leaves are read at a time.
 const page = 4096
 
-// follow rebuilds the index from the log, compares it with the last head, and
-// starts the goroutine.
-func follow(ctx context.Context, shard *engine.Shard, name string) (*follower, error) {
-	f := &follower{work: make(chan chunk, 64), done: make(chan struct{}), tree: index.New()}
-	size := shard.Root().Size
-	at, head, err := lastHead(ctx, shard, size)
+// hashEvery is how many keys may wait to be hashed: for more, a head would
+// make the sequencer wait; for fewer, nodes that they share are hashed again.
+const hashEvery = 512
+
+func newFollower(cfg *Config) *follower {
+	return &follower{
+		work: make(chan chunk, 64), asks: make(chan *ask), want: make(chan struct{}, 1), done: make(chan struct{}),
+		epoch: cfg.Epoch, origin: ledger.Origin(cfg.Name, cfg.Epoch), log: cfg.Log, tree: index.New(),
+	}
+}
+
+// follow brings the index up to the log, from the key file as far as a head
+// vouches for it and from the log for the rest, compares it with the last
+// head, and starts the goroutine.
+func follow(ctx context.Context, cfg *Config) (*follower, error) {
+	f := newFollower(cfg)
+	size := cfg.Shard.Root().Size
+	at, head, err := lastHead(ctx, cfg.Shard, size)
 	if err != nil {
 		return nil, err
 	}
-	for f.size < size {
-		n := min(page, size-f.size)
-		if head != nil && f.size <= at {
-			n = min(n, at+1-f.size)
+	if cfg.IndexFile != "" {
+		limit := uint64(0)
+		if head != nil {
+			limit = at
 		}
-		leaves, err := shard.Leaves(ctx, f.size, n)
-		if err != nil {
-			return nil, fmt.Errorf("couldn't read the log from %d: %w", f.size, err)
+		if err := f.load(ctx, cfg.Shard, cfg.IndexFile, limit, size); err != nil {
+			return nil, err
 		}
-		if len(leaves) == 0 {
-			return nil, fmt.Errorf("couldn't read the log from %d: it ends before its size %d", f.size, size)
+	}
+	fromFile := f.tree.Len()
+	compare := func(i uint64, h *ledger.Head) error {
+		if i != at {
+			return nil
 		}
-		if f.insert(leaves); f.err != nil {
-			return nil, f.err
+		f.lastHead = h.UnixMS
+		wrong := f.compare(i, h)
+		if wrong != nil && fromFile > 0 {
+			return fmt.Errorf("%w (%d of the keys came from %s: try ledgerd reindex)", wrong, fromFile, cfg.IndexFile)
 		}
-		if head != nil && f.size == at+1 {
-			if f.tree.Root() != head.Root || uint64(f.tree.Len()) != head.Keys {
-				return nil, fmt.Errorf("%w: the head at %d states %d keys and root %x, the log gives %d and %x",
-					ErrIndex, at, head.Keys, head.Root, f.tree.Len(), f.tree.Root())
-			}
-			f.lastHead = head.UnixMS
-		}
+		return wrong
+	}
+	if err := f.replay(ctx, cfg.Shard, size, compare); err != nil {
+		f.file.abandon()
+		return nil, err
 	}
 	f.uncovered = head == nil || at+1 < size
 	go f.run()
 	return f, nil
+}
+
+// replay reads the log on to size, and calls atHead for each head when the
+// tree holds the leaves before it.
+func (f *follower) replay(ctx context.Context, shard *engine.Shard, size uint64, atHead func(uint64, *ledger.Head) error) error {
+	for f.size < size {
+		leaves, err := shard.Leaves(ctx, f.size, min(page, size-f.size))
+		if err != nil {
+			return fmt.Errorf("couldn't read the log from %d: %w", f.size, err)
+		}
+		if len(leaves) == 0 {
+			return fmt.Errorf("couldn't read the log from %d: it ends before its size %d", f.size, size)
+		}
+		for _, leaf := range leaves {
+			if err := f.insert(leaf, atHead); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// compare says how a head differs from the leaves before it, if it does.
+func (f *follower) compare(at uint64, h *ledger.Head) error {
+	if keys, root := f.tree.Len(), f.tree.Root(); h.Keys != keys || h.Root != root {
+		return fmt.Errorf("%w: the head at %d states %d keys and root %x, the leaves before it give %d and %x",
+			ErrIndex, at, h.Keys, h.Root, keys, root)
+	}
+	return nil
 }
 
 // lastHead looks for the last head from the log's end.
@@ -109,37 +175,93 @@ func lastHead(ctx context.Context, shard *engine.Shard, size uint64) (uint64, *l
 
 func (f *follower) run() {
 	defer close(f.done)
-	for c := range f.work {
-		if c.reply == nil {
-			if f.err == nil && c.first != f.size {
-				f.err = fmt.Errorf("the index follows at %d but was given %d", f.size, c.first)
+	for {
+		select {
+		case c, open := <-f.work:
+			if !open {
+				f.end()
+				return
 			}
-			if f.err == nil {
-				f.insert(c.leaves)
-				f.tree.Root() // hash while the sequencer does something else
-			}
-			continue
+			f.take(c)
+		case a := <-f.asks:
+			f.waiting = append(f.waiting, a)
 		}
-		s := state{size: f.size, err: f.err}
-		if f.err == nil {
-			s.keys, s.root = uint64(f.tree.Len()), f.tree.Root()
-		}
-		c.reply <- s
+		f.answer()
 	}
 }
 
-func (f *follower) insert(leaves [][]byte) {
-	for _, b := range leaves {
-		leaf, err := ledger.ParseLeaf(b)
-		if err != nil {
-			f.err = fmt.Errorf("the leaf at %d: %w", f.size, err)
-			return
+func (f *follower) take(c chunk) {
+	switch {
+	case c.refuse != nil:
+		f.refuse(c.refuse)
+	case c.reply != nil:
+		s := state{size: f.size, err: f.err}
+		if f.err == nil {
+			s.keys, s.root = f.tree.Len(), f.tree.Root()
+			f.stale = 0
 		}
-		if e, ok := leaf.(ledger.Event); ok {
-			f.tree.Insert(e.SubjectTag, f.size)
-			f.tree.Insert(e.AgencyTag, f.size)
+		c.reply <- s
+		f.keep()
+	case f.err != nil:
+	case c.first != f.size:
+		f.err = fmt.Errorf("the index follows at %d but was given %d", f.size, c.first)
+	default:
+		for _, leaf := range c.leaves {
+			f.insert(leaf, nil)
 		}
-		f.size++
+		if f.stale >= hashEvery {
+			f.tree.Root() // while the sequencer does something else
+			f.stale = 0
+		}
+	}
+}
+
+// insert reads the next leaf of the log (formats §5). atHead, if given, may
+// refuse a head; there is no other error.
+func (f *follower) insert(raw []byte, atHead func(uint64, *ledger.Head) error) error {
+	at := f.size
+	f.size++
+	leaf, err := ledger.ParseLeaf(raw)
+	if err != nil || f.final {
+		f.log.Error("a leaf of the log that adds nothing", "index", at, "after_final_head", f.final, "error", err)
+		return nil
+	}
+	switch leaf := leaf.(type) {
+	case ledger.Event:
+		if leaf.Epoch != f.epoch {
+			break
+		}
+		f.key(at, leaf.SubjectTag)
+		f.key(at, leaf.AgencyTag)
+		f.last, f.upTo = raw, f.size
+		if len(f.rows) > (maxBlock-2)*keyRow {
+			f.keep()
+		}
+	case ledger.Head:
+		if leaf.Epoch != f.epoch {
+			break
+		}
+		if atHead != nil {
+			if err := atHead(at, &leaf); err != nil {
+				return err
+			}
+		}
+		f.head, f.atHead, f.final = &Head{at, raw}, true, leaf.Final
+	}
+	return nil
+}
+
+func (f *follower) key(at uint64, tag ledger.Hash) {
+	first, ok := f.tree.Insert(tag, at)
+	if !ok {
+		f.log.Error("a tag stands in the log twice: the first counts", "index", at, "first", first)
+		return
+	}
+	f.atHead = false
+	f.stale++
+	if f.file != nil {
+		f.rows = append(f.rows, tag[:]...)
+		f.rows = binary.BigEndian.AppendUint64(f.rows, at)
 	}
 }
 
@@ -150,8 +272,10 @@ func (f *follower) add(first uint64, leaves [][]byte) {
 // catchUp returns the number of keys and the root over exactly size leaves.
 func (f *follower) catchUp(size uint64) (keys uint64, root ledger.Hash, err error) {
 	reply := make(chan state, 1)
+	f.hurry.Store(true)
 	f.work <- chunk{reply: reply}
 	s := <-reply
+	f.hurry.Store(false)
 	if s.err == nil && s.size != size {
 		s.err = fmt.Errorf("the index follows at %d, the log ends at %d", s.size, size)
 	}
@@ -161,6 +285,19 @@ func (f *follower) catchUp(size uint64) (keys uint64, root ledger.Hash, err erro
 func (f *follower) close() {
 	close(f.work)
 	<-f.done
+}
+
+// end leaves nobody waiting, and the key file whole.
+func (f *follower) end() {
+	f.answer()
+	f.refuse(ErrClosed)
+	f.keep()
+	if f.file == nil {
+		return
+	}
+	if err := f.file.close(); err != nil {
+		f.log.Warn("couldn't close the index's key file: the next start makes it again", "error", err)
+	}
 }
 
 // each calls f for 0 … n−1, on all cores where there is enough to share.

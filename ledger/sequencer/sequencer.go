@@ -87,6 +87,10 @@ type Config struct {
 	Months   Months
 	Log      *slog.Logger
 
+	// IndexFile is where the keys of the index are kept (formats §5); ""
+	// keeps them in RAM alone, and each start reads the whole log.
+	IndexFile string
+
 	Now       func() time.Time // nil: time.Now
 	MaxBatch  int              // leaves in one commit; 0: 4096. One submission may exceed it
 	MaxQueue  int              // leaves waiting; 0: 65,536
@@ -112,6 +116,7 @@ type Sequencer struct {
 	latest atomic.Pointer[Latest]
 	headMS atomic.Uint64 // lastHead, for other goroutines
 	failed atomic.Pointer[error]
+	asking atomic.Int32 // callers of AtHead
 
 	// Below: owned by the loop's goroutine.
 	follower  *follower
@@ -123,6 +128,9 @@ type Sequencer struct {
 	lastBatch int
 
 	clockWrong bool // at the last commit
+
+	asked   bool      // somebody waits for a head (AtHead)
+	ownHead time.Time // when the last head was tried that no caller of Head asked for
 }
 
 // Latest is the newest durable and signed state of the shard.
@@ -179,8 +187,8 @@ type Event struct {
 }
 
 // Open starts the sequencer of a shard whose preamble is in the log. It reads
-// every leaf once to rebuild the index, and writes the shard's first head
-// when there is none.
+// the log from where the key file of the index ends, and writes the shard's
+// first head when there is none.
 func Open(ctx context.Context, cfg Config) (*Sequencer, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -209,17 +217,19 @@ func Open(ctx context.Context, cfg Config) (*Sequencer, error) {
 	if s.subjectKs, err = lru.New[ledger.Hash, [32]byte](1 << 17); err != nil {
 		return nil, err
 	}
-	if s.follower, err = follow(ctx, cfg.Shard, cfg.Name); err != nil {
+	if s.follower, err = follow(ctx, &cfg); err != nil {
 		return nil, err
 	}
 	s.lastHead, s.lastMS = s.follower.lastHead, s.follower.lastHead
 	if err := s.resumeClock(ctx); err != nil {
+		s.follower.close()
 		return nil, err
 	}
 	s.headMS.Store(s.lastHead)
 	root := cfg.Shard.Root()
 	signed, err := s.sign(root)
 	if err != nil {
+		s.follower.close()
 		return nil, err
 	}
 	s.latest.Store(&Latest{root, signed})
@@ -346,12 +356,17 @@ func (s *Sequencer) run() {
 	defer s.follower.close()
 	for {
 		due := time.NewTimer(s.untilHead())
-		var first *job
+		var first, own *job
 		open := true
 		select {
 		case first, open = <-s.queue:
+		case <-s.follower.want:
+			s.asked = true
+			due.Stop()
+			continue
 		case <-due.C:
-			first = newHead()
+			own = newHead()
+			first = own
 			s.queued.Add(1)
 		}
 		due.Stop()
@@ -376,6 +391,12 @@ func (s *Sequencer) run() {
 			}
 		}
 		s.commit(batch[start:])
+		if own != nil {
+			s.asked, s.ownHead = false, time.Now()
+			if r := <-own.final; r.err != nil {
+				s.follower.work <- chunk{refuse: r.err}
+			}
+		}
 	}
 }
 
@@ -418,8 +439,16 @@ func (s *Sequencer) gather(first *job) []*job {
 	return batch
 }
 
-// untilHead says how long the shard may go on without a head.
+// untilHead says how long the shard may go on without a head. Those who wait
+// for one get it at once, but not a second one within a second.
 func (s *Sequencer) untilHead() time.Duration {
+	if s.asked = s.asked && (!s.uncovered.IsZero() || s.Err() != nil); s.asked {
+		return min(s.untilDue(), max(time.Until(s.ownHead.Add(time.Second)), 0))
+	}
+	return s.untilDue()
+}
+
+func (s *Sequencer) untilDue() time.Duration {
 	switch {
 	case s.Err() != nil:
 		return time.Hour
