@@ -34,7 +34,7 @@ Run one of your own:
 	root.AddCommand(
 		devCommand(), initCommand(), serveCommand(),
 		bodyCommand(), scopeCommand(),
-		fsckCommand(), backupCommand(), restoreCommand(), exportCommand(),
+		fsckCommand(), reindexCommand(), backupCommand(), restoreCommand(), exportCommand(),
 	)
 	return root
 }

@@ -7,6 +7,7 @@
 //	DIR/store/        leaves, tiles, sealed bodies (ledger/pebble); what a backup copies
 //	DIR/keys/         signing, VRF, handle and month keys, erasure journal,
 //	                  last published checkpoint (ledger/keys); never in a backup of the store
+//	DIR/index/        key files of the indexes: derived from the log, in no backup
 //	DIR/log.vkey      the log's verifier key, for whoever checks
 //
 // A node that finds its store behind what it last published, or another
@@ -233,7 +234,8 @@ func (n *Node) open(ctx context.Context) error {
 	n.seq, err = sequencer.Open(ctx, sequencer.Config{
 		Name: n.Settings.Name, Epoch: n.Epoch, Shard: n.shard, Rows: n.rows, Registry: n.Registry,
 		Signer: signer, Handle: n.handle, Months: n.months, Log: n.opt.Log,
-		Now: n.opt.Now, MaxQueue: n.opt.MaxQueue, Step: n.opt.Step, Observe: n.opt.Metrics.commit,
+		IndexFile: indexFile(n.Dir, n.Epoch),
+		Now:       n.opt.Now, MaxQueue: n.opt.MaxQueue, Step: n.opt.Step, Observe: n.opt.Metrics.commit,
 	})
 	if err != nil {
 		return err

@@ -17,7 +17,16 @@ type Reindexed struct {
 	Keys  uint64
 	Root  ledger.Hash // of the index over all of them
 	Heads int
-	Wrong []error // one for each head that states something else; they wrap ErrIndex
+	Wrong []WrongHead
+}
+
+// WrongHead is a head that states another index than the leaves before it
+// give.
+type WrongHead struct {
+	Index  uint64      // of the head in the log
+	Stated ledger.Head // the head
+	Keys   uint64      // what it should state
+	Root   ledger.Hash
 }
 
 // Reindex reads a shard's whole log, compares every head with the leaves before
@@ -44,8 +53,8 @@ func Reindex(ctx context.Context, cfg Config, progress func(leaves uint64)) (r *
 	r = &Reindexed{Size: cfg.Shard.Root().Size}
 	compare := func(at uint64, h *ledger.Head) error {
 		r.Heads++
-		if wrong := f.compare(at, h); wrong != nil {
-			r.Wrong = append(r.Wrong, wrong)
+		if f.compare(at, h) != nil {
+			r.Wrong = append(r.Wrong, WrongHead{at, *h, f.tree.Len(), f.tree.Root()})
 		}
 		return nil
 	}
