@@ -271,11 +271,11 @@ func assurance(a *ledger.Assurance) string {
 func (a *receiptAnswer) printLimits(w io.Writer) {
 	fmt.Fprintln(w, "Not proven by this file alone:")
 	if a.Key != nil {
-		iss, word := a.report.Receipt.Iss, "the ledger's operator alone says that the key is "
+		word := "the ledger's operator alone says so"
 		if a.Key.Basis == registry.BasisSigned {
-			word = "an earlier key of the body is said to vouch for the key of "
+			word = "an earlier key of theirs is said to vouch for it"
 		}
-		fmt.Fprintf(w, "  - %s%s's; a revocation before the event shows only in the whole log\n", word, iss)
+		fmt.Fprintf(w, "  - that the key is %s's: %s; and that it wasn't revoked before\n", a.report.Receipt.Iss, word)
 	}
 	fmt.Fprint(w, `  - that everyone is shown this log: that takes witnesses' cosignatures
   - the instants, but for the order of leaves, and that tokens were verified: the
