@@ -66,11 +66,13 @@ func (s *Server) serveBatch(w http.ResponseWriter, r *http.Request) {
 	// A channel of channels keeps the lines in order while they are worked on
 	// side by side.
 	pending := make(chan chan batchLine, window)
-	ctx, gone := context.WithCancel(r.Context())
+	// net/http cancels the request when a line is late in coming, but those
+	// before it are to be recorded and answered all the same.
+	ctx, gone := context.WithCancel(context.WithoutCancel(r.Context()))
 	defer gone()
 	go func() {
 		defer close(pending)
-		s.readBatch(ctx, r, limiter, pending, control)
+		s.readBatch(ctx, r.Body, limiter, pending, control)
 	}()
 	out := json.NewEncoder(w)
 	for line := range pending {
@@ -93,8 +95,8 @@ func (s *Server) serveBatch(w http.ResponseWriter, r *http.Request) {
 
 // readBatch starts the work on each line as it arrives, until the client has no
 // more or is gone.
-func (s *Server) readBatch(ctx context.Context, r *http.Request, limiter *rate.Limiter, pending chan<- chan batchLine, control *http.ResponseController) {
-	in := bufio.NewReaderSize(r.Body, 64<<10)
+func (s *Server) readBatch(ctx context.Context, body io.Reader, limiter *rate.Limiter, pending chan<- chan batchLine, control *http.ResponseController) {
+	in := bufio.NewReaderSize(body, 64<<10)
 	memory := semaphore.NewWeighted(windowBytes)
 	for number := 1; ctx.Err() == nil; number++ {
 		control.SetReadDeadline(time.Now().Add(s.patience))
@@ -135,7 +137,7 @@ func (s *Server) readBatch(ctx context.Context, r *http.Request, limiter *rate.L
 		go func() {
 			defer memory.Release(cost)
 			defer s.lines.Release(cost)
-			answer <- s.answerLine(r, limiter, number, raw)
+			answer <- s.answerLine(context.WithoutCancel(ctx), limiter, number, raw)
 		}()
 		if last {
 			return
@@ -143,12 +145,12 @@ func (s *Server) readBatch(ctx context.Context, r *http.Request, limiter *rate.L
 	}
 }
 
-func (s *Server) answerLine(r *http.Request, limiter *rate.Limiter, number int, raw []byte) batchLine {
+func (s *Server) answerLine(ctx context.Context, limiter *rate.Limiter, number int, raw []byte) batchLine {
 	if _, yes := exhausted(limiter); yes {
 		s.requests.WithLabelValues(tooMany.Code).Inc()
 		return refusedLine(number, http.StatusTooManyRequests, tooMany)
 	}
-	status, answer, p := s.submit(r, raw, "batch")
+	status, answer, p := s.submit(ctx, raw, "batch")
 	count(limiter, status)
 	if p != nil {
 		return refusedLine(number, status, *p)

@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -60,6 +61,8 @@ type fixture struct {
 	metrics *prometheus.Registry
 	log     lines
 	close   func()
+	from    string       // the client's address as the server sees it; "" for the true one
+	active  atomic.Int64 // requests under way
 }
 
 // fastWorld has three subjects a receipt, and tokens without flaws.
@@ -81,7 +84,7 @@ func sharedFixture(t testing.TB) *fixture {
 			shared.err = err
 			return
 		}
-		shared.fixture, shared.err = openFixture(dir, fastWorld)
+		shared.fixture, shared.err = openFixture(dir, fastWorld, node.Options{})
 		if shared.err == nil {
 			ends := shared.fixture.close
 			shared.fixture.close = func() { ends(); os.RemoveAll(dir) }
@@ -93,9 +96,9 @@ func sharedFixture(t testing.TB) *fixture {
 	return shared.fixture
 }
 
-func newFixture(t testing.TB, c dev.Config) *fixture {
+func newFixture(t testing.TB, c dev.Config, opt node.Options) *fixture {
 	t.Helper()
-	f, err := openFixture(t.TempDir(), c)
+	f, err := openFixture(t.TempDir(), c, opt)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +106,7 @@ func newFixture(t testing.TB, c dev.Config) *fixture {
 	return f
 }
 
-func openFixture(dir string, c dev.Config) (*fixture, error) {
+func openFixture(dir string, c dev.Config, opt node.Options) (*fixture, error) {
 	f := &fixture{dir: filepath.Join(dir, "ledger"), metrics: prometheus.NewRegistry()}
 	c.Dir, c.Ledger = keyDir(), ledgerName
 	var err error
@@ -114,6 +117,7 @@ func openFixture(dir string, c dev.Config) (*fixture, error) {
 		return nil, err
 	}
 	ctx, log := context.Background(), slog.New(slog.NewTextHandler(&f.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	opt.Log, opt.Metrics = log, node.NewMetrics(f.metrics)
 	err = node.Create(ctx, f.dir, node.Settings{
 		Name: ledgerName, PublishInterval: "1m", // only what Settle publishes is public
 		PDND: node.PDNDSettings{
@@ -121,18 +125,26 @@ func openFixture(dir string, c dev.Config) (*fixture, error) {
 			VoucherKeys: []string{filepath.Join(keyDir(), dev.PDNDKeysFile)},
 			ClientKeys:  []string{filepath.Join(keyDir(), dev.ClientKeysFile)},
 		},
-	}, node.Options{Log: log})
+	}, opt)
 	if err != nil {
 		return nil, err
 	}
-	if f.node, err = node.Open(ctx, f.dir, node.Options{Log: log, Metrics: node.NewMetrics(f.metrics)}); err != nil {
+	if f.node, err = node.Open(ctx, f.dir, opt); err != nil {
 		return nil, err
 	}
 	if err := f.register(ctx); err != nil {
 		return nil, err
 	}
 	f.server = New(f.node, log, f.metrics)
-	f.http = httptest.NewUnstartedServer(f.server.Handler())
+	handler := f.server.Handler()
+	f.http = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		f.active.Add(1)
+		defer f.active.Add(-1)
+		if f.from != "" {
+			r.RemoteAddr = f.from
+		}
+		handler.ServeHTTP(w, r)
+	}))
 	f.http.Config.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelDebug)
 	f.http.Start()
 	f.close = func() {

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/traccia-ledger/traccia/ledger/node"
 )
 
 // claim changes a claim of the receipt, which is signed after it.
@@ -240,7 +242,7 @@ func TestRefusedReceipts(t *testing.T) {
 }
 
 func TestRevokedKey(t *testing.T) {
-	f := newFixture(t, fastWorld)
+	f := newFixture(t, fastWorld, node.Options{})
 	before, after := f.draft(t, 0), f.draft(t, 1)
 	recorded := before.build(t)
 	first := f.submit(t, recorded).answer(t, 201)

@@ -10,6 +10,7 @@
 package api
 
 import (
+	"context"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -172,7 +173,7 @@ func (s *Server) readSubmission(w http.ResponseWriter, r *http.Request) (int, *l
 	}
 	// While it waits for its place nothing more has to come.
 	http.NewResponseController(w).SetReadDeadline(time.Time{})
-	return s.submit(r, raw, "single")
+	return s.submit(r.Context(), raw, "single")
 }
 
 // checkContentType takes the first of these types as it should be, and the
@@ -209,9 +210,9 @@ func (s *Server) writeAnswer(w http.ResponseWriter, status int, answer *ledger.A
 }
 
 // submit records one submission and gives the status it is answered with.
-func (s *Server) submit(r *http.Request, raw []byte, endpoint string) (int, *ledger.Answer, *ledger.Problem) {
+func (s *Server) submit(ctx context.Context, raw []byte, endpoint string) (int, *ledger.Answer, *ledger.Problem) {
 	begun := time.Now()
-	answer, replayed, err := s.node.Submit(r.Context(), raw)
+	answer, replayed, err := s.node.Submit(ctx, raw)
 	if err != nil {
 		status, problem := s.judge(err)
 		s.requests.WithLabelValues(problem.Code).Inc()
