@@ -275,7 +275,10 @@ func (a *receiptAnswer) printLimits(w io.Writer) {
 		if a.Key.Basis == registry.BasisSigned {
 			word = "an earlier key of theirs is said to vouch for it"
 		}
-		fmt.Fprintf(w, "  - that the key is %s's: %s; and that it wasn't revoked before\n", a.report.Receipt.Iss, word)
+		fmt.Fprintf(w, "  - that the key is %s's: %s; and that it wasn't revoked before\n    the event, which only the whole log shows\n", a.report.Receipt.Iss, word)
+	}
+	if a.report.Answer.Entries[0].Number != nil {
+		fmt.Fprintln(w, "  - the numbers that the file gives to events")
 	}
 	fmt.Fprint(w, `  - that everyone is shown this log: that takes witnesses' cosignatures
   - the instants, but for the order of leaves, and that tokens were verified: the
