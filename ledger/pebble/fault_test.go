@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -100,12 +101,30 @@ func within(t *testing.T, what string, f func()) {
 	}
 }
 
-func options(fsys vfs.FS, log *bytes.Buffer) pebble.Options {
+func options(fsys vfs.FS, log *lines) pebble.Options {
 	o := pebble.Options{FS: fsys, CacheBytes: 1 << 20, Logger: quiet}
 	if log != nil {
 		o.Logger = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
 	return o
+}
+
+// lines is a log that is read while others write.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 func mustCreate(t *testing.T, fsys vfs.FS) *pebble.Store {
@@ -187,7 +206,7 @@ func TestFailedWrites(t *testing.T) {
 				return
 			}
 			if after > 20 {
-				after += 4 // the later ones are alike
+				after += 8 // the later ones are alike
 			}
 		}
 	}

@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"path"
 	"strings"
-	"sync/atomic"
 
 	crdb "github.com/cockroachdb/errors"
 	db "github.com/cockroachdb/pebble/v2"
@@ -46,21 +45,18 @@ func (l logger) Fatalf(format string, args ...any) {
 	select {}
 }
 
-// events stops the store where Pebble would let writers wait for ever, and
+// events stops the store where Pebble would try the same again without end, and
 // logs what an operator must know.
 func (s *Store) events() *db.EventListener {
-	var stalled atomic.Bool
 	return &db.EventListener{
-		// Flushing or compacting failed, for another reason than a write.
-		// Pebble tries again; meanwhile writers may be waiting for it.
+		// Flushing or compacting failed for another reason than a write: a table
+		// can't be read. Pebble would try again at once and for ever, so it is
+		// held here, with its main lock. Snapshots are read without that lock.
 		BackgroundError: func(err error) {
-			s.log.Error("the store has a problem in the background", "err", redact(err))
-			if stalled.Load() {
-				s.stop.fail(wrap(s.dir, err))
-			}
+			s.log.Error("the store stops: its files can't be merged", "err", redact(err))
+			s.stop.fail(wrap(s.dir, err))
+			select {}
 		},
-		WriteStallBegin: func(db.WriteStallBeginInfo) { stalled.Store(true) },
-		WriteStallEnd:   func() { stalled.Store(false) },
 		DataCorruption: func(info db.DataCorruptionInfo) {
 			s.log.Error("the store is damaged: restore it from a backup", "file", info.Path)
 		},

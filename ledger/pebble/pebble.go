@@ -208,6 +208,7 @@ func (s *Store) options(o Options, fsys vfs.FS, cache *db.Cache, create bool) *d
 		// looked for and isn't there.
 		opts.Levels[i].FilterPolicy = bloom.FilterPolicy(bloomBits)
 	}
+	opts.Experimental.ReadSamplingMultiplier = -1 // readers start no compaction
 	return opts
 }
 

@@ -93,10 +93,9 @@ type manifestFile struct {
 }
 
 func (f *manifestFile) Write(p []byte) (n int, err error) {
-	n, err = f.File.Write(p)
-	f.now.size += int64(n)
-	f.now.crc = crc32.Update(f.now.crc, castagnoli, p[:n])
-	return n, err
+	f.now.size += int64(len(p)) // less is an error, which stops the store
+	f.now.crc = crc32.Update(f.now.crc, castagnoli, p)
+	return f.File.Write(p) // may change p
 }
 
 func (f *manifestFile) Sync() error {
