@@ -3,60 +3,200 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 
 	"github.com/traccia-ledger/traccia/cmd/internal/cli"
+	"github.com/traccia-ledger/traccia/ledger"
+	"github.com/traccia-ledger/traccia/ledger/export"
 	"github.com/traccia-ledger/traccia/ledger/node"
+	"github.com/traccia-ledger/traccia/ledger/pebble"
+	"github.com/traccia-ledger/traccia/ledger/store"
 )
 
 type exportAnswer struct {
 	cli.Done
-	Out string `json:"out"`
+	Folder string       `json:"folder"`
+	Bodies bool         `json:"bodies"`
+	Logs   []export.Log `json:"logs"`
 }
 
-func (a *exportAnswer) Text(w io.Writer) { fmt.Fprintf(w, "Exported to %s\n", a.Out) }
+func (a *exportAnswer) Text(w io.Writer) {
+	fmt.Fprintf(w, "The ledger is in %s\n", a.Folder)
+	for _, l := range a.Logs {
+		fmt.Fprintf(w, "  %s: %d leaves, %d records, %d events", l.Origin, l.Size, l.Records, l.Events)
+		if a.Bodies {
+			fmt.Fprintf(w, " of which %d opened and %d erased", l.Opened, l.Erased)
+		}
+		fmt.Fprintln(w)
+	}
+	if a.Bodies {
+		fmt.Fprintln(w, "IT HOLDS PERSONAL DATA: who consulted which person's file, when and why. Erasing someone in the ledger")
+		fmt.Fprintln(w, "doesn't reach this copy. Keep it where the ledger's keys would be kept, and destroy it when it served.")
+	}
+	fmt.Fprintf(w, "Check it with: verifier export %s --key LOG.VKEY\n", a.Folder)
+}
 
 func exportCommand() *cobra.Command {
 	var flags ledgerFlags
 	var out string
+	var bodies bool
 	cmd := &cobra.Command{
-		Use:     "export --data DIR --out FOLDER",
-		Short:   "Write a ledger as a folder of plain files",
-		Example: "  ledgerd export --data /var/lib/traccia --out export-2026",
-		Args:    cobra.NoArgs,
+		Use:   "export --data DIR --out FOLDER [--bodies]",
+		Short: "Write a ledger as a folder of plain files",
+		Long: `Writes the ledger, as it was last published, to a new folder that anyone can
+read without this software: the log's checkpoint, tiles and entries as
+c2sp.org/tlog-tiles lays them out, its records as lines of JSON, and digests of
+every file. docs/export.md describes each byte; verifier export checks it all.
+
+That much is public, needs no passphrase, and can be exported while the ledger
+is served. With --bodies the opened events are written too: PERSONAL DATA, and
+the ledger must not be served meanwhile.`,
+		Example: `  ledgerd export --data /var/lib/traccia --out traccia-2026
+  ledgerd export --data /var/lib/traccia --out /secure/traccia-2026 --bodies`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if out == "" {
-				return cli.Usagef("--out is needed: a new folder")
+				return cli.Usagef("--out is needed: a new folder for the export")
 			}
-			opt, err := flags.options(cmd)
+			run := exportPublic
+			if bodies {
+				run = exportBodies
+			}
+			m, err := run(cmd, flags, out)
 			if err != nil {
 				return err
 			}
-			n, err := node.Open(cmd.Context(), flags.data, opt)
-			if err != nil {
-				return err
-			}
-			published, err := n.Published(n.Epoch)
-			if err := errors.Join(err, n.Close()); err != nil {
-				return err
-			}
-			dir := filepath.Join(out, "log", fmt.Sprint(n.Epoch))
-			if err := os.MkdirAll(dir, 0o755); err != nil {
-				return err
-			}
-			if err := os.WriteFile(filepath.Join(dir, "checkpoint"), published.Checkpoint, 0o644); err != nil {
-				return err
-			}
-			return cli.Print(cmd, &exportAnswer{Out: out})
+			return cli.Print(cmd, &exportAnswer{Folder: out, Bodies: bodies, Logs: m.Logs})
 		},
 	}
 	flags.add(cmd)
-	cmd.Flags().StringVar(&out, "out", "", "new folder")
+	cmd.Flags().StringVar(&out, "out", "", "new folder for the export")
+	cmd.Flags().BoolVar(&bodies, "bodies", false, "also write the opened events: personal data")
 	return cmd
+}
+
+// exportPublic exports what the public can see. It needs no key.
+func exportPublic(cmd *cobra.Command, flags ledgerFlags, out string) (m *export.Manifest, err error) {
+	settings, err := node.ReadSettings(flags.data)
+	if err != nil {
+		return nil, err
+	}
+	// First what is published, then the store, which is no older.
+	published, err := node.LastPublished(flags.data, settings)
+	if err != nil {
+		return nil, err
+	}
+	path := filepath.Join(flags.data, "store")
+	db, err := pebble.OpenReadOnly(path, pebble.Options{Logger: logger(cmd)})
+	if errors.Is(err, store.ErrLocked) {
+		temp, err := os.MkdirTemp(filepath.Dir(filepath.Clean(out)), ".export-")
+		if err != nil {
+			return nil, fmt.Errorf("couldn't make room for a copy of the store: %w", err)
+		}
+		defer os.RemoveAll(temp)
+		if path, err = filepath.Abs(filepath.Join(temp, "store")); err != nil {
+			return nil, err
+		}
+		if err := askForCopy(cmd.Context(), flags.data, path); err != nil {
+			return nil, err
+		}
+		if db, err = pebble.OpenReadOnly(path, pebble.Options{Logger: logger(cmd)}); err != nil {
+			return nil, err
+		}
+	} else if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	e := exporting{cmd: cmd, data: flags.data, name: settings.Name, published: published, db: db}
+	return e.write(out)
+}
+
+// exportBodies also opens the events, of a ledger that nobody serves.
+func exportBodies(cmd *cobra.Command, flags ledgerFlags, out string) (m *export.Manifest, err error) {
+	opt, err := flags.options(cmd)
+	if err != nil {
+		return nil, err
+	}
+	l, err := node.OpenAtRest(flags.data, opt.Passphrase, opt.Log)
+	if errors.Is(err, store.ErrLocked) {
+		return nil, fmt.Errorf("events are opened in a ledger that nobody serves: %w", err)
+	} else if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, l.Close()) }()
+	published, err := node.LastPublished(flags.data, l.Settings)
+	if err != nil {
+		return nil, err
+	}
+	events, err := l.Events(cmd.Context())
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, events.Close()) }()
+	e := exporting{cmd: cmd, data: flags.data, name: l.Settings.Name, published: published, db: l.Store}
+	e.open = func(ctx context.Context, epoch uint32, index uint64, leaf []byte) ([32]byte, []byte, error) {
+		event, err := events.Open(ctx, epoch, index, leaf)
+		if errors.Is(err, node.ErrErased) {
+			err = export.ErrErased
+		}
+		return event.Nonce, event.Body, err
+	}
+	return e.write(out)
+}
+
+// exporting is one export.
+type exporting struct {
+	cmd       *cobra.Command
+	data      string
+	name      string
+	published []node.LastCheckpoint
+	db        store.Store
+	open      func(ctx context.Context, epoch uint32, index uint64, leaf []byte) ([32]byte, []byte, error)
+}
+
+func (e exporting) write(out string) (m *export.Manifest, err error) {
+	ctx := e.cmd.Context()
+	if len(e.published) == 0 {
+		return nil, fmt.Errorf("nothing was published of %s yet: serve the ledger once", e.name)
+	}
+	vkey, err := os.ReadFile(filepath.Join(e.data, "log.vkey"))
+	if err != nil {
+		return nil, err
+	}
+	epochs, shards, err := node.Shards(ctx, e.db)
+	if err != nil {
+		return nil, err
+	}
+	snap, err := e.db.Snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, snap.Close()) }()
+	src := export.Source{
+		Name: e.name, VKey: vkey, Open: e.open,
+		Blob: func(ctx context.Context, digest ledger.Hash) ([]byte, error) {
+			return snap.Get(ctx, store.TableBlob, digest[:])
+		},
+	}
+	var leaves uint64
+	for _, p := range e.published {
+		i := slices.Index(epochs, p.Epoch)
+		if i < 0 || shards[i].Root().Size < p.Size {
+			return nil, fmt.Errorf("%w: %d leaves of %s were published", node.ErrBehind, p.Size, p.Origin)
+		}
+		src.Logs = append(src.Logs, export.SourceLog{Epoch: p.Epoch, Signed: p.Signed, Checkpoint: p.Checkpoint, Tiles: shards[i]})
+		leaves += p.Size
+	}
+	progress := cli.NewProgress(e.cmd, "exporting", int64(leaves))
+	defer progress.Close()
+	src.Progress = func(n int) { progress.Add(int64(n)) }
+	return export.Write(ctx, out, src)
 }

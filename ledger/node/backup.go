@@ -20,7 +20,6 @@ import (
 	"github.com/traccia-ledger/traccia/ledger/durable"
 	"github.com/traccia-ledger/traccia/ledger/engine"
 	"github.com/traccia-ledger/traccia/ledger/ijson"
-	"github.com/traccia-ledger/traccia/ledger/keys"
 	"github.com/traccia-ledger/traccia/ledger/pebble"
 )
 
@@ -55,7 +54,7 @@ var ErrNotEmpty = errors.New("there is a store already")
 
 // Backup makes a backup of the ledger in dir, in a new folder out. The copy function copies the store, online or not, to
 // a path that doesn't exist yet; it gets an absolute one. The backup holds no key: BACKUP, the store, and the public files
-// (config.json, log.vkey, the key sources that config.json names). It is opened and compared with what was published
+// (config.json, log.vkey, and the witness policy and key sources that config.json names). It is opened and compared with what was published
 // before it gets its name.
 func Backup(ctx context.Context, dir, out string, log *slog.Logger, copyStore func(to string) error) (*BackupNote, error) {
 	settings, err := ReadSettings(dir)
@@ -78,7 +77,7 @@ func Backup(ctx context.Context, dir, out string, log *slog.Logger, copyStore fu
 
 func backup(ctx context.Context, dir string, settings Settings, folder *durable.Folder, log *slog.Logger, copyStore func(to string) error) (*BackupNote, error) {
 	// What is published before the copy is made must be in it.
-	published, err := readPublished(dir, settings)
+	published, err := LastPublished(dir, settings)
 	if err != nil {
 		return nil, err
 	}
@@ -113,6 +112,9 @@ func backup(ctx context.Context, dir string, settings Settings, folder *durable.
 // publicFiles names the files of a data directory that a backup holds beside the store.
 func publicFiles(s Settings) []string {
 	names := []string{configFile, vkeyFile}
+	if s.WitnessPolicy != "" && filepath.IsLocal(s.WitnessPolicy) {
+		names = append(names, filepath.Clean(s.WitnessPolicy))
+	}
 	for _, source := range append(append([]string(nil), s.PDND.VoucherKeys...), s.PDND.ClientKeys...) {
 		if !strings.Contains(source, "://") && filepath.IsLocal(source) {
 			names = append(names, filepath.Clean(source))
@@ -121,45 +123,8 @@ func publicFiles(s Settings) []string {
 	return names
 }
 
-// readPublished opens the last published checkpoints, by origin.
-func readPublished(dir string, s Settings) (map[string]published, error) {
-	vkeys, err := os.ReadFile(filepath.Join(dir, vkeyFile))
-	if err != nil {
-		return nil, fmt.Errorf("couldn't read the log's verifier key: %w", err)
-	}
-	logs, err := checkpoint.ParseKeys(vkeys)
-	if err != nil {
-		return nil, fmt.Errorf("couldn't read the log's verifier key: %w", err)
-	}
-	all := map[string]published{}
-	for _, v := range logs {
-		name, epoch, err := ledger.ParseOrigin(v.Name())
-		if err != nil || name != s.Name {
-			return nil, fmt.Errorf("%s holds the key of %s, a log of another ledger than %s", vkeyFile, v.Name(), s.Name)
-		}
-		signed, err := keys.ReadPublished(filepath.Join(dir, keysDir), epoch)
-		if err != nil {
-			return nil, err
-		}
-		if signed == nil {
-			continue
-		}
-		cp, err := checkpoint.Open(signed, v)
-		if err != nil {
-			return nil, fmt.Errorf("couldn't read the last published checkpoint: %w", err)
-		}
-		all[cp.Origin] = published{cp, signed}
-	}
-	return all, nil
-}
-
-type published struct {
-	checkpoint.Checkpoint
-	signed []byte
-}
-
 // backedLogs opens a copy of a store and says what it holds, which must extend what was published.
-func backedLogs(ctx context.Context, store, name string, before map[string]published, log *slog.Logger) (logs []BackedLog, err error) {
+func backedLogs(ctx context.Context, store, name string, before []LastCheckpoint, log *slog.Logger) (logs []BackedLog, err error) {
 	db, err := pebble.OpenReadOnly(store, pebble.Options{Logger: log})
 	if err != nil {
 		return nil, err
@@ -172,11 +137,14 @@ func backedLogs(ctx context.Context, store, name string, before map[string]publi
 	for i, shard := range shards {
 		origin := ledger.Origin(name, epochs[i])
 		l := BackedLog{Origin: origin, Size: shard.Root().Size, Root: ledger.Hex(shard.Root().Hash)}
-		if p, ok := before[origin]; ok {
+		for _, p := range before {
+			if p.Origin != origin {
+				continue
+			}
 			if err := extends(ctx, shard, p.Checkpoint); err != nil {
 				return nil, err
 			}
-			l.Checkpoint = string(p.signed)
+			l.Checkpoint = string(p.Signed)
 		}
 		logs = append(logs, l)
 	}

@@ -3,16 +3,23 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"os"
 	"path/filepath"
+	"slices"
 
+	"github.com/traccia-ledger/traccia/ledger"
+	"github.com/traccia-ledger/traccia/ledger/checkpoint"
 	"github.com/traccia-ledger/traccia/ledger/engine"
 	"github.com/traccia-ledger/traccia/ledger/keys"
 	"github.com/traccia-ledger/traccia/ledger/pebble"
+	"github.com/traccia-ledger/traccia/ledger/rows"
+	"github.com/traccia-ledger/traccia/ledger/seal"
 	"github.com/traccia-ledger/traccia/ledger/sequencer"
 	"github.com/traccia-ledger/traccia/ledger/store"
 )
@@ -72,6 +79,102 @@ func Shards(ctx context.Context, s store.Store) ([]uint32, []*engine.Shard, erro
 	}
 	return epochs, shards, nil
 }
+
+// LastCheckpoint is the last checkpoint that a log published.
+type LastCheckpoint struct {
+	checkpoint.Checkpoint
+	Epoch  uint32
+	Signed []byte // its note
+}
+
+// LastPublished opens, with the keys of DIR/log.vkey, what the logs of a ledger published last, by epoch. It works while
+// the ledger is served, and needs no passphrase.
+func LastPublished(dir string, s Settings) ([]LastCheckpoint, error) {
+	vkeys, err := os.ReadFile(filepath.Join(dir, vkeyFile))
+	if err != nil {
+		return nil, fmt.Errorf("couldn't read the log's verifier key: %w", err)
+	}
+	logs, err := checkpoint.ParseKeys(vkeys)
+	if err != nil {
+		return nil, fmt.Errorf("couldn't read the log's verifier key: %w", err)
+	}
+	var all []LastCheckpoint
+	for _, v := range logs {
+		name, epoch, err := ledger.ParseOrigin(v.Name())
+		if err != nil || name != s.Name {
+			return nil, fmt.Errorf("%s holds the key of %s, a log of another ledger than %s", vkeyFile, v.Name(), s.Name)
+		}
+		signed, err := keys.ReadPublished(filepath.Join(dir, keysDir), epoch)
+		if err != nil {
+			return nil, err
+		}
+		if signed == nil {
+			continue
+		}
+		cp, err := checkpoint.Open(signed, v)
+		if err != nil {
+			return nil, fmt.Errorf("couldn't read the last published checkpoint: %w", err)
+		}
+		all = append(all, LastCheckpoint{cp, epoch, signed})
+	}
+	slices.SortFunc(all, func(a, b LastCheckpoint) int { return cmp.Compare(a.Epoch, b.Epoch) })
+	return all, nil
+}
+
+// Events opens the events of a ledger at rest.
+type Events struct {
+	rest    *AtRest
+	snap    store.Snapshot
+	openers map[uint32]*Opener // nil where the epoch's handle key was destroyed
+	erased  map[ledger.Hash]bool
+}
+
+// Events returns what opens events; the caller closes it.
+func (a *AtRest) Events(ctx context.Context) (*Events, error) {
+	snap, err := a.Store.Snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	e := &Events{rest: a, snap: snap, openers: map[uint32]*Opener{}, erased: map[ledger.Hash]bool{}}
+	for _, erasure := range a.Keys.Erasures() {
+		e.erased[erasure.Handle] = true
+	}
+	for _, epoch := range a.Keys.Epochs() {
+		handle, err := a.Keys.Handle(epoch)
+		if errors.Is(err, keys.ErrDestroyed) {
+			continue
+		} else if err != nil {
+			return nil, errors.Join(err, snap.Close())
+		}
+		e.openers[epoch] = &Opener{Rows: snap, Epoch: epoch, Handle: handle, Months: a.Months()}
+	}
+	return e, nil
+}
+
+// Open returns the event of this leaf, its body verified against the leaf's commitment. ErrErased where the key that
+// sealed it is gone.
+func (e *Events) Open(ctx context.Context, epoch uint32, index uint64, leaf []byte) (sequencer.Event, error) {
+	opener := e.openers[epoch]
+	if opener == nil {
+		return sequencer.Event{}, ErrErased
+	}
+	event, err := opener.Open(ctx, index, leaf)
+	if !errors.Is(err, seal.ErrOpen) {
+		return event, err
+	}
+	// A person erased in a month gets another key for what follows in it.
+	row, rowErr := e.snap.Get(ctx, store.TableBody, rows.LeafKey(epoch, index))
+	if rowErr != nil {
+		return event, rowErr
+	}
+	if sealed, rowErr := rows.ParseEvent(&opener.Handle, epoch, index, row); rowErr == nil && e.erased[sealed.Handle] {
+		err = ErrErased
+	}
+	return event, err
+}
+
+// Close releases what Events held of the store.
+func (e *Events) Close() error { return e.snap.Close() }
 
 // The parts of a data directory.
 const (
