@@ -151,6 +151,9 @@ func TestFlips(t *testing.T) {
 	}{"one": {theLedger().single, 1}, "three": {theLedger().few, 7}, "150": {theLedger().many, 131}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			if testing.Short() {
+				c.step *= 11
+			}
 			flips(t, c.recorded, c.step)
 		})
 	}
