@@ -11,8 +11,12 @@ import (
 	"path/filepath"
 	"sync"
 
+	"github.com/transparency-dev/merkle/compact"
+	"github.com/transparency-dev/merkle/rfc6962"
+
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/engine"
+	"github.com/traccia-ledger/traccia/ledger/fsck"
 	"github.com/traccia-ledger/traccia/ledger/keys"
 	"github.com/traccia-ledger/traccia/ledger/pebble"
 	"github.com/traccia-ledger/traccia/ledger/replay"
@@ -339,5 +343,43 @@ func AuditDir(ctx context.Context, dir, passphrase string) (*Audited, error) {
 		}
 		return seal.Unwrap(&under, handle, wrap)
 	}
-	return Audit(ctx, l)
+	seen, err := Audit(ctx, l)
+	if err != nil {
+		return seen, err
+	}
+	return seen, fsckDir(ctx, db, secrets, seen)
+}
+
+// fsckDir asks the operator's own check for its opinion.
+func fsckDir(ctx context.Context, db *pebble.Store, secrets *keys.Dir, seen *Audited) error {
+	snap, err := db.Snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	defer snap.Close()
+	report, err := fsck.Check(ctx, fsck.Config{Name: Name, Rows: snap, Keys: secrets})
+	if err != nil {
+		return err
+	}
+	if report.Found > 0 || report.Size != uint64(len(seen.Leaves)) || report.BodiesChecked != seen.Report.Events {
+		return fmt.Errorf("fsck: %d problems in %d leaves, %d bodies checked: %v", report.Found, report.Size, report.BodiesChecked, report.Problems)
+	}
+	return nil
+}
+
+// RootAt returns the log's root when it had so many leaves.
+func (a *Audited) RootAt(size uint64) ledger.Hash {
+	factory := compact.RangeFactory{Hash: rfc6962.DefaultHasher.HashChildren}
+	r := factory.NewEmptyRange(0)
+	for _, leaf := range a.Leaves[:size] {
+		hash := ledger.HashLeaf(leaf)
+		if err := r.Append(hash[:], nil); err != nil {
+			panic(err)
+		}
+	}
+	root, err := r.GetRootHash(nil)
+	if err != nil {
+		panic(err)
+	}
+	return ledger.Hash(root)
 }
