@@ -33,6 +33,8 @@ func Run(t *testing.T, f func(t *testing.T) storetest.Factory) {
 		{"Reopen", testReopen},
 		{"TwoEngines", testTwoEngines},
 		{"WhileAppending", testWhileAppending},
+		{"Uncertain", testUncertain},
+		{"Damage", testDamage},
 		{"NodeRoundTrips", testNodeRoundTrips},
 		{"LeavesByHash", testLeavesByHash},
 		{"TwoSigners", testTwoSigners},
