@@ -46,7 +46,10 @@ func subtree(pairs []pair, depth int) [32]byte {
 		return sha256.Sum256(binary.BigEndian.AppendUint64(b, pairs[0].index))
 	}
 	l, r := divide(pairs, depth)
-	left, right := subtree(l, depth+1), subtree(r, depth+1)
+	return nodeOf(subtree(l, depth+1), subtree(r, depth+1))
+}
+
+func nodeOf(left, right [32]byte) [32]byte {
 	return sha256.Sum256(slices.Concat([]byte{3}, left[:], right[:]))
 }
 
@@ -96,4 +99,56 @@ func (r *reference) prove(key [32]byte) []byte {
 		}
 	}
 	return proof
+}
+
+// proveMany is the multi-proof written from docs/index.md alone; the shape is a text of 0 and 1.
+func (r *reference) proveMany(asked [][32]byte) []byte {
+	set := slices.Clone(asked)
+	slices.SortFunc(set, func(a, b [32]byte) int { return slices.Compare(a[:], b[:]) })
+	shape, contents := showMany(r.pairs, slices.Compact(set), 0)
+	return packMany(shape, contents)
+}
+
+func packMany(shape string, contents []byte) []byte {
+	var packed []byte
+	for i, c := range shape {
+		if i%8 == 0 {
+			packed = append(packed, 0)
+		}
+		if c == '1' {
+			packed[i/8] |= 128 >> (i % 8)
+		}
+	}
+	return slices.Concat(binary.BigEndian.AppendUint32(nil, uint32(len(packed))), packed, contents)
+}
+
+func showMany(here []pair, set [][32]byte, depth int) (shape string, contents []byte) {
+	if len(set) == 0 {
+		if h := subtree(here, depth); h != [32]byte{} {
+			return "1", h[:]
+		}
+		return "0", nil
+	}
+	switch len(here) {
+	case 0:
+		return "00", nil
+	case 1:
+		if index := binary.BigEndian.AppendUint64(nil, here[0].index); len(set) == 1 && set[0] == here[0].key {
+			return "01", index
+		} else {
+			return "10", append(here[0].key[:], index...)
+		}
+	}
+	left, rest := divide(here, depth)
+	var setLeft, setRight [][32]byte
+	for _, k := range set {
+		if right(k, depth) {
+			setRight = append(setRight, k)
+		} else {
+			setLeft = append(setLeft, k)
+		}
+	}
+	shapeLeft, contentsLeft := showMany(left, setLeft, depth+1)
+	shapeRight, contentsRight := showMany(rest, setRight, depth+1)
+	return "11" + shapeLeft + shapeRight, slices.Concat(contentsLeft, contentsRight)
 }
