@@ -27,8 +27,9 @@ you trust, and keep it.
 A command says what is proven and what isn't. It ends with 0 when all is proven,
 1 when it isn't, 2 when it was called wrongly, 3 when nothing could be checked.`,
 		Example: `  verifier receipt receipt.json --key log.vkey
-  verifier log https://registro.example --key log.vkey --state log.state`,
+  verifier log https://registro.example --key log.vkey --state log.state
+  verifier export traccia-2026 --key log.vkey`,
 	}
-	root.AddCommand(receiptCommand(), logCommand())
+	root.AddCommand(receiptCommand(), logCommand(), exportCommand())
 	return root
 }

@@ -4,6 +4,7 @@ package main
 
 import (
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -127,6 +128,13 @@ func checkReceipt(file, keyFile, submissionFile string) (*receiptAnswer, error) 
 func whatInstead(data []byte) string {
 	if _, err := ledger.ParseSubmission(data); err == nil {
 		return "it is a submission; the ledger's answer to it is what agency receipt submit --out writes"
+	}
+	var refusal struct {
+		Status int
+		Code   string
+	}
+	if json.Unmarshal(data, &refusal) == nil && refusal.Status >= 400 {
+		return fmt.Sprintf("it is an error that a ledger answered with, %d %q: nothing was recorded", refusal.Status, refusal.Code)
 	}
 	return ""
 }
