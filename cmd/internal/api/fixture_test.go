@@ -26,6 +26,7 @@ import (
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/node"
 	"github.com/traccia-ledger/traccia/ledger/registry"
+	"github.com/traccia-ledger/traccia/ledger/store"
 )
 
 const ledgerName = "registro.example"
@@ -56,6 +57,7 @@ type fixture struct {
 	world   *dev.World
 	secrets map[string]crypto.Signer // of the dev world: "pdnd", "client-0", "body-inps"
 	node    *node.Node
+	store   store.Store // the node's
 	server  *Server
 	http    *httptest.Server
 	metrics *prometheus.Registry
@@ -118,6 +120,14 @@ func openFixture(dir string, c dev.Config, opt node.Options) (*fixture, error) {
 	}
 	ctx, log := context.Background(), slog.New(slog.NewTextHandler(&f.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	opt.Log, opt.Metrics = log, node.NewMetrics(f.metrics)
+	wrap := opt.Store
+	opt.Store = func(s store.Store) store.Store {
+		if wrap != nil {
+			s = wrap(s)
+		}
+		f.store = s
+		return s
+	}
 	err = node.Create(ctx, f.dir, node.Settings{
 		Name: ledgerName, PublishInterval: "1m", // only what Settle publishes is public
 		PDND: node.PDNDSettings{

@@ -82,6 +82,7 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("/v1/access-receipts/{iss}/{jti}", method(http.MethodGet, s.serveReceipt))
 	mux.HandleFunc("/log/{epoch}/checkpoint", method(http.MethodGet, s.serveCheckpoint))
 	mux.HandleFunc("/log/{epoch}/tile/{path...}", method(http.MethodGet, s.serveTile))
+	mux.HandleFunc("/log/{epoch}/tile", serveNotFound) // else the mux redirects
 	mux.HandleFunc("/log/{epoch}/blob/{digest}", method(http.MethodGet, s.serveBlob))
 	mux.HandleFunc("/status", method(http.MethodGet, s.serveStatus))
 	mux.HandleFunc("/openapi.yaml", method(http.MethodGet, serveOpenAPI))
