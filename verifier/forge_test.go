@@ -72,7 +72,7 @@ func newForgery(t *testing.T, count int) *forgery {
 		Provider: provider, Consumer: consumer, EService: eservice, PurposeID: purposeID, Purpose: "Verifica ISEE",
 		LegalBasis: "https://w3id.org/dpv/legal/eu/gdpr#A6-1-e", DataCategories: []string{"https://w3id.org/dpv/pd#Income"},
 		Actor: ledger.ActorService, Operation: ledger.Operation{Method: "GET", Path: "/isee"}, OccurredAt: "2026-11-22T09:30:00Z",
-		Subjects: ledger.SubjectCommitment{Count: count, Root: ledger.Hex(tree.Root())},
+		Pair: ledger.Hex{1}, PrivateDigest: ledger.Hex{2}, Subjects: ledger.SubjectCommitment{Count: count, Root: ledger.Hex(tree.Root())},
 	}
 	return f
 }

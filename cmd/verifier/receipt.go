@@ -134,7 +134,7 @@ func whatInstead(data []byte) string {
 		Code   string
 	}
 	if json.Unmarshal(data, &refusal) == nil && refusal.Status >= 400 {
-		return fmt.Sprintf("it is an error that a ledger answered with, %d %q: nothing was recorded", refusal.Status, refusal.Code)
+		return fmt.Sprintf("it is an error that a ledger answered with, %d %q, and proves nothing", refusal.Status, refusal.Code)
 	}
 	return ""
 }
