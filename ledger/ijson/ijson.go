@@ -59,7 +59,7 @@ func (e *Error) Error() string {
 // Check reports whether data is one strict I-JSON object; if not, as an *Error.
 func Check(data []byte) error {
 	s := scanner{data: data}
-	if err := s.document(anyObject); err != nil {
+	if err := s.document(anyObject, reflect.Value{}); err != nil {
 		return err
 	}
 	return nil
@@ -85,11 +85,9 @@ func Unmarshal(data []byte, v any) error {
 		return err
 	}
 	s := scanner{data: data}
-	if err := s.document(want); err != nil {
+	if err := s.document(want, p.Elem()); err != nil {
+		p.Elem().SetZero()
 		return err
-	}
-	if json.Unmarshal(data, v) != nil {
-		return &Error{Expected: "values that decode", Found: "one that doesn't"}
 	}
 	return nil
 }

@@ -4,19 +4,16 @@ package ijson
 
 import (
 	"bytes"
-	"encoding"
 	"encoding/binary"
-	"errors"
-	"fmt"
-	"math/bits"
 	"reflect"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 )
 
-// scanner walks one document once. It allocates only for untyped objects,
-// for names with escapes, for texts and for errors.
+// scanner walks one document once and, where it was given a place, puts there
+// what it finds. Beside what it decodes it allocates only for untyped objects,
+// for escapes and for errors.
 type scanner struct {
 	data []byte
 	pos  int
@@ -24,7 +21,8 @@ type scanner struct {
 	names [][]byte
 }
 
-func (s *scanner) document(want *shape) *Error {
+// document scans the whole. into is where its object goes, or the zero Value.
+func (s *scanner) document(want *shape, into reflect.Value) *Error {
 	if bytes.HasPrefix(s.data, []byte("\ufeff")) {
 		return &Error{Expected: "an object", Found: "a byte order mark"}
 	}
@@ -32,7 +30,7 @@ func (s *scanner) document(want *shape) *Error {
 	if s.peek() != '{' {
 		return &Error{Expected: "an object", Found: s.kindFound()}
 	}
-	if err := s.value(want, 1); err != nil {
+	if err := s.value(want, 1, into); err != nil {
 		return err
 	}
 	s.space()
@@ -40,144 +38,6 @@ func (s *scanner) document(want *shape) *Error {
 		return s.syntax("nothing after the object", "more text")
 	}
 	return nil
-}
-
-// value scans the value at pos, which lies at this nesting level if it is an
-// object or array.
-func (s *scanner) value(want *shape, level int) *Error {
-	switch c := s.peek(); {
-	case c == '{' && (want.kind == kindStruct || want.kind == kindDict || want.kind == kindAny):
-		if level > MaxDepth {
-			return s.syntax("at most 64 levels of nesting", "more")
-		}
-		if want.kind == kindStruct {
-			return s.members(want, level)
-		}
-		return s.dict(want, level)
-	case c == '[' && (want.kind == kindList || want.kind == kindAny):
-		if level > MaxDepth {
-			return s.syntax("at most 64 levels of nesting", "more")
-		}
-		return s.list(want, level)
-	case c == '"' && want.kind == kindText:
-		return s.text(want.typ)
-	case c == '"' && (want.kind == kindString || want.kind == kindAny):
-		_, _, err := s.str()
-		return err
-	case (c == '-' || '0' <= c && c <= '9') && (want.kind == kindNumber || want.kind == kindAny):
-		n, err := s.number()
-		if err == nil && want.kind == kindNumber && (n < want.min || n > want.max) {
-			return &Error{Expected: fmt.Sprintf("a number from %d to %d", want.min, want.max), Found: "a number out of that range"}
-		}
-		return err
-	case (c == 't' || c == 'f') && (want.kind == kindBool || want.kind == kindAny):
-		if c == 't' {
-			return s.word("true")
-		}
-		return s.word("false")
-	case c == 'n' && want.kind == kindAny:
-		return s.word("null")
-	}
-	if found := s.kindFound(); want.kind != kindAny && found != notValue && found != theEnd {
-		return &Error{Expected: want.kind.String(), Found: found}
-	}
-	return s.syntax(want.kind.String(), s.kindFound())
-}
-
-// members scans an object with the names of a struct's fields.
-func (s *scanner) members(want *shape, level int) *Error {
-	var seen uint64
-	next := 0
-	for more := s.open('}'); more; {
-		name, err := s.name()
-		if err != nil {
-			return err
-		}
-		i := want.find(name, next)
-		if i < 0 {
-			return &Error{Expected: "one of the names " + want.names, Found: "an unknown name"}
-		}
-		f := &want.fields[i]
-		next = i + 1
-		if seen&(1<<i) != 0 {
-			return (&Error{Expected: "each name once", Found: "a name twice"}).under(f.name)
-		}
-		seen |= 1 << i
-		if err := s.member(f.shape, level); err != nil {
-			return err.under(f.name)
-		}
-		if more, err = s.next('}'); err != nil {
-			return err
-		}
-	}
-	if missing := want.required &^ seen; missing != 0 {
-		f := &want.fields[bits.TrailingZeros64(missing)]
-		return (&Error{Expected: f.shape.kind.String(), Found: "nothing"}).under(f.name)
-	}
-	return nil
-}
-
-// dict scans an object with any names. Errors inside don't name the member.
-func (s *scanner) dict(want *shape, level int) *Error {
-	elem := anyValue
-	if want.kind == kindDict {
-		elem = want.elem
-	}
-	if s.names == nil {
-		s.names = make([][]byte, 0, fewNames)
-	}
-	seen := nameSet{base: len(s.names)}
-	for more := s.open('}'); more; {
-		name, err := s.name()
-		if err != nil {
-			return err
-		}
-		if !s.add(&seen, name) {
-			return s.syntax("each name once", "a name twice")
-		}
-		if err := s.member(elem, level); err != nil {
-			err.Pointer = ""
-			return err
-		}
-		if more, err = s.next('}'); err != nil {
-			return err
-		}
-	}
-	s.names = s.names[:seen.base]
-	return nil
-}
-
-// fewNames is up to how many names of an object are compared one by one.
-const fewNames = 32
-
-// nameSet holds the names of one untyped object: scanner.names from base on,
-// and once those are more than a few, all of them in a map.
-type nameSet struct {
-	base int
-	many map[string]struct{}
-}
-
-// add returns false if the name, unescaped, is in the set already.
-func (s *scanner) add(set *nameSet, name []byte) bool {
-	if set.many != nil {
-		before := len(set.many)
-		set.many[string(name)] = struct{}{}
-		return len(set.many) > before
-	}
-	few := s.names[set.base:]
-	for _, other := range few {
-		if string(other) == string(name) {
-			return false
-		}
-	}
-	s.names = append(s.names, name)
-	if len(few) == fewNames {
-		set.many = make(map[string]struct{}, 4*fewNames)
-		for _, other := range s.names[set.base:] {
-			set.many[string(other)] = struct{}{}
-		}
-	}
-	return true
 }
 
 // open steps into the object or array at pos and says whether it has members.
@@ -219,57 +79,6 @@ func (s *scanner) name() ([]byte, *Error) {
 		return raw, err
 	}
 	return unescape(raw), nil
-}
-
-// member scans what follows a name.
-func (s *scanner) member(want *shape, level int) *Error {
-	s.space()
-	if s.peek() != ':' {
-		return s.syntax("a colon", s.kindFound())
-	}
-	s.pos++
-	s.space()
-	return s.value(want, level+1)
-}
-
-func (s *scanner) list(want *shape, level int) *Error {
-	elem := anyValue
-	if want.kind == kindList {
-		elem = want.elem
-	}
-	i := 0
-	for more := s.open(']'); more; i++ {
-		err := s.value(elem, level+1)
-		if err != nil && want.kind == kindAny {
-			return err
-		}
-		if err != nil {
-			return err.under(strconv.Itoa(i))
-		}
-		if more, err = s.next(']'); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// text scans a string and has a value of type t judge it.
-func (s *scanner) text(t reflect.Type) *Error {
-	text, escaped, bad := s.str()
-	if bad != nil {
-		return bad
-	}
-	if escaped {
-		text = unescape(text)
-	}
-	err := reflect.New(t).Interface().(encoding.TextUnmarshaler).UnmarshalText(text)
-	if err == nil {
-		return nil
-	}
-	if said := (*Error)(nil); errors.As(err, &said) {
-		return &Error{Expected: said.Expected, Found: said.Found}
-	}
-	return &Error{Expected: "a valid " + t.String(), Found: fmt.Sprintf("a string of %d bytes", len(text))}
 }
 
 func (s *scanner) number() (int64, *Error) {

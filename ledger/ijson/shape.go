@@ -16,7 +16,7 @@ type kind uint8
 const (
 	kindAny kind = iota
 	kindString
-	kindText // a string that a TextUnmarshaler judges
+	kindText // a string that a TextUnmarshaler reads
 	kindNumber
 	kindBool
 	kindList
@@ -27,22 +27,23 @@ const (
 // shape is what a Go type expects to find in a document.
 type shape struct {
 	kind     kind
-	typ      reflect.Type // of kindText: what has UnmarshalText, without pointers
-	min, max int64        // of kindNumber
-	elem     *shape       // of kindList and kindDict
-	fields   []field      // of kindStruct, at most 64
-	required uint64       // bit i stands for fields[i]
-	names    string       // of kindStruct: the fields' names, for messages
+	min, max int64   // of kindNumber
+	elem     *shape  // of kindList and kindDict
+	fields   []field // of kindStruct, at most 64
+	required uint64  // bit i stands for fields[i]
+	names    string  // of kindStruct: the fields' names, for messages
 }
 
 type field struct {
 	name  string
+	index int // in the struct
 	shape *shape
 }
 
 var (
 	anyValue  = &shape{kind: kindAny}
 	anyObject = &shape{kind: kindDict, elem: anyValue}
+	anyList   = &shape{kind: kindList, elem: anyValue}
 
 	rawMessage      = reflect.TypeFor[json.RawMessage]()
 	textUnmarshaler = reflect.TypeFor[encoding.TextUnmarshaler]()
@@ -76,7 +77,7 @@ func build(t reflect.Type, open map[reflect.Type]*shape) (*shape, error) {
 	case t == rawMessage:
 		return anyValue, nil
 	case p.Implements(textUnmarshaler):
-		return &shape{kind: kindText, typ: t}, nil
+		return &shape{kind: kindText}, nil
 	case p.Implements(jsonUnmarshaler):
 		return nil, fmt.Errorf("ijson: %v has UnmarshalJSON without UnmarshalText", t)
 	}
@@ -139,7 +140,7 @@ func (s *shape) addFields(t reflect.Type, open map[reflect.Type]*shape) error {
 		if options == "" {
 			s.required |= 1 << len(s.fields)
 		}
-		s.fields = append(s.fields, field{name, sub})
+		s.fields = append(s.fields, field{name, i, sub})
 		names = append(names, name)
 	}
 	s.names = strings.Join(names, ", ")
