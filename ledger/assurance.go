@@ -15,6 +15,10 @@ const (
 	ProfileAudit02 = "AUDIT_REST_02" // voucher and evidence, the voucher naming the evidence's digest
 	ProfileAudit01 = "AUDIT_REST_01" // voucher and evidence
 	ProfileVoucher = "VOUCHER_ONLY"
+
+	// ProfileRequest: no token of PDND stands behind the event, but the signed
+	// request of whoever looked into the ledger itself.
+	ProfileRequest = "SIGNED_REQUEST"
 )
 
 // Flags on the quality of what the consumer sent.
@@ -38,8 +42,8 @@ const MaxFlags = 16
 //	"evidence":{"alg":"RS256","kid":"trc9…"},"loa":2,"late":false,"flags":["dnonce_text"]}
 type Assurance struct {
 	Profile  string         `json:"profile"`
-	Voucher  VoucherCheck   `json:"voucher"`
-	Evidence *EvidenceCheck `json:"evidence,omitempty"` // nil exactly with ProfileVoucher
+	Voucher  VoucherCheck   `json:"voucher,omitzero"`   // zero exactly with ProfileRequest
+	Evidence *EvidenceCheck `json:"evidence,omitempty"` // nil exactly with ProfileVoucher and ProfileRequest
 	LoA      int            `json:"loa,omitempty"`      // level of the operator's identity, 1 to 4; 0 if not said
 	Late     bool           `json:"late"`               // recorded more than 10 minutes after it occurred
 	Flags    []string       `json:"flags"`              // Flag constants and others of that form, none twice
@@ -59,16 +63,20 @@ type EvidenceCheck struct {
 }
 
 func (a *Assurance) check(c *checker) {
-	c.word("assurance/profile", a.Profile, ProfileAudit02, ProfileAudit01, ProfileVoucher)
-	c.algorithm("assurance/voucher/alg", a.Voucher.Alg)
-	c.text("assurance/voucher/kid", a.Voucher.Kid, MaxText)
-	c.text("assurance/voucher/issuer", a.Voucher.Issuer, MaxText)
+	c.word("assurance/profile", a.Profile, ProfileAudit02, ProfileAudit01, ProfileVoucher, ProfileRequest)
+	if a.Profile != ProfileRequest {
+		c.algorithm("assurance/voucher/alg", a.Voucher.Alg)
+		c.text("assurance/voucher/kid", a.Voucher.Kid, MaxText)
+		c.text("assurance/voucher/issuer", a.Voucher.Issuer, MaxText)
+	} else if a.Voucher != (VoucherCheck{}) {
+		c.fail(CodeBadValue, "assurance/voucher", "none with "+ProfileRequest, "one")
+	}
 	if e := a.Evidence; e != nil {
 		c.algorithm("assurance/evidence/alg", e.Alg)
 		c.text("assurance/evidence/kid", e.Kid, MaxText)
 	}
-	if (a.Evidence == nil) != (a.Profile == ProfileVoucher) {
-		c.fail(CodeBadValue, "assurance/evidence", "evidence in every profile but "+ProfileVoucher, "the contrary")
+	if (a.Evidence != nil) != (a.Profile == ProfileAudit02 || a.Profile == ProfileAudit01) {
+		c.fail(CodeBadValue, "assurance/evidence", "evidence with "+ProfileAudit02+" and "+ProfileAudit01+", and only there", "the contrary")
 	}
 	if a.LoA < 0 || a.LoA > 4 {
 		c.fail(CodeBadValue, "assurance/loa", "1 to 4, or none", strconv.Itoa(a.LoA))
@@ -106,13 +114,15 @@ func (c *checker) flag(flag string, before []string) {
 func (a *Assurance) appendTo(b []byte) []byte {
 	b = append(b, `{"profile":`...)
 	b = appendText(b, a.Profile)
-	b = append(b, `,"voucher":{"alg":`...)
-	b = appendText(b, a.Voucher.Alg)
-	b = append(b, `,"kid":`...)
-	b = appendText(b, a.Voucher.Kid)
-	b = append(b, `,"issuer":`...)
-	b = appendText(b, a.Voucher.Issuer)
-	b = append(b, '}')
+	if a.Profile != ProfileRequest {
+		b = append(b, `,"voucher":{"alg":`...)
+		b = appendText(b, a.Voucher.Alg)
+		b = append(b, `,"kid":`...)
+		b = appendText(b, a.Voucher.Kid)
+		b = append(b, `,"issuer":`...)
+		b = appendText(b, a.Voucher.Issuer)
+		b = append(b, '}')
+	}
 	if e := a.Evidence; e != nil {
 		b = append(b, `,"evidence":{"alg":`...)
 		b = appendText(b, e.Alg)

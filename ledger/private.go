@@ -30,7 +30,7 @@ const (
 //
 // An optional text that is there but empty counts as absent.
 type Private struct {
-	Voucher         string            `json:"voucher"`                    // PDND's access token, compact
+	Voucher         string            `json:"voucher,omitempty"`          // PDND's access token, compact; none with RoleRequester
 	Evidence        string            `json:"evidence,omitempty"`         // Agid-JWT-TrackingEvidence, compact
 	Integrity       string            `json:"integrity,omitempty"`        // Agid-JWT-Signature, compact
 	IdentityHeaders map[string]string `json:"identity_headers,omitempty"` // name to value, as sent
@@ -48,7 +48,9 @@ type Operator struct {
 
 func (v *Private) check() *Problem {
 	var c checker
-	c.token("voucher", v.Voucher, MaxToken)
+	if v.Voucher != "" {
+		c.token("voucher", v.Voucher, MaxToken)
+	}
 	if v.Evidence != "" {
 		c.token("evidence", v.Evidence, MaxToken)
 	}

@@ -29,6 +29,11 @@ const (
 const (
 	RoleProvider = "provider" // the party that runs the recording gateway, for a provider it speaks for
 	RoleConsumer = "consumer" // the consumer alone
+
+	// RoleRequester: who looked into the ledger itself, and is issuer, provider
+	// and consumer in one. Such a receipt rests on no call over PDND, and has no
+	// eservice, purpose_id and pair.
+	RoleRequester = "requester"
 )
 
 // What acted at the consumer.
@@ -59,11 +64,11 @@ type Receipt struct {
 	Iss            string            `json:"iss"`                       // id of the body that signed and submits
 	JTI            string            `json:"jti"`                       // uuid, once per iss
 	IssuedAt       int64             `json:"iat"`                       // seconds since 1970
-	Role           string            `json:"role"`                      // RoleProvider or RoleConsumer
+	Role           string            `json:"role"`                      // a Role constant
 	Provider       string            `json:"provider"`                  // id of the body whose data were consulted
 	Consumer       string            `json:"consumer"`                  // id of the body that consulted
-	EService       string            `json:"eservice"`                  // uuid, of PDND's catalogue
-	PurposeID      string            `json:"purpose_id"`                // uuid of PDND's purpose (finalità)
+	EService       string            `json:"eservice,omitempty"`        // uuid, of PDND's catalogue; none with RoleRequester
+	PurposeID      string            `json:"purpose_id,omitempty"`      // uuid of PDND's purpose (finalità); none with RoleRequester
 	Purpose        string            `json:"purpose"`                   // text
 	LegalBasis     string            `json:"legal_basis"`               // text, best an IRI of W3C DPV
 	LegalReference string            `json:"legal_reference,omitempty"` // text: the norm
@@ -72,7 +77,7 @@ type Receipt struct {
 	Operation      Operation         `json:"operation"`                 // of the provider's API
 	OccurredAt     string            `json:"occurred_at"`               // RFC 3339, UTC, final Z, up to 9 decimals
 	ConsentID      string            `json:"consent_id,omitempty"`      // text, where consent is the basis
-	Pair           Hex               `json:"pair"`                      // Pair
+	Pair           Hex               `json:"pair,omitzero"`             // Pair; none with RoleRequester
 	PrivateDigest  Hex               `json:"private_digest"`            // PrivateDigest
 	Subjects       SubjectCommitment `json:"subjects"`
 }
@@ -112,11 +117,10 @@ func (r *Receipt) check() *Problem {
 	if r.IssuedAt < 0 || r.IssuedAt > ijson.MaxNumber {
 		c.fail(CodeBadTime, "iat", "seconds since 1970", "a number out of range")
 	}
-	c.word("role", r.Role, RoleProvider, RoleConsumer)
+	c.word("role", r.Role, RoleProvider, RoleConsumer, RoleRequester)
 	c.id("provider", r.Provider)
 	c.id("consumer", r.Consumer)
-	c.uuid("eservice", r.EService)
-	c.uuid("purpose_id", r.PurposeID)
+	c.call(r)
 	c.text("purpose", r.Purpose, MaxText)
 	c.text("legal_basis", r.LegalBasis, MaxText)
 	if r.LegalReference != "" {
@@ -134,6 +138,29 @@ func (r *Receipt) check() *Problem {
 		c.fail(CodeBadCount, "subjects/count", fmt.Sprintf("1 to %d", MaxSubjects), strconv.Itoa(n))
 	}
 	return c.problem
+}
+
+// call checks the claims that tie a receipt to a call over PDND.
+func (c *checker) call(r *Receipt) {
+	if r.Role == RoleRequester {
+		if r.EService != "" || r.PurposeID != "" || r.Pair != (Hex{}) {
+			c.fail(CodeBadValue, "role", "no eservice, purpose_id and pair with "+RoleRequester, "one of them")
+		}
+		if r.Provider != r.Iss || r.Consumer != r.Iss {
+			c.fail(CodeBadValue, "role", "iss as provider and consumer with "+RoleRequester, "another")
+		}
+		return
+	}
+	for _, claim := range []struct{ where, text string }{{"eservice", r.EService}, {"purpose_id", r.PurposeID}} {
+		if claim.text == "" {
+			c.fail(CodeMissing, claim.where, "a uuid in lower-case hex, 8-4-4-4-12", "nothing")
+		} else {
+			c.uuid(claim.where, claim.text)
+		}
+	}
+	if r.Pair == (Hex{}) {
+		c.fail(CodeMissing, "pair", "64 lower-case hex digits", "nothing")
+	}
 }
 
 func (c *checker) categories(list []string) {

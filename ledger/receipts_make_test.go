@@ -222,8 +222,6 @@ func (m *maker) privates() {
 	m.v.PrivateRefused = []refusal{
 		{"empty", "", ledger.CodeSyntax, "private"},
 		{"an array", "[]", ledger.CodeSyntax, "private"},
-		{"no voucher", m.set(p, "voucher", ""), ledger.CodeMissing, "private#voucher"},
-		{"an empty voucher", m.set(p, "voucher", `""`), ledger.CodeBadText, "private#voucher"},
 		{"a voucher with a space", m.set(p, "voucher", `"a b"`), ledger.CodeBadText, "private#voucher"},
 		{"a voucher too long", m.set(p, "voucher", `"`+strings.Repeat("x", ledger.MaxToken+1)+`"`), ledger.CodeTooLong, "private#voucher"},
 		{"evidence null", m.set(p, "evidence", "null"), ledger.CodeSyntax, "private#evidence"},

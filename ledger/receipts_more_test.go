@@ -53,7 +53,7 @@ func (m *maker) payloads() {
 		{"", "provider", `"c h501"`, ledger.CodeBadID, ""},
 		{"a consumer of 65 bytes", "consumer", `"` + strings.Repeat("a", 65) + `"`, ledger.CodeBadID, ""},
 		{"", "eservice", `"isee"`, ledger.CodeBadUUID, ""},
-		{"", "purpose_id", `""`, ledger.CodeBadUUID, ""},
+		{"", "purpose_id", `""`, ledger.CodeMissing, ""},
 		{"an empty purpose", "purpose", `""`, ledger.CodeBadText, ""},
 		{"a purpose of 201 characters", "purpose", text(201), ledger.CodeTooLong, ""},
 		{"a control character", "purpose", `"a\u0007"`, ledger.CodeBadText, ""},

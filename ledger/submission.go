@@ -158,6 +158,9 @@ func (s *Submission) Open() (*Opened, error) {
 		return nil, err
 	}
 	var c checker
+	if private.Voucher == "" {
+		c.fail(CodeMissing, "private#voucher", "the voucher beside the private part", "nothing")
+	}
 	if private.Voucher != s.Voucher {
 		c.fail(CodeTokenMismatch, "private#voucher", "the voucher beside the private part", "another")
 	}
