@@ -23,12 +23,20 @@ func createFile(path string, data []byte, mode os.FileMode) error {
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	return syncFolder(path)
+	return syncFolder(filepath.Dir(path))
 }
 
 // replaceFile puts a file of mode 0600 in place of another, if there is one.
 // Readers, and a crash, see either whole; it is on disk when this returns.
 func replaceFile(path string, data []byte) error {
+	if err := placeFile(path, data); err != nil {
+		return err
+	}
+	return syncFolder(filepath.Dir(path))
+}
+
+// placeFile is replaceFile for one of many files, whose folder the caller syncs.
+func placeFile(path string, data []byte) error {
 	temp := filepath.Join(filepath.Dir(path), ".agency-"+rand.Text())
 	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
@@ -41,15 +49,16 @@ func replaceFile(path string, data []byte) error {
 	if err != nil {
 		return errors.Join(err, os.Remove(temp))
 	}
-	return syncFolder(path)
+	return nil
 }
 
-// syncFolder makes a file's name durable. Windows has no way to and no need.
-func syncFolder(path string) error {
+// syncFolder makes the names in a folder durable. Windows has no way to and no
+// need.
+func syncFolder(folder string) error {
 	if runtime.GOOS == "windows" {
 		return nil
 	}
-	f, err := os.Open(filepath.Dir(path))
+	f, err := os.Open(folder)
 	if err != nil {
 		return err
 	}

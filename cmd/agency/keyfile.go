@@ -128,7 +128,8 @@ func parseKeyFile(data []byte) (*keyFile, error) {
 	return f, nil
 }
 
-// cutLines takes "kind\nname: value\n…" apart; the names are exactly these.
+// cutLines takes "kind\nname: value\n…" apart; the names are exactly these, and
+// no value is empty.
 func cutLines(text, kind string, names ...string) (values []string, ok bool) {
 	lines := strings.Split(text, "\n")
 	if len(lines) != len(names)+2 || lines[0] != kind || lines[len(lines)-1] != "" {
@@ -136,7 +137,7 @@ func cutLines(text, kind string, names ...string) (values []string, ok bool) {
 	}
 	for i, name := range names {
 		value, ok := strings.CutPrefix(lines[i+1], name+": ")
-		if !ok {
+		if !ok || value == "" {
 			return nil, false
 		}
 		values = append(values, value)
@@ -153,16 +154,12 @@ func (f *keyFile) open(passphrase string) (*agencyKey, error) {
 	case f.salt != nil && passphrase == "":
 		return nil, errors.New("this key file needs its passphrase")
 	case f.salt != nil:
-		const nonce = chacha20poly1305.NonceSizeX
-		if len(der) < nonce {
-			return nil, errKeyFile
-		}
 		aead, err := keyCipher(passphrase, f.salt)
 		if err != nil {
 			return nil, err
 		}
-		if der, err = aead.Open(nil, der[:nonce], der[nonce:], []byte(f.lines)); err != nil {
-			return nil, errPassphrase
+		if der, err = f.unseal(aead); err != nil {
+			return nil, err
 		}
 	}
 	private, err := x509.ParsePKCS8PrivateKey(der)
@@ -178,6 +175,19 @@ func (f *keyFile) open(passphrase string) (*agencyKey, error) {
 		return nil, fmt.Errorf("the key file holds no usable key: %w", err)
 	}
 	return &agencyKey{Key: public, Body: f.body, Signer: signer}, nil
+}
+
+// unseal gives the PKCS#8 of a protected key.
+func (f *keyFile) unseal(aead cipher.AEAD) ([]byte, error) {
+	n := aead.NonceSize()
+	if len(f.secret) < n {
+		return nil, errKeyFile
+	}
+	der, err := aead.Open(nil, f.secret[:n], f.secret[n:], []byte(f.lines))
+	if err != nil {
+		return nil, errPassphrase
+	}
+	return der, nil
 }
 
 // readKey reads a key file that only its owner can. passphraseFile may be "".

@@ -22,27 +22,38 @@ import (
 const testLedger = "registro.example"
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"agency": main})
+	testscript.Main(cleaning{m}, map[string]func(){"agency": main})
 }
 
-// world is the stand-in for PDND that issues the tests' tokens, and the
-// directory with its public keys.
-var world = sync.OnceValues(func() (*dev.World, string) {
-	dir, err := os.MkdirTemp("", "traccia-agency-*")
+// cleaning removes the stand-in's keys after the tests.
+type cleaning struct{ *testing.M }
+
+func (c cleaning) Run() int {
+	code := c.M.Run()
+	if keysDir != "" {
+		os.RemoveAll(keysDir)
+	}
+	return code
+}
+
+var keysDir string // set by world
+
+// world is the stand-in for PDND that issues the tests' tokens. Its public keys
+// are in keysDir.
+var world = sync.OnceValue(func() *dev.World {
+	var err error
+	if keysDir, err = os.MkdirTemp("", "traccia-agency-*"); err != nil {
+		panic(err)
+	}
+	w, err := dev.NewWorld(dev.Config{Dir: keysDir, Ledger: testLedger, Profile: ledger.ProfileAudit02})
 	if err != nil {
 		panic(err)
 	}
-	w, err := dev.NewWorld(dev.Config{Dir: dir, Ledger: testLedger, Profile: ledger.ProfileAudit02})
-	if err != nil {
-		panic(err)
-	}
-	return w, dir
+	return w
 })
 
 // TestScripts drives the binary against a ledger of which faults can be asked.
 func TestScripts(t *testing.T) {
-	_, dir := world()
-	t.Cleanup(func() { os.RemoveAll(dir) })
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
@@ -69,7 +80,7 @@ func TestScripts(t *testing.T) {
 // reported gives an access that its consumer reports, as all of a small
 // municipality's are.
 func reported() (*ledger.Submission, *ledger.SignedReceipt, error) {
-	w, _ := world()
+	w := world()
 	for n := 0; ; n++ {
 		s, err := w.Submission(n)
 		if err != nil {
@@ -112,7 +123,7 @@ func bulk(ts *testscript.TestScript, neg bool, args []string) {
 	n, err := strconv.Atoi(args[1])
 	ts.Check(err)
 	var file bytes.Buffer
-	w, _ := world()
+	w := world()
 	for i := range n {
 		s, err := w.Submission(i)
 		ts.Check(err)

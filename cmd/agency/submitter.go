@@ -16,6 +16,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/traccia-ledger/traccia/cmd/internal/cli"
 	"github.com/traccia-ledger/traccia/ledger"
 )
@@ -209,6 +211,7 @@ func unanswered(chunk []*outgoing) (open []*outgoing) {
 // process dies in between, the next run sends these lines again.
 func (s *submitter) keep(chunk []*outgoing) error {
 	var refused bytes.Buffer
+	var answers []*answer
 	next := *s.state
 	var kept int64
 	for _, l := range chunk {
@@ -226,8 +229,8 @@ func (s *submitter) keep(chunk []*outgoing) error {
 		default:
 			next.Accepted++
 		}
-		if err := s.keepAnswer(l.outcome.answer); err != nil {
-			return err
+		if a := l.outcome.answer; a != nil {
+			answers = append(answers, a)
 		}
 		next.Lines, next.Offset, next.LastStart, next.Last = l.number, l.end, l.start, l.digest()
 		if l.raw == nil {
@@ -237,6 +240,9 @@ func (s *submitter) keep(chunk []*outgoing) error {
 	}
 	if kept == 0 {
 		return nil
+	}
+	if err := s.keepAnswers(answers); err != nil {
+		return err
 	}
 	if err := s.keepRefused(refused.Bytes()); err != nil {
 		return err
@@ -279,7 +285,7 @@ func (s *submitter) keepRefused(data []byte) error {
 	}
 	_, err := s.refused.WriteAt(data, s.state.RefusedBytes)
 	if err = errors.Join(err, s.refused.Sync()); err == nil {
-		err = syncFolder(s.refusedPath)
+		err = syncFolder(filepath.Dir(s.refusedPath))
 	}
 	if err != nil {
 		return fmt.Errorf("couldn't keep refused lines: %w", err)
@@ -287,21 +293,45 @@ func (s *submitter) keepRefused(data []byte) error {
 	return nil
 }
 
-// keepAnswer writes an answer to its file. A file of another receipt stays: two
-// bodies used the same jti.
-func (s *submitter) keepAnswer(a *answer) error {
-	if s.receipts == "" || a == nil {
+// keepAnswers writes answers to their files. They are synced side by side:
+// waiting for a disk takes longer than all else here.
+func (s *submitter) keepAnswers(answers []*answer) error {
+	if s.receipts == "" {
 		return nil
 	}
-	_, jti, _ := strings.Cut(a.ReceiptID, "/")
-	path := filepath.Join(s.receipts, jti+".json")
+	var g errgroup.Group
+	g.SetLimit(16)
+	owners := make(map[string]string, len(answers))
+	for _, a := range answers {
+		_, jti, _ := strings.Cut(a.ReceiptID, "/")
+		if owner := owners[jti]; owner != "" && owner != a.ReceiptID {
+			return errors.Join(errSharedJTI(jti, owner, a.ReceiptID), g.Wait())
+		}
+		owners[jti] = a.ReceiptID
+		g.Go(func() error { return keepAnswer(filepath.Join(s.receipts, jti+".json"), jti, a) })
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	if err := syncFolder(s.receipts); err != nil {
+		return fmt.Errorf("couldn't keep receipts: %w", err)
+	}
+	return nil
+}
+
+// keepAnswer writes one answer. A file of another receipt stays as it is.
+func keepAnswer(path, jti string, a *answer) error {
 	if data, err := readFile(path, maxAnswer); err == nil {
 		if other, err := ledger.ParseAnswer(data); err == nil && other.ReceiptID != a.ReceiptID {
-			return fmt.Errorf("%s is the receipt of %s and isn't replaced by that of %s: give another --receipts", path, other.ReceiptID, a.ReceiptID)
+			return errSharedJTI(jti, other.ReceiptID, a.ReceiptID)
 		}
 	}
-	if err := replaceFile(path, a.raw); err != nil {
+	if err := placeFile(path, a.raw); err != nil {
 		return fmt.Errorf("couldn't keep the receipt of %s: %w", a.ReceiptID, err)
 	}
 	return nil
+}
+
+func errSharedJTI(jti, first, second string) error {
+	return fmt.Errorf("%s and %s would have the same file %s.json: give another --receipts, or none", first, second, jti)
 }
