@@ -241,7 +241,9 @@ func (f *fixture) do(t testing.TB, method, path string, body io.Reader, headers 
 	if err != nil {
 		t.Fatal(err)
 	}
-	return reply{response.StatusCode, response.Header, read}
+	got := reply{response.StatusCode, response.Header, read}
+	checkDescribed(t, method, path, got)
+	return got
 }
 
 func (f *fixture) get(t testing.TB, path string, headers ...string) reply {
