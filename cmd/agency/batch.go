@@ -49,13 +49,14 @@ command goes on from there; when all is answered it only says so again. Lines
 added to the file later are sent by the next run. One run at a time.
 
 A line that the ledger refuses doesn't stop the rest. It goes, with its number and
-the problem, to FILE.refused.ndjson (mode 0600: it names the subjects):
+the problem, to FILE.refused.ndjson (november.refused.ndjson for november.ndjson;
+mode 0600: it names the subjects):
 
   {"line":12,"status":422,"problem":{"code":"expired","where":"voucher#exp",…},"submission":{…}}
 
 When what was wrong is mended at the ledger, the same lines can be sent again:
 
-  jq -c .submission FILE.refused.ndjson > again.ndjson
+  jq -c '.submission // empty' november.refused.ndjson > again.ndjson
 
 With --receipts each answer is kept as DIR/<jti>.json, for verifier receipt.
 
