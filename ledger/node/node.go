@@ -94,6 +94,8 @@ type Node struct {
 
 	stop    chan struct{}
 	stopped sync.WaitGroup
+	using   sync.RWMutex // read-held by whoever reads the store for a caller
+	closed  bool         // guarded by using
 }
 
 // Published is what the public log shows.
@@ -368,15 +370,29 @@ func (n *Node) readRegistry(ctx context.Context) (*registry.Registry, error) {
 }
 
 // Close records what waits, writes a last head, publishes it, and closes the
-// store. Submissions are refused from its beginning.
+// store. Submissions are refused from its beginning; those under way get their
+// answers.
 func (n *Node) Close() error {
 	err := n.seq.Close()
 	close(n.stop)
 	n.stopped.Wait()
+	n.using.Lock() // the last acknowledged submissions have got their proofs
+	n.closed = true
+	n.using.Unlock()
 	if err == nil {
 		err = n.publish()
 	}
 	return errors.Join(err, n.release())
+}
+
+// use keeps the store open until done is called; ErrClosed after Close.
+func (n *Node) use() (done func(), err error) {
+	n.using.RLock()
+	if n.closed {
+		n.using.RUnlock()
+		return nil, sequencer.ErrClosed
+	}
+	return n.using.RUnlock, nil
 }
 
 // release closes what open opened.

@@ -74,6 +74,11 @@ func (n *Node) Published(epoch uint32) (Published, error) {
 // hashes of 32 bytes, 256 for a full tile. ErrNotPublished covers tiles and
 // widths beyond the published size.
 func (n *Node) Tile(ctx context.Context, epoch uint32, level uint, index uint64, width int) ([]byte, error) {
+	done, err := n.use()
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	if level > 7 || !n.covers(epoch, level, index, width) {
 		return nil, ErrNotPublished
 	}
@@ -83,6 +88,11 @@ func (n *Node) Tile(ctx context.Context, epoch uint32, level uint, index uint64,
 // Entries returns an entry bundle of the public log: width leaves, each after
 // its length in a u16.
 func (n *Node) Entries(ctx context.Context, epoch uint32, index uint64, width int) ([]byte, error) {
+	done, err := n.use()
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	if !n.covers(epoch, 0, index, width) {
 		return nil, ErrNotPublished
 	}
@@ -102,6 +112,11 @@ func (n *Node) covers(epoch uint32, level uint, index uint64, width int) bool {
 
 // Blob returns content that a record names by its SHA-256.
 func (n *Node) Blob(ctx context.Context, digest ledger.Hash) ([]byte, error) {
+	done, err := n.use()
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	snap, err := n.rows.Snapshot(ctx)
 	if err != nil {
 		return nil, err

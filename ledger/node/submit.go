@@ -35,6 +35,11 @@ const rechecks = 5
 // is durable. Sent again it answers with the same entries, replayed. A refusal
 // is a *ledger.Problem; the sequencer's decisions are its own errors.
 func (n *Node) Submit(ctx context.Context, raw []byte) (answer *ledger.Answer, replayed bool, err error) {
+	done, err := n.use()
+	if err != nil {
+		return nil, false, err
+	}
+	defer done()
 	var p *sequencer.Pending
 	var c *sequencer.Committed
 	for range rechecks {
@@ -59,6 +64,11 @@ func (n *Node) Submit(ctx context.Context, raw []byte) (answer *ledger.Answer, r
 // Fetch returns the answer of a recorded submission to the party that sent it,
 // whose identity the caller has checked.
 func (n *Node) Fetch(ctx context.Context, iss, jti string) (*ledger.Answer, error) {
+	done, err := n.use()
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	r, err := n.lookUp(ctx, iss, jti)
 	if err != nil {
 		return nil, err
