@@ -119,17 +119,11 @@ func (in *Intake) Check(ctx context.Context, raw []byte) (*sequencer.Pending, er
 	if err := in.checkReceipt(receipt); err != nil {
 		return nil, err
 	}
-	// A new submission is judged by every record that the version counts, those
-	// of a commit under way included: it will stand behind them.
-	at := uint64(math.MaxUint64)
-	if index, ok, err := in.Recorded(ctx, receipt.Iss, receipt.JTI); err != nil {
-		return nil, fmt.Errorf("couldn't look up the submission: %w", err)
-	} else if ok {
-		at = index
-	}
-	scope, err := in.checkParties(receipt, at)
+	scope, err := in.checkParties(receipt, math.MaxUint64)
 	if err != nil {
-		return nil, err
+		if scope, err = in.checkRecorded(ctx, receipt, err); err != nil {
+			return nil, err
+		}
 	}
 	assurance, err := in.checkTokens(ctx, sub, opened)
 	if err != nil {
@@ -164,7 +158,22 @@ func (in *Intake) checkReceipt(r *ledger.SignedReceipt) error {
 	return nil
 }
 
-// checkParties resolves who signed and for whom, as of log index at.
+// checkRecorded has the last word on a receipt that the parties of today
+// refuse: recorded already, it is judged by those of its place in the log.
+func (in *Intake) checkRecorded(ctx context.Context, r *ledger.SignedReceipt, refusal error) (scope string, err error) {
+	index, ok, err := in.Recorded(ctx, r.Iss, r.JTI)
+	if err != nil {
+		return "", fmt.Errorf("couldn't look up the submission: %w", err)
+	}
+	if !ok {
+		return "", refusal
+	}
+	return in.checkParties(r, index)
+}
+
+// checkParties resolves who signed and for whom, as of log index at. A new
+// submission is judged at the greatest, by every record that the version
+// counts, those of a commit under way included: it will stand behind them.
 func (in *Intake) checkParties(r *ledger.SignedReceipt, at uint64) (scope string, err error) {
 	for _, party := range []struct{ where, id string }{{"receipt#iss", r.Iss}, {"receipt#provider", r.Provider}, {"receipt#consumer", r.Consumer}} {
 		if _, ok := in.Registry.Body(party.id); !ok {
