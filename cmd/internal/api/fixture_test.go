@@ -65,6 +65,8 @@ type fixture struct {
 	close   func()
 	from    string       // the client's address as the server sees it; "" for the true one
 	active  atomic.Int64 // requests under way
+	mu      sync.Mutex
+	urls    []string // requested; guarded by mu
 }
 
 // fastWorld has three subjects a receipt, and tokens without flaws.
@@ -104,7 +106,7 @@ func newFixture(t testing.TB, c dev.Config, opt node.Options) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(f.close)
+	t.Cleanup(func() { f.close() })
 	return f
 }
 
@@ -149,6 +151,9 @@ func openFixture(dir string, c dev.Config, opt node.Options) (*fixture, error) {
 	handler := f.server.Handler()
 	f.http = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		f.active.Add(1)
+		f.mu.Lock()
+		f.urls = append(f.urls, r.URL.String())
+		f.mu.Unlock()
 		defer f.active.Add(-1)
 		if f.from != "" {
 			r.RemoteAddr = f.from
