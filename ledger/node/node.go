@@ -87,6 +87,7 @@ type Node struct {
 	intake    *intake.Intake
 	tokens    *pdnd.Checker
 	clients   pdnd.Keys
+	keyProofs keyProofs
 	witnesses []*witness.Client
 
 	publishing sync.Mutex // held while a checkpoint is cosigned and made public

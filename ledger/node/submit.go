@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/transparency-dev/merkle/compact"
 	"github.com/transparency-dev/merkle/rfc6962"
@@ -252,18 +253,62 @@ func (n *Node) prove(ctx context.Context, index uint64, leaf []byte, at sequence
 	return string(checkpoint.FormatProof(p)), nil
 }
 
+// keyProofs remembers the records that registered keys, proven: few bodies sign
+// many receipts, and those of one commit all lead to one checkpoint.
+type keyProofs struct {
+	mu     sync.Mutex
+	proven map[uint64]provenKey // by log index; guarded by mu
+}
+
+type provenKey struct {
+	size uint64 // of the log that the proof is for
+	key  *ledger.AnswerKey
+}
+
+// keptKeys bounds them; each is some 1.5 kB.
+const keptKeys = 4096
+
+func (k *keyProofs) get(index uint64) provenKey {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.proven[index]
+}
+
+func (k *keyProofs) put(p provenKey) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.proven == nil || len(k.proven) >= keptKeys {
+		k.proven = make(map[uint64]provenKey)
+	}
+	k.proven[p.key.Index] = p
+}
+
 // proveKey returns the record that registered the receipt's key, proven.
 func (n *Node) proveKey(ctx context.Context, r *ledger.SignedReceipt, at sequencer.Latest) (*ledger.AnswerKey, error) {
 	index, ok := n.Registry.KeyIndex(r.Iss, r.JWS.Header.Kid)
 	if !ok {
 		return nil, fmt.Errorf("the key of receipt %s isn't in the registry", r.ReceiptID())
 	}
-	leaves, err := n.shard.Leaves(ctx, index, 1)
-	if err != nil || len(leaves) != 1 {
-		return nil, fmt.Errorf("couldn't read record %d: %w", index, err)
+	known := n.keyProofs.get(index)
+	if known.size == at.Root.Size {
+		return known.key, nil
 	}
-	proof, err := n.prove(ctx, index, leaves[0], at)
-	return &ledger.AnswerKey{Index: index, Leaf: leaves[0], Proof: proof}, err
+	key := &ledger.AnswerKey{Index: index}
+	if known.key != nil {
+		key.Leaf = known.key.Leaf
+	} else {
+		leaves, err := n.shard.Leaves(ctx, index, 1)
+		if err != nil || len(leaves) != 1 {
+			return nil, fmt.Errorf("couldn't read record %d: %w", index, err)
+		}
+		key.Leaf = leaves[0]
+	}
+	var err error
+	if key.Proof, err = n.prove(ctx, index, key.Leaf, at); err != nil {
+		return nil, err
+	}
+	n.keyProofs.put(provenKey{at.Root.Size, key})
+	return key, nil
 }
 
 // number tells the submitter its own number only (formats §3): i to the
