@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -155,7 +156,7 @@ type sampleLoad struct {
 
 // into registers the bodies and records the accesses.
 func (l sampleLoad) into(ctx context.Context, cmd *cobra.Command, n *node.Node, w *dev.World) error {
-	if len(n.Registry.Bodies()) == 0 {
+	if hub, _ := w.Hub(); !slices.Contains(n.Registry.Scopes(), hub) {
 		if err := registerBodies(ctx, n, w); err != nil {
 			return err
 		}

@@ -30,7 +30,7 @@ func (a *initAnswer) Text(w io.Writer) {
 
 func initCommand() *cobra.Command {
 	var flags ledgerFlags
-	var name string
+	var name, operator string
 	var settings node.PDNDSettings
 	cmd := &cobra.Command{
 		Use:   "init --data DIR --name NAME",
@@ -51,7 +51,7 @@ changed later in DIR/config.json.`,
 			if err != nil {
 				return err
 			}
-			if err := node.Create(cmd.Context(), flags.data, node.Settings{Name: name, PDND: settings}, opt); err != nil {
+			if err := node.Create(cmd.Context(), flags.data, node.Settings{Name: name, Operator: operator, PDND: settings}, opt); err != nil {
 				return err
 			}
 			path := filepath.Join(flags.data, "log.vkey")
@@ -64,6 +64,7 @@ changed later in DIR/config.json.`,
 	}
 	flags.add(cmd)
 	cmd.Flags().StringVar(&name, "name", "", "the ledger's name, the same in all its years")
+	cmd.Flags().StringVar(&operator, "operator", "gestore", "body id of who runs the ledger: its look-ups are signed and recorded")
 	cmd.Flags().StringSliceVar(&settings.Issuers, "voucher-issuer", []string{"interop.pagopa.it"}, "iss of the vouchers that are believed")
 	cmd.Flags().StringSliceVar(&settings.VoucherKeys, "voucher-keys", nil, "JWKS files or URLs of PDND's keys")
 	cmd.Flags().StringSliceVar(&settings.ClientKeys, "client-keys", nil, "JWKS files or URLs of the keys of PDND's clients")

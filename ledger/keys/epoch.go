@@ -28,7 +28,7 @@ func (d *Dir) NewEpoch(name string, epoch uint32) error {
 		return fmt.Errorf("%s: %w", d.name(last.keyFile()), fs.ErrExist)
 	}
 	origin := ledger.Origin(name, epoch)
-	for _, purpose := range []string{purposeVRF, purposeHandle, purposeLog} {
+	for _, purpose := range epochPurposes {
 		s := slot{purpose: purpose, epoch: epoch}
 		if d.keys[s] != nil {
 			e, err := d.get(s)
@@ -88,6 +88,15 @@ func signerKey(vkey string, seed [32]byte) string {
 	const ed25519Algorithm = 1
 	key := append([]byte{ed25519Algorithm}, seed[:]...)
 	return "PRIVATE+KEY+" + name + "+" + hash + "+" + base64.StdEncoding.EncodeToString(key)
+}
+
+// Operator returns the key that signs the operator's own requests in an epoch, such as look-ups.
+func (d *Dir) Operator(epoch uint32) (ed25519.PrivateKey, error) {
+	e, err := d.epochKey(purposeOperator, epoch)
+	if err != nil {
+		return nil, err
+	}
+	return ed25519.NewKeyFromSeed(e.secret[:]), nil
 }
 
 // VRF returns the key that makes an epoch's tags.

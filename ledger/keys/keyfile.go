@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,8 +21,14 @@ const (
 	purposeLog    = "log"    // signs checkpoints: an Ed25519 seed
 	purposeVRF    = "vrf"    // makes tags: an ECVRF seed
 	purposeHandle = "handle" // makes handles of wraps
-	purposeMonth  = "month"  // wraps the keys of one month
+
+	purposeOperator = "operator" // signs the operator's own requests: an Ed25519 seed
+	purposeMonth    = "month"    // wraps the keys of one month
 )
+
+// epochPurposes are those of an epoch's keys, in the order that NewEpoch makes
+// them.
+var epochPurposes = []string{purposeVRF, purposeHandle, purposeOperator, purposeLog}
 
 // slot is the place of one key: of an epoch, or of a month and a version.
 type slot struct {
@@ -48,7 +55,7 @@ func parseSlot(folder, base string) (s slot, ok bool) {
 	case epochsDir:
 		epoch, _ := strconv.ParseUint(first, 10, 32)
 		s = slot{purpose: second, epoch: uint32(epoch)}
-		ok = second == purposeLog || second == purposeVRF || second == purposeHandle
+		ok = slices.Contains(epochPurposes, second)
 	case monthsDir:
 		version, _ := strconv.ParseUint(second, 10, 32)
 		s = slot{purpose: purposeMonth, month: first, version: uint32(version)}

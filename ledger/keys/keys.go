@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: EUPL-1.2
 
 // Package keys is the directory of a ledger's secrets, outside its database: an epoch's log signing key (Ed25519, as
-// golang.org/x/mod/sumdb/note has it), VRF seed and handle key, the month keys that erasure destroys, and, beside them,
+// golang.org/x/mod/sumdb/note has it), VRF seed, handle key and operator's key, the month keys that erasure destroys, and, beside them,
 // the journal of erased wraps and the last published checkpoint of each epoch.
 //
 //	keys/                        directories 0700, files 0600
 //	├── protection               how the secrets are protected, see protection
-//	├── epochs/2026.log.key      see keyFile; .vrf.key and .handle.key beside it
+//	├── epochs/2026.log.key      see keyFile; .vrf.key, .handle.key and .operator.key beside it
 //	├── months/2026-11.1.key     month, version; 2026-11.1.destroyed once it is destroyed
 //	├── published/2026.checkpoint
 //	└── erasures                 see Erasure

@@ -117,7 +117,7 @@ func TestReopen(t *testing.T) {
 			t.Errorf("opening changed files: %s", diff)
 		}
 		want := []string{
-			"epochs/2026.handle.key", "epochs/2026.log.key", "epochs/2026.vrf.key",
+			"epochs/2026.handle.key", "epochs/2026.log.key", "epochs/2026.operator.key", "epochs/2026.vrf.key",
 			"erasures", "months/2026-11.1.key", "protection", "published/2026.checkpoint",
 		}
 		var got []string
@@ -165,7 +165,7 @@ func TestOthersRightsAreRefused(t *testing.T) {
 	path := newDir(t, "")
 	for _, name := range []string{
 		"", "epochs", "months", "published", "protection", "erasures", "published/2026.checkpoint",
-		"epochs/2026.log.key", "epochs/2026.vrf.key", "epochs/2026.handle.key", "months/2026-11.1.key",
+		"epochs/2026.log.key", "epochs/2026.vrf.key", "epochs/2026.handle.key", "epochs/2026.operator.key", "months/2026-11.1.key",
 	} {
 		full := filepath.Join(path, name)
 		info, err := os.Stat(full)

@@ -24,6 +24,7 @@ import (
 //
 //	{
 //	  "name": "registro.example",
+//	  "operator": "gestore",
 //	  "publish_interval": "5s",
 //	  "witness_policy": "policy.txt",
 //	  "pdnd": {
@@ -34,6 +35,7 @@ import (
 //	}
 type Settings struct {
 	Name            string `json:"name"`                       // of the ledger, the same for all its years
+	Operator        string `json:"operator,omitempty"`         // body id of who runs it; "": gestore
 	PublishInterval string `json:"publish_interval,omitempty"` // a Go duration; "": 5s
 	// WitnessPolicy is the file (relative to the data directory) that names the
 	// witnesses to ask for cosignatures; "": none.
@@ -86,6 +88,13 @@ func WriteSettings(dir string, s Settings) error {
 		return fmt.Errorf("couldn't write the ledger's configuration: %w", err)
 	}
 	return f.Sync()
+}
+
+func (s Settings) operator() string {
+	if s.Operator == "" {
+		return "gestore"
+	}
+	return s.Operator
 }
 
 func (s Settings) interval() (time.Duration, error) {

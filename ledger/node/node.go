@@ -33,6 +33,7 @@ import (
 	"github.com/traccia-ledger/traccia/ledger/checkpoint"
 	"github.com/traccia-ledger/traccia/ledger/engine"
 	"github.com/traccia-ledger/traccia/ledger/intake"
+	"github.com/traccia-ledger/traccia/ledger/jws"
 	"github.com/traccia-ledger/traccia/ledger/keys"
 	"github.com/traccia-ledger/traccia/ledger/pdnd"
 	"github.com/traccia-ledger/traccia/ledger/pebble"
@@ -112,6 +113,9 @@ func Create(ctx context.Context, dir string, settings Settings, opt Options) err
 	if err := ledger.CheckName(settings.Name); err != nil {
 		return fmt.Errorf("couldn't create the ledger: name: %w", err)
 	}
+	if err := ledger.CheckID(settings.operator()); err != nil {
+		return fmt.Errorf("couldn't create the ledger: operator: %w", err)
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("couldn't create the ledger: %w", err)
 	}
@@ -128,7 +132,7 @@ func Create(ctx context.Context, dir string, settings Settings, opt Options) err
 		return err
 	}
 	defer db.Close()
-	if err := createShard(ctx, db, k, settings.Name, epoch); err != nil {
+	if err := createShard(ctx, db, k, settings, epoch); err != nil {
 		return err
 	}
 	_, vkey, err := k.Signer(epoch)
@@ -142,8 +146,9 @@ func Create(ctx context.Context, dir string, settings Settings, opt Options) err
 	return WriteSettings(dir, settings)
 }
 
-// createShard makes the ledger's first log, with its preamble.
-func createShard(ctx context.Context, db store.Store, k *keys.Dir, name string, epoch uint32) error {
+// createShard makes the ledger's first log: its preamble, and the operator as
+// the first body, whose key signs the look-ups that the operator makes.
+func createShard(ctx context.Context, db store.Store, k *keys.Dir, settings Settings, epoch uint32) error {
 	e, err := engine.New(db)
 	if err != nil {
 		return err
@@ -156,11 +161,40 @@ func createShard(ctx context.Context, db store.Store, k *keys.Dir, name string, 
 	if err != nil {
 		return err
 	}
-	leaf, err := ledger.FormatLeaf(ledger.Preamble{Epoch: epoch, VRFKey: v.Public(), Name: name})
+	preamble, err := ledger.FormatLeaf(ledger.Preamble{Epoch: epoch, VRFKey: v.Public(), Name: settings.Name})
 	if err != nil {
 		return err
 	}
-	_, err = shard.Append(ctx, [][]byte{leaf}, nil)
+	signer, err := k.Operator(epoch)
+	if err != nil {
+		return err
+	}
+	key, err := jws.NewKey("", signer.Public())
+	if err != nil {
+		return err
+	}
+	jwk, err := jws.FormatKey(key)
+	if err != nil {
+		return err
+	}
+	id := settings.operator()
+	leaves, table := [][]byte{preamble}, []store.Row(nil)
+	for _, record := range []any{
+		registry.Body{ID: id, Name: "Operator of " + settings.Name},
+		registry.Key{Body: id, Kid: key.Kid, JWK: jwk, Basis: registry.BasisOperator},
+	} {
+		r, err := registry.FormatRecord(record)
+		if err != nil {
+			return err
+		}
+		leaf, err := ledger.FormatLeaf(ledger.Record{Epoch: epoch, JSON: r})
+		if err != nil {
+			return err
+		}
+		table = append(table, store.Row{Table: store.TableRecord, Key: rows.LeafKey(epoch, uint64(len(leaves))), Value: r})
+		leaves = append(leaves, leaf)
+	}
+	_, err = shard.Append(ctx, leaves, table)
 	return err
 }
 

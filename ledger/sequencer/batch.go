@@ -36,7 +36,8 @@ type batch struct {
 	head       uint64 // unix_ms of the head it writes, 0 if none
 
 	made    map[*job]*Committed
-	repeats []*job // duplicates of a job in this very batch
+	refused map[*job]error // records that didn't pass
+	repeats []*job         // duplicates of a job in this very batch
 }
 
 // commit turns jobs into leaves, makes them durable and answers them.
@@ -80,11 +81,17 @@ func (s *Sequencer) commit(jobs []*job) {
 			for _, j := range b.repeats {
 				answer(j, nil, ErrStopped)
 			}
+			for j := range b.refused {
+				answer(j, nil, ErrStopped)
+			}
 			return
 		}
 		s.step("signed")
 	}
 	latest := s.Latest()
+	for j, err := range b.refused {
+		answer(j, nil, err)
+	}
 	for j, c := range b.made {
 		c.Latest = latest
 		answer(j, c, nil)
@@ -119,7 +126,7 @@ func (s *Sequencer) build(ctx context.Context, jobs []*job) (*batch, error) {
 	b := &batch{
 		s: s, snap: snap, size: s.Shard.Root().Size, version: s.Registry.Version(),
 		identities: map[string]*job{}, counters: map[string]uint64{}, widths: map[string]int{},
-		keyOf: map[ledger.Hash][32]byte{}, made: map[*job]*Committed{},
+		keyOf: map[ledger.Hash][32]byte{}, made: map[*job]*Committed{}, refused: map[*job]error{},
 	}
 	now := s.Now()
 	clock := s.checkClock(now)
@@ -199,19 +206,18 @@ func (b *batch) addRecords(j *job) error {
 			err = b.s.Registry.Apply(b.size, r)
 		}
 		if err != nil {
-			// Those before it in the same call stand; the caller is told
-			// which one didn't pass.
-			answer(j, nil, err)
-			if b.size == first {
-				return nil
-			}
+			// Those before it in the same call stand; once they are durable
+			// the caller is told which one didn't pass.
+			b.refused[j] = err
 			break
 		}
 		b.rows = append(b.rows, store.Row{Table: store.TableRecord, Key: rows.LeafKey(b.s.Epoch, b.size), Value: r})
 		b.add(leaf)
 	}
 	b.version = b.s.Registry.Version()
-	b.made[j] = &Committed{First: first, Count: int(b.size - first)}
+	if b.refused[j] == nil {
+		b.made[j] = &Committed{First: first, Count: int(b.size - first)}
+	}
 	return nil
 }
 
