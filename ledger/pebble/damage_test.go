@@ -22,8 +22,8 @@ import (
 	"github.com/traccia-ledger/traccia/ledger/store"
 )
 
-// filledDisk holds a closed store of that many commits, in tables and in the
-// write-ahead log.
+// filledDisk is what a power cut leaves of a store of that many commits, in
+// tables and in the write-ahead log.
 func filledDisk(t *testing.T, commits int) *vfs.MemFS {
 	t.Helper()
 	disk := vfs.NewCrashableMem()
@@ -32,6 +32,21 @@ func filledDisk(t *testing.T, commits int) *vfs.MemFS {
 		if err := addPair(t, s, i); err != nil {
 			t.Fatal(err)
 		}
+	}
+	cut := copyOf(disk)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return cut
+}
+
+// closedDisk holds a closed store of that many commits.
+func closedDisk(t *testing.T, commits int) *vfs.MemFS {
+	t.Helper()
+	disk := filledDisk(t, commits)
+	s, err := pebble.Open("/d/store", options(disk, nil))
+	if err != nil {
+		t.Fatal(err)
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
@@ -95,16 +110,22 @@ func openAndCount(t *testing.T, fsys vfs.FS, log *lines) (n int, err error) {
 // TestBitFlips flips bits in every file. What is read is what was written, or
 // the damage is reported with the file's name; nothing logged is a row.
 func TestBitFlips(t *testing.T) {
-	const commits, flips = 20, 40
-	disk := filledDisk(t, commits)
+	const commits, flips = 30, 40
 	r := rand.New(rand.NewPCG(1, 2))
 	for _, kind := range []string{".sst", ".log", "MANIFEST", "SUMS", "OPTIONS"} {
 		t.Run(kind, func(t *testing.T) {
+			disk := closedDisk(t, commits)
+			if kind == ".log" {
+				disk = filledDisk(t, commits)
+			}
 			names := slices.DeleteFunc(files(t, disk, ""), func(n string) bool {
 				return !strings.HasPrefix(n, kind) && !strings.HasSuffix(n, kind)
 			})
 			if len(names) == 0 {
 				t.Fatal("there is no such file")
+			}
+			if kind == "MANIFEST" {
+				names = names[len(names)-1:] // the others are old ones
 			}
 			damaged, named := 0, 0
 			for range flips {
@@ -125,7 +146,7 @@ func TestBitFlips(t *testing.T) {
 					// Taken for the torn end of the log: whole commits are gone.
 				case errors.Is(err, store.ErrDamaged):
 					damaged++
-					if strings.Contains(err.Error(), name) {
+					if strings.Contains(err.Error(), name) || kind == ".log" && strings.Contains(err.Error(), "/*.log") {
 						named++
 					}
 					if !strings.Contains(err.Error(), "backup") {
@@ -146,10 +167,30 @@ func TestBitFlips(t *testing.T) {
 	}
 }
 
+// TestFlipsAtRest flips bits of a store that was closed: none passes unseen.
+func TestFlipsAtRest(t *testing.T) {
+	const commits = 6 // too few for a table before the store is closed
+	disk := closedDisk(t, commits)
+	r := rand.New(rand.NewPCG(3, 4))
+	for _, name := range files(t, disk, "") {
+		data := read(t, disk, "/d/store/"+name)
+		for range min(8, len(data)) {
+			broken := copyOf(disk)
+			bit := r.IntN(len(data) * 8)
+			changed := bytes.Clone(data)
+			changed[bit/8] ^= 1 << (bit % 8)
+			write(t, broken, "/d/store/"+name, changed)
+			if n, err := openAndCount(t, broken, nil); err == nil && n != commits || err != nil && !errors.Is(err, store.ErrDamaged) {
+				t.Errorf("bit %d of %s: %d commits, %v", bit, name, n, err)
+			}
+		}
+	}
+}
+
 // TestDamageStopsWriters damages a table that must be merged: the store says so
 // to whoever writes, once to the log, and doesn't spin.
 func TestDamageStopsWriters(t *testing.T) {
-	disk := filledDisk(t, 20)
+	disk := closedDisk(t, 40)
 	tables := files(t, disk, ".sst")
 	name := "/d/store/" + tables[0]
 	data := read(t, disk, name)
@@ -158,7 +199,7 @@ func TestDamageStopsWriters(t *testing.T) {
 	var log lines
 	s, err := pebble.Open("/d/store", options(disk, &log)) // may meet it too
 	within(t, "writing over a damaged table", func() {
-		for i := 20; i < 500 && err == nil; i++ {
+		for i := 40; i < 700 && err == nil; i++ {
 			err = addPair(t, s, i)
 		}
 	})
@@ -198,7 +239,7 @@ func TestTornLog(t *testing.T) {
 }
 
 func TestMissingFiles(t *testing.T) {
-	disk := filledDisk(t, 40)
+	disk := closedDisk(t, 40)
 	for _, name := range files(t, disk, ".sst") {
 		broken := copyOf(disk)
 		if err := broken.Remove("/d/store/" + name); err != nil {
@@ -208,8 +249,13 @@ func TestMissingFiles(t *testing.T) {
 			t.Errorf("without %s: %v", name, err)
 		}
 	}
-	for _, name := range files(t, disk, "") {
-		if strings.HasPrefix(name, "MANIFEST") || strings.HasPrefix(name, "marker.manifest") || name == "SUMS" {
+	manifests := 0
+	for _, name := range slices.Backward(files(t, disk, "")) {
+		if strings.HasPrefix(name, "MANIFEST") {
+			manifests++
+		}
+		// Of the manifests the last.
+		if strings.HasPrefix(name, "MANIFEST") && manifests == 1 || strings.HasPrefix(name, "marker.manifest") || name == "SUMS" {
 			broken := copyOf(disk)
 			if err := broken.Remove("/d/store/" + name); err != nil {
 				t.Fatal(err)

@@ -96,7 +96,7 @@ type failstopFS struct {
 }
 
 func (f *failstopFS) guards(path string) bool {
-	return path == f.dir || f.PathDir(path) == f.dir
+	return path == f.dir || f.PathDir(path) == f.dir && f.PathBase(path) != stagingName
 }
 
 func (f *failstopFS) write(path string, op func() error) error {

@@ -25,7 +25,7 @@ import (
 // tables, one small and one big, and a counter that says n.
 
 const (
-	bigValue = 24 << 10
+	bigValue = 12 << 10
 	secret   = "SECRET-THAT-NO-LOG-SHOWS"
 )
 
@@ -164,7 +164,7 @@ func mustHold(t *testing.T, fsys vfs.FS, what string, least, most int) {
 // acknowledged is there after a restart and after a power cut, and the commit
 // that failed is there whole or not at all.
 func TestFailedWrites(t *testing.T) {
-	const commits = 40 // enough to flush some tables
+	const commits = 50 // enough to flush some tables
 	seen := map[string]int{}
 	for mode := range modes {
 		for after := 0; ; after++ {

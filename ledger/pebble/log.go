@@ -107,5 +107,8 @@ func damagedFile(dir string, err error) string {
 	if errors.As(err, &pathErr) {
 		return pathErr.Path
 	}
+	if strings.Contains(redact(err), "WAL") {
+		return dir + "/*.log"
+	}
 	return dir
 }

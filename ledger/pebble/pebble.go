@@ -16,13 +16,13 @@
 // any reader; and after the first failed write nothing more is written by this
 // process (see failstop.go), so that a full disk or a failing one leaves what a
 // power cut at that moment would leave. A commit torn off the end of the log
-// by a power cut is dropped whole when the store is opened; a torn end can't be
-// told from one damaged later, so whoever needs to know that nothing is missing
-// compares with a checkpoint kept elsewhere.
+// by a power cut is dropped whole when the store is opened. After a crash a torn
+// end can't be told from one damaged since, so whoever needs to know that nothing
+// is missing compares with a checkpoint kept elsewhere; after Close any damage is
+// found.
 package pebble
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -67,6 +67,8 @@ type Store struct {
 	db   *db.DB
 	lock io.Closer
 	log  *slog.Logger
+
+	copying sync.Mutex // held by the one copy at a time; taken before mu
 
 	mu     sync.Mutex // held by the one commit at a time
 	closed bool       // guarded by mu
@@ -137,7 +139,10 @@ func open(dir string, o Options, create bool) (*Store, error) {
 	s := &Store{dir: dir, fs: o.FS, stop: newStopper(), lock: lock, log: o.Logger}
 	fsys := &failstopFS{FS: o.FS, dir: dir, stop: s.stop, sums: &sums{fs: o.FS, dir: dir}}
 	if !create {
-		if fsys.sums.last, err = checkManifest(o.FS, dir); err != nil {
+		if err = o.FS.RemoveAll(o.FS.PathJoin(dir, stagingName)); err == nil {
+			fsys.sums.last, err = checkManifest(o.FS, dir)
+		}
+		if err != nil {
 			return nil, errors.Join(err, lock.Close())
 		}
 	}
@@ -150,7 +155,13 @@ func open(dir string, o Options, create bool) (*Store, error) {
 		return err
 	})
 	if err != nil {
-		return nil, errors.Join(wrap(dir, err), lock.Close())
+		err = wrap(dir, err)
+		var pathErr *fs.PathError
+		if !create && !errors.As(err, &pathErr) && !errors.Is(err, store.ErrDamaged) && !errors.Is(err, store.ErrStopped) {
+			// Files that say what this version never wrote.
+			err = fmt.Errorf("%w: %s: restore the store from a backup: %w", store.ErrDamaged, dir, err)
+		}
+		return nil, errors.Join(err, lock.Close())
 	}
 	return s, nil
 }
@@ -233,51 +244,11 @@ func (s *Store) Close() error {
 	err := s.stop.run(func() error {
 		v.release(s)
 		s.closing.Wait()
-		return s.db.Close()
+		// Damage to tables is always found; at the end of the log it may pass
+		// for a torn commit. So a store at rest has nothing in its log.
+		return errors.Join(s.db.Flush(), s.db.Close())
 	})
 	return errors.Join(wrap(s.dir, err), s.lock.Close())
-}
-
-// Checkpoint makes a copy of the store in dir, which must not exist, while
-// the store goes on. The copy shows all that was committed before the call,
-// and nothing that this store could still lose once the call returned.
-func (s *Store) Checkpoint(ctx context.Context, dir string) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	err := s.stop.run(func() (err error) {
-		// Pebble panics when it can't sync the directory of the copy.
-		defer func() {
-			if r := recover(); r != nil {
-				err = fmt.Errorf("pebble: %w", errOf(r))
-			}
-		}()
-		return s.db.Checkpoint(dir)
-	})
-	if err != nil {
-		return fmt.Errorf("couldn't copy the store: %w", wrap(s.dir, err))
-	}
-	// A commit under way may be in the copy before it is synced here. Wait for
-	// it, and only then say that the copy is whole.
-	s.mu.Lock()
-	err = s.usable()
-	s.mu.Unlock()
-	if err != nil {
-		return fmt.Errorf("couldn't copy the store: %w", err)
-	}
-	if err := sealCopy(s.fs, dir); err != nil {
-		return fmt.Errorf("couldn't copy the store: %w", err)
-	}
-	return nil
-}
-
-// errOf returns what was panicked with, if it is an error; any other value may
-// be a row and is a mistake in the program, which stays one.
-func errOf(r any) error {
-	if err, ok := r.(error); ok {
-		return err
-	}
-	panic(r)
 }
 
 // usable returns why the store takes no more commits, or nil. Callers hold mu.

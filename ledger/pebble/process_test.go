@@ -37,6 +37,48 @@ func TestMain(m *testing.M) {
 	os.Exit(0)
 }
 
+// TestCopyOnDisk copies a store on a real disk, to the same file system and to
+// another one where there is one.
+func TestCopyOnDisk(t *testing.T) {
+	s, err := pebble.Create(t.TempDir()+"/store", pebble.Options{Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const commits = 40
+	for i := range commits {
+		if err := addPair(t, s, i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dirs := []string{t.TempDir()}
+	if dir, err := os.MkdirTemp("/dev/shm", "traccia-test-"); err == nil {
+		t.Cleanup(func() { os.RemoveAll(dir) })
+		dirs = append(dirs, dir)
+	}
+	for _, dir := range dirs {
+		dir += "/above/copy"
+		if err := s.Checkpoint(t.Context(), dir); err != nil {
+			t.Fatal(err)
+		}
+		if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
+			t.Errorf("the copy has mode %v, %v", info.Mode(), err)
+		}
+		c, err := pebble.Open(dir, pebble.Options{Logger: quiet})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := countPairs(t, c); err != nil || n != commits {
+			t.Errorf("the copy has %d commits, %v", n, err)
+		}
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestSecondProcess(t *testing.T) {
 	dir := t.TempDir() + "/store"
 	s, err := pebble.Create(dir, pebble.Options{Logger: quiet})
