@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/traccia-ledger/traccia/ledger"
+	"github.com/traccia-ledger/traccia/ledger/durable"
 )
 
 func TestRetryAfter(t *testing.T) {
@@ -245,7 +246,7 @@ func TestReplaceFileLeavesNothing(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(target, "full"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := replaceFile(target, []byte("x")); err == nil {
+	if err := durable.Replace(target, []byte("x"), 0o600); err == nil {
 		t.Error("replaced a directory")
 	}
 	entries, err := os.ReadDir(dir)

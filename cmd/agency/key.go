@@ -21,6 +21,7 @@ import (
 
 	"github.com/traccia-ledger/traccia/cmd/internal/cli"
 	"github.com/traccia-ledger/traccia/ledger"
+	"github.com/traccia-ledger/traccia/ledger/durable"
 	"github.com/traccia-ledger/traccia/ledger/jws"
 	"github.com/traccia-ledger/traccia/ledger/registry"
 )
@@ -144,7 +145,7 @@ func (f *keyNewFlags) run() (*keyNewAnswer, error) {
 }
 
 func createKeyFile(path string, data []byte, mode os.FileMode) error {
-	err := createFile(path, data, mode)
+	err := durable.Create(path, data, mode)
 	if errors.Is(err, fs.ErrExist) {
 		return cli.Usagef("%s exists and is not overwritten", path)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/traccia-ledger/traccia/cmd/internal/cli"
 	"github.com/traccia-ledger/traccia/ledger"
+	"github.com/traccia-ledger/traccia/ledger/durable"
 )
 
 // maxSubmission is the longest submission that a ledger takes, in bytes.
@@ -72,7 +73,7 @@ where, what it expected and what it found, 3 when nothing could be concluded.`,
 			if err != nil {
 				return fmt.Errorf("couldn't submit %s: %w", want.id, err)
 			}
-			if err := replaceFile(out, a.raw); err != nil {
+			if err := durable.Replace(out, a.raw, 0o600); err != nil {
 				return fmt.Errorf("%s is recorded, but couldn't keep the answer (submit it again): %w", want.id, err)
 			}
 			return cli.Print(cmd, &receiptSubmitAnswer{

@@ -17,6 +17,7 @@ import (
 
 	"github.com/traccia-ledger/traccia/cmd/internal/cli"
 	"github.com/traccia-ledger/traccia/ledger"
+	"github.com/traccia-ledger/traccia/ledger/durable"
 )
 
 type signFlags struct {
@@ -164,7 +165,7 @@ func (f *signFlags) run(now time.Time) (*signAnswer, error) {
 	if err != nil {
 		return nil, f.locate(err)
 	}
-	if err := replaceFile(f.out, append(data, '\n')); err != nil {
+	if err := durable.Replace(f.out, append(data, '\n'), 0o600); err != nil {
 		return nil, fmt.Errorf("couldn't write the submission: %w", err)
 	}
 	return &signAnswer{ReceiptID: receipt.ReceiptID(), Kid: k.Kid, Count: len(a.subjects), Submission: f.out}, nil

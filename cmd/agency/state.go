@@ -14,6 +14,7 @@ import (
 
 	"github.com/traccia-ledger/traccia/cmd/internal/cli"
 	"github.com/traccia-ledger/traccia/ledger"
+	"github.com/traccia-ledger/traccia/ledger/durable"
 	"github.com/traccia-ledger/traccia/ledger/ijson"
 )
 
@@ -67,7 +68,7 @@ func openState(path string) (*state, error) {
 func (s *state) save(path string) error {
 	data, err := json.Marshal(s)
 	if err == nil {
-		err = replaceFile(path, append(data, '\n'))
+		err = durable.Replace(path, append(data, '\n'), 0o600)
 	}
 	if err != nil {
 		return fmt.Errorf("couldn't write the state file: %w", err)

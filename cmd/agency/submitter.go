@@ -20,6 +20,7 @@ import (
 
 	"github.com/traccia-ledger/traccia/cmd/internal/cli"
 	"github.com/traccia-ledger/traccia/ledger"
+	"github.com/traccia-ledger/traccia/ledger/durable"
 )
 
 // How much goes into one request, and how often progress is made durable.
@@ -285,7 +286,7 @@ func (s *submitter) keepRefused(data []byte) error {
 	}
 	_, err := s.refused.WriteAt(data, s.state.RefusedBytes)
 	if err = errors.Join(err, s.refused.Sync()); err == nil {
-		err = syncFolder(filepath.Dir(s.refusedPath))
+		err = durable.SyncDir(filepath.Dir(s.refusedPath))
 	}
 	if err != nil {
 		return fmt.Errorf("couldn't keep refused lines: %w", err)
@@ -313,7 +314,7 @@ func (s *submitter) keepAnswers(answers []*answer) error {
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	if err := syncFolder(s.receipts); err != nil {
+	if err := durable.SyncDir(s.receipts); err != nil {
 		return fmt.Errorf("couldn't keep receipts: %w", err)
 	}
 	return nil
@@ -326,7 +327,7 @@ func keepAnswer(path, jti string, a *answer) error {
 			return errSharedJTI(jti, other.ReceiptID, a.ReceiptID)
 		}
 	}
-	if err := placeFile(path, a.raw); err != nil {
+	if err := durable.Place(path, a.raw, 0o600); err != nil {
 		return fmt.Errorf("couldn't keep the receipt of %s: %w", a.ReceiptID, err)
 	}
 	return nil

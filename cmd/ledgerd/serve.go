@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -22,6 +21,7 @@ import (
 
 	"github.com/traccia-ledger/traccia/cmd/internal/api"
 	"github.com/traccia-ledger/traccia/cmd/internal/cli"
+	"github.com/traccia-ledger/traccia/ledger/durable"
 	"github.com/traccia-ledger/traccia/ledger/node"
 )
 
@@ -244,11 +244,7 @@ func writeReady(path string, r ready) error {
 	if err != nil {
 		return err
 	}
-	tmp := path + ".tmp"
-	if err := os.WriteFile(tmp, append(data, '\n'), 0o644); err != nil {
-		return fmt.Errorf("couldn't write the ready file: %w", err)
-	}
-	if err := os.Rename(tmp, path); err != nil {
+	if err := durable.Replace(path, append(data, '\n'), 0o644); err != nil {
 		return fmt.Errorf("couldn't write the ready file: %w", err)
 	}
 	return nil

@@ -3,13 +3,9 @@
 package main
 
 import (
-	"crypto/rand"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
-	"runtime"
 
 	"golang.org/x/mod/sumdb/note"
 
@@ -50,29 +46,4 @@ func readKeys(path string) ([]note.Verifier, error) {
 		return nil, cli.Usagef("--key %s holds no verifier keys of logs: %w", path, err)
 	}
 	return logs, nil
-}
-
-// replaceFile puts a file in place of another, if there is one. Readers, and a
-// crash, see either whole; it is on disk when this returns.
-func replaceFile(path string, data []byte) error {
-	temp := filepath.Join(filepath.Dir(path), ".verifier-"+rand.Text())
-	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(temp, path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(temp))
-	}
-	if runtime.GOOS == "windows" {
-		return nil // it has no way to make a name durable, and no need
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }

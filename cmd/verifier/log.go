@@ -17,6 +17,7 @@ import (
 
 	"github.com/traccia-ledger/traccia/cmd/internal/cli"
 	"github.com/traccia-ledger/traccia/ledger"
+	"github.com/traccia-ledger/traccia/ledger/durable"
 	"github.com/traccia-ledger/traccia/verifier"
 )
 
@@ -161,7 +162,7 @@ func readState(path string) (*verifier.LogState, error) {
 func writeState(path string, state *verifier.LogState) error {
 	data, err := verifier.FormatLogState(state)
 	if err == nil {
-		err = replaceFile(path, data)
+		err = durable.Replace(path, data, 0o644)
 	}
 	if err != nil {
 		return fmt.Errorf("couldn't keep the state: %w", err)

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: EUPL-1.2
 
-// Package durable makes folders that are there whole or not at all: filled under a temporary name beside the final one,
-// synced, and then renamed.
+// Package durable makes files and folders that are there whole or not at all: written under a temporary name beside the
+// final one, synced, and then renamed.
 //
-// What must always hold: a folder that has its final name is on disk with everything in it, whatever crashes; and none is
-// ever replaced.
+// What must always hold: a folder that has its final name is on disk with everything in it, whatever crashes; and no
+// folder is ever replaced.
 package durable
 
 import (
@@ -140,12 +140,3 @@ type File struct{ *os.File }
 
 // Close syncs and closes the file.
 func (f *File) Close() error { return errors.Join(f.Sync(), f.File.Close()) }
-
-// SyncDir returns once the entries of a directory are on disk.
-func SyncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}

@@ -21,6 +21,7 @@ import (
 
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/checkpoint"
+	"github.com/traccia-ledger/traccia/ledger/durable"
 )
 
 // Witness cosigns the checkpoints of known logs. It serves add-checkpoint.
@@ -86,8 +87,8 @@ func (w *Witness) Add(ctx context.Context, r Request) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := replaceFile(w.file(cp.Origin), cosigned); err != nil {
-		return "", err
+	if err := durable.Replace(w.file(cp.Origin), cosigned, 0o600); err != nil {
+		return "", fmt.Errorf("couldn't keep the checkpoint: %w", err)
 	}
 	lines := strings.SplitAfter(strings.TrimSuffix(string(cosigned), "\n"), "\n")
 	return strings.TrimSuffix(lines[len(lines)-1], "\n") + "\n", nil
@@ -144,36 +145,6 @@ func (w *Witness) last(log note.Verifier) (checkpoint.Checkpoint, error) {
 // file is named by the hash of the origin, as the monitoring prefix names it.
 func (w *Witness) file(origin string) string {
 	return filepath.Join(w.dir, originHash(origin)+".checkpoint")
-}
-
-// replaceFile replaces a file durably, whole or not at all.
-func replaceFile(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return fmt.Errorf("couldn't keep the checkpoint: %w", err)
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Sync()
-	}
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err == nil {
-		var dir *os.File
-		if dir, err = os.Open(filepath.Dir(path)); err == nil {
-			err = dir.Sync()
-			dir.Close()
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("couldn't keep the checkpoint: %w", err)
-	}
-	return nil
 }
 
 // ServeHTTP answers POST …/add-checkpoint and GET …/<origin hash>/checkpoint.

@@ -20,6 +20,7 @@ import (
 	jose "github.com/go-jose/go-jose/v4"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/traccia-ledger/traccia/ledger/durable"
 	"github.com/traccia-ledger/traccia/ledger/jws"
 )
 
@@ -138,7 +139,7 @@ func (s secrets) write(file string) error {
 		block := &pem.Block{Type: "PRIVATE KEY", Headers: map[string]string{"Name": name}, Bytes: der}
 		data = append(data, pem.EncodeToMemory(block)...)
 	}
-	return replace(file, data, 0o600)
+	return durable.Replace(file, data, 0o600)
 }
 
 func (s secrets) publish(file string, names []string) error {
@@ -152,7 +153,7 @@ func (s secrets) publish(file string, names []string) error {
 	}
 	set, err := jws.FormatKeys(keys)
 	if err == nil {
-		err = replace(file, set, 0o644)
+		err = durable.Replace(file, set, 0o644)
 	}
 	if err != nil {
 		return fmt.Errorf("couldn't publish keys: %w", err)
@@ -162,21 +163,6 @@ func (s secrets) publish(file string, names []string) error {
 
 // public is a key under its RFC 7638 thumbprint.
 func (s secrets) public(name string) (jws.Key, error) { return jws.NewKey("", s[name].Public()) }
-
-// replace leaves either the old file or the whole new one.
-func replace(file string, data []byte, mode fs.FileMode) error {
-	f, err := os.CreateTemp(filepath.Dir(file), "new-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(data)
-	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
-	if err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), file)
-}
 
 // tokens signs what PDND and its clients sign.
 type tokens struct {
