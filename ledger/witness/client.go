@@ -26,8 +26,13 @@ import (
 var ErrAhead = errors.New("the witness has seen a larger log")
 
 // ErrRefused: the witness holds that this log isn't an extension of what it
-// cosigned before. That is a fork, on one side or the other.
+// cosigned before, which is a fork, on one side or the other; or, if it is a
+// monitor, that a leaf or head is wrong.
 var ErrRefused = errors.New("the witness refused the checkpoint as inconsistent")
+
+// ErrLater: the witness can't cosign yet. A monitor says so until it has
+// verified the leaves before.
+var ErrLater = errors.New("the witness asks to come again later")
 
 // patience is how long a witness may take.
 const patience = 5 * time.Second
@@ -101,6 +106,8 @@ func (c *Client) Add(ctx context.Context, cp checkpoint.Checkpoint, signed []byt
 			c.last = size
 		case http.StatusUnprocessableEntity:
 			return "", fmt.Errorf("%w: from size %d to %d", ErrRefused, c.last, cp.Size)
+		case http.StatusServiceUnavailable:
+			return "", ErrLater
 		default:
 			return "", fmt.Errorf("the witness answered %d", status)
 		}
@@ -120,6 +127,8 @@ func (c *Client) LastSize(ctx context.Context, signed []byte) (uint64, error) {
 		return 0, err
 	case status == http.StatusOK:
 		return 0, nil
+	case status == http.StatusServiceUnavailable:
+		return 0, ErrLater
 	case status != http.StatusConflict:
 		return 0, fmt.Errorf("the witness answered %d", status)
 	}

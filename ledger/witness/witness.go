@@ -31,7 +31,9 @@ type Witness struct {
 
 	// Verify, when set, is asked once the checkpoint is known to extend the
 	// last one, before it is cosigned: a monitor verifies the new leaves here.
-	Verify func(ctx context.Context, cp checkpoint.Checkpoint) error
+	// ErrRefused says that the log is wrong, any other error that this can't be
+	// told yet; signed is the checkpoint as it came.
+	Verify func(ctx context.Context, cp checkpoint.Checkpoint, signed []byte) error
 
 	mu   sync.Mutex // held from the check against the last checkpoint to its replacement
 	logs []note.Verifier
@@ -49,6 +51,7 @@ var (
 	errSignature    = errors.New("the checkpoint isn't signed by the log")
 	errOldTooLarge  = errors.New("old is larger than the checkpoint")
 	errInconsistent = errors.New("the checkpoint doesn't extend what was cosigned before")
+	errNotVerified  = errors.New("the checkpoint's leaves aren't verified")
 )
 
 // conflict says which size to prove from.
@@ -79,8 +82,8 @@ func (w *Witness) Add(ctx context.Context, r Request) (string, error) {
 		return "", err
 	}
 	if w.Verify != nil {
-		if err := w.Verify(ctx, cp); err != nil {
-			return "", fmt.Errorf("%w: %w", errInconsistent, err)
+		if err := w.Verify(ctx, cp, r.Checkpoint); err != nil {
+			return "", fmt.Errorf("%w: %w", errNotVerified, err)
 		}
 	}
 	cosigned, err := checkpoint.Cosign(r.Checkpoint, known, w.signer)
@@ -186,8 +189,10 @@ func (w *Witness) serveAdd(rw http.ResponseWriter, r *http.Request) {
 		http.Error(rw, err.Error(), http.StatusForbidden)
 	case errors.Is(err, errOldTooLarge):
 		http.Error(rw, err.Error(), http.StatusBadRequest)
-	case errors.Is(err, errInconsistent):
+	case errors.Is(err, errInconsistent), errors.Is(err, ErrRefused):
 		http.Error(rw, err.Error(), http.StatusUnprocessableEntity)
+	case errors.Is(err, errNotVerified):
+		http.Error(rw, err.Error(), http.StatusServiceUnavailable)
 	default:
 		http.Error(rw, "the witness can't cosign now", http.StatusInternalServerError)
 	}

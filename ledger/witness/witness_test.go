@@ -222,14 +222,25 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-// TestMonitorRefuses: what Verify refuses isn't cosigned, nor remembered.
+// TestMonitorRefuses: what Verify refuses isn't cosigned, nor remembered; the
+// answer tells what is wrong from what isn't verified yet.
 func TestMonitorRefuses(t *testing.T) {
 	w := newWorld(t)
 	w.grow(5)
 	cp, signed := w.sign()
-	w.witness.Verify = func(context.Context, checkpoint.Checkpoint) error { return errors.New("a wrong head") }
-	if _, err := w.client().Add(t.Context(), cp, signed, w.prove); !errors.Is(err, ErrRefused) {
-		t.Errorf("got %v, want ErrRefused", err)
+	for _, c := range []struct{ says, want error }{
+		{fmt.Errorf("%w: a wrong head", ErrRefused), ErrRefused},
+		{errors.New("the log doesn't answer"), ErrLater},
+	} {
+		w.witness.Verify = func(_ context.Context, got checkpoint.Checkpoint, as []byte) error {
+			if got != cp || !bytes.Equal(as, signed) {
+				t.Errorf("asked to verify %v, want %v", got, cp)
+			}
+			return c.says
+		}
+		if _, err := w.client().Add(t.Context(), cp, signed, w.prove); !errors.Is(err, c.want) {
+			t.Errorf("got %v, want %v", err, c.want)
+		}
 	}
 	w.witness.Verify = nil
 	if _, err := w.client().Add(t.Context(), cp, signed, w.prove); err != nil {
