@@ -91,8 +91,10 @@ type Node struct {
 	keyProofs keyProofs
 	witnesses []*witness.Client
 
-	publishing sync.Mutex // held while a checkpoint is cosigned and made public
+	publishing sync.Mutex // held while a checkpoint is cosigned and made public; guards cosigned
+	cosigned   []bool     // which of witnesses cosigned what is published
 	published  atomic.Pointer[Published]
+	offered    atomic.Uint64 // the size up to which tiles are public: what witnesses were asked about last
 
 	stop    chan struct{}
 	stopped sync.WaitGroup

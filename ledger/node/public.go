@@ -3,9 +3,11 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/traccia-ledger/traccia/ledger"
@@ -38,15 +40,29 @@ func (n *Node) publishLoop() {
 }
 
 // publish makes the newest checkpoint public. It is written beside the keys
-// first: what anyone may have seen must be known at the next start.
+// first: what anyone may have seen must be known at the next start. Tiles are
+// shown from the moment witnesses are asked, so that a monitor among them can
+// verify the new leaves before it cosigns.
+//
+// Where nothing is new, the witnesses that didn't cosign yet are asked again.
 func (n *Node) publish() error {
 	n.publishing.Lock()
 	defer n.publishing.Unlock()
 	latest := n.seq.Latest()
-	if p := n.published.Load(); p != nil && p.Root == latest.Root {
+	before := n.published.Load()
+	if before != nil && before.Root == latest.Root {
+		latest.Checkpoint = before.Checkpoint
+		if !slices.Contains(n.cosigned, false) {
+			return nil
+		}
+	} else {
+		clear(n.cosigned)
+	}
+	n.offered.Store(latest.Root.Size)
+	signed := n.cosign(latest)
+	if before != nil && bytes.Equal(signed, before.Checkpoint) {
 		return nil
 	}
-	signed := n.cosign(latest)
 	if err := n.keys.SetPublished(n.Epoch, signed); err != nil {
 		return fmt.Errorf("couldn't keep the published checkpoint: %w", err)
 	}
@@ -72,7 +88,8 @@ func (n *Node) Published(epoch uint32) (Published, error) {
 
 // Tile returns a Merkle tile of the public log (c2sp.org/tlog-tiles): width
 // hashes of 32 bytes, 256 for a full tile. ErrNotPublished covers tiles and
-// widths beyond the published size.
+// widths beyond the size that is published, or that witnesses are being asked
+// to cosign.
 func (n *Node) Tile(ctx context.Context, epoch uint32, level uint, index uint64, width int) ([]byte, error) {
 	done, err := n.use()
 	if err != nil {
@@ -99,14 +116,13 @@ func (n *Node) Entries(ctx context.Context, epoch uint32, index uint64, width in
 	return n.shard.Entries(ctx, index, width)
 }
 
-// covers says whether the published size has this tile: a full one, or the
-// partial one at its very end.
+// covers says whether a log of the size that witnesses were asked about last
+// has this tile: a full one, or a partial one.
 func (n *Node) covers(epoch uint32, level uint, index uint64, width int) bool {
-	p, err := n.Published(epoch)
-	if err != nil || width < 1 || width > 256 {
+	if epoch != n.Epoch || width < 1 || width > 256 {
 		return false
 	}
-	nodes := p.Root.Size >> (8 * level)
+	nodes := n.offered.Load() >> (8 * level)
 	return index < 1<<48 && index*256+uint64(width) <= nodes
 }
 

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -51,6 +52,7 @@ func (n *Node) openWitnesses() error {
 		}
 		n.witnesses = append(n.witnesses, c)
 	}
+	n.cosigned = make([]bool, len(n.witnesses))
 	return nil
 }
 
@@ -77,7 +79,7 @@ func (n *Node) checkWitnesses(ctx context.Context, signer note.Signer) error {
 	n.eachWitness(func(i int, w *witness.Client) { sizes[i], errs[i] = w.LastSize(ctx, signed) })
 	for i, w := range n.witnesses {
 		if errs[i] != nil {
-			n.opt.Log.Warn("a witness can't be asked what it has seen", "witness", w.Name(), "error", errs[i])
+			n.opt.Log.Log(ctx, missed(errs[i]), "a witness can't be asked what it has seen", "witness", w.Name(), "error", errs[i])
 			continue
 		}
 		if size := n.shard.Root().Size; sizes[i] > size {
@@ -88,8 +90,17 @@ func (n *Node) checkWitnesses(ctx context.Context, signer note.Signer) error {
 	return nil
 }
 
+// missed is how loudly to say that a witness didn't answer as hoped: a monitor
+// that has still to read what came before is nothing to worry about.
+func missed(err error) slog.Level {
+	if errors.Is(err, witness.ErrLater) {
+		return slog.LevelInfo
+	}
+	return slog.LevelWarn
+}
+
 // cosign returns the checkpoint with the cosignatures that could be had in
-// time.
+// time, of the witnesses that it lacks. The caller holds publishing.
 func (n *Node) cosign(at sequencer.Latest) []byte {
 	if len(n.witnesses) == 0 {
 		return at.Checkpoint
@@ -99,15 +110,19 @@ func (n *Node) cosign(at sequencer.Latest) []byte {
 	cp := checkpoint.Checkpoint{Origin: ledger.Origin(n.Settings.Name, n.Epoch), Size: at.Root.Size, Root: at.Root.Hash}
 	lines := make([]string, len(n.witnesses))
 	n.eachWitness(func(i int, w *witness.Client) {
+		if n.cosigned[i] {
+			return
+		}
 		var err error
 		lines[i], err = w.Add(ctx, cp, at.Checkpoint, n.shard.Consistency)
+		n.cosigned[i] = err == nil
 		n.opt.Metrics.cosigned(w.Name(), err == nil)
 		switch {
 		case errors.Is(err, witness.ErrAhead), errors.Is(err, witness.ErrRefused):
 			n.opt.Log.Error("a witness holds that this log is inconsistent", "witness", w.Name(), "error", err,
 				"hint", "see the fork alarm in docs/operations.md")
 		case err != nil:
-			n.opt.Log.Warn("publishing without a witness", "witness", w.Name(), "error", err)
+			n.opt.Log.Log(ctx, missed(err), "publishing without a witness", "witness", w.Name(), "error", err)
 		}
 	})
 	return append(at.Checkpoint[:len(at.Checkpoint):len(at.Checkpoint)], strings.Join(lines, "")...)

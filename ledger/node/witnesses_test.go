@@ -3,13 +3,16 @@
 package node_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/mod/sumdb/note"
 
@@ -26,11 +29,12 @@ type watched struct {
 	dir    string
 	policy *checkpoint.Policy
 	down   map[string]bool // by name: the witness answers nothing
+	serves map[string]*witness.Witness
 }
 
 func newWatched(t *testing.T, names ...string) *watched {
 	t.Helper()
-	w := &watched{dir: t.TempDir(), down: map[string]bool{}}
+	w := &watched{dir: t.TempDir(), down: map[string]bool{}, serves: map[string]*witness.Witness{}}
 	settings := node.Settings{
 		Name: "registro.example", PublishInterval: "1m", WitnessPolicy: "policy.txt",
 		PDND: node.PDNDSettings{Issuers: []string{"interop.pagopa.it"}},
@@ -57,6 +61,7 @@ func newWatched(t *testing.T, names ...string) *watched {
 			t.Fatal(err)
 		}
 		serve := witness.New(t.TempDir(), note.Signer(signer), logs...)
+		w.serves[name] = serve
 		server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 			if w.down[name] {
 				http.Error(rw, "down", http.StatusServiceUnavailable)
@@ -128,6 +133,84 @@ func TestPublishedWithCosignatures(t *testing.T) {
 	p, _ := n.Published(n.Epoch)
 	if _, err := w.policy.Open(p.Checkpoint); !errors.Is(err, checkpoint.ErrQuorum) {
 		t.Errorf("with all down: got %v, want ErrQuorum", err)
+	}
+}
+
+// TestTilesBeforeTheCheckpoint: while witnesses are asked, the leaves up to the
+// size that they are asked about can be read, and the public checkpoint is still
+// the one before. That is how a monitor verifies them first.
+func TestTilesBeforeTheCheckpoint(t *testing.T) {
+	w := newWatched(t, "mona")
+	n := w.open(t, w.dir)
+	defer n.Close()
+	grow(t, n, "b0")
+	asked := 0
+	w.serves["mona"].Verify = func(ctx context.Context, cp checkpoint.Checkpoint, _ []byte) error {
+		asked++
+		if p, _ := n.Published(n.Epoch); p.Root.Size >= cp.Size {
+			t.Errorf("published at %d before size %d was cosigned", p.Root.Size, cp.Size)
+		}
+		if _, err := n.Entries(ctx, n.Epoch, 0, int(cp.Size)); err != nil {
+			t.Errorf("leaves up to %d: %v", cp.Size, err)
+		}
+		if _, err := n.Tile(ctx, n.Epoch, 0, 0, int(cp.Size)); err != nil {
+			t.Errorf("tile up to %d: %v", cp.Size, err)
+		}
+		if _, err := n.Entries(ctx, n.Epoch, 0, int(cp.Size)+1); !errors.Is(err, node.ErrNotPublished) {
+			t.Errorf("leaves beyond %d: %v, want ErrNotPublished", cp.Size, err)
+		}
+		return nil
+	}
+	grow(t, n, "b1")
+	if asked == 0 {
+		t.Error("nobody was asked")
+	}
+}
+
+// TestAskedAgain: a witness that had no time is asked again, even when nothing
+// is new.
+func TestAskedAgain(t *testing.T) {
+	w := newWatched(t, "alfa", "beta", "gamma")
+	file := filepath.Join(w.dir, "config.json")
+	config, err := os.ReadFile(file)
+	if err == nil {
+		err = os.WriteFile(file, bytes.Replace(config, []byte(`"1m"`), []byte(`"10ms"`), 1), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var later atomic.Bool
+	later.Store(true)
+	w.serves["beta"].Verify = func(context.Context, checkpoint.Checkpoint, []byte) error {
+		if later.Load() {
+			return errors.New("still reading")
+		}
+		return nil
+	}
+	n := w.open(t, w.dir)
+	defer n.Close()
+	grow(t, n, "b0")
+	count := func() (int, uint64) {
+		p, err := n.Published(n.Epoch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := w.policy.Open(p.Checkpoint)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(c.Witnesses), c.Size
+	}
+	got, size := count()
+	if got != 2 {
+		t.Fatalf("%d witnesses cosigned, want 2", got)
+	}
+	later.Store(false)
+	for end := time.Now().Add(10 * time.Second); got < 3 && time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		got, _ = count()
+	}
+	if _, now := count(); got != 3 || now != size {
+		t.Errorf("%d witnesses at size %d, want all three at %d", got, now, size)
 	}
 }
 
