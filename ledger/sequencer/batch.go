@@ -346,7 +346,9 @@ func (b *batch) makeEvent(p *Pending, n int, index uint64, handle ledger.Hash, k
 	if err != nil {
 		return nil, fmt.Errorf("couldn't make the body of event %d: %w", index, err)
 	}
-	e.Body = body
+	if n == 0 || len(p.Subjects) <= ledger.MaxSingleProofs {
+		e.Body = body // no answer has the others
+	}
 	rand.Read(e.Nonce[:])
 	e.Leaf, err = ledger.FormatLeaf(ledger.Event{
 		Epoch:      b.s.Epoch,

@@ -181,7 +181,7 @@ type Committed struct {
 type Event struct {
 	Leaf  []byte
 	Nonce [32]byte
-	Body  []byte
+	Body  []byte // nil beside the first of more than ledger.MaxSingleProofs
 	I     uint32
 	J     uint64
 }
