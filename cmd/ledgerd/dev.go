@@ -199,24 +199,30 @@ func (l sampleLoad) record(ctx context.Context, n *node.Node, w *dev.World, i in
 }
 
 // registerBodies writes the records of all of PDND's bodies, of the keys that
-// some have here, and of INPS's hub.
+// some have here, and of INPS's hub: those that an interrupted run left out.
 func registerBodies(ctx context.Context, n *node.Node, w *dev.World) error {
 	all, err := dev.AllBodies()
 	if err != nil {
 		return err
 	}
-	bodies := make([]registry.Body, len(all))
-	for i, b := range all {
-		bodies[i] = registry.Body{ID: b.ID, Name: b.Name, Tenant: b.Tenant}
+	var bodies []registry.Body
+	for _, b := range all {
+		if _, known := n.Registry.Body(b.ID); !known {
+			bodies = append(bodies, registry.Body{ID: b.ID, Name: b.Name, Tenant: b.Tenant})
+		}
 	}
-	if _, err := n.AddBodies(ctx, bodies); err != nil {
-		return err
+	if len(bodies) > 0 {
+		if _, err := n.AddBodies(ctx, bodies); err != nil {
+			return err
+		}
 	}
 	for _, b := range w.Bodies() {
-		if key, ok := w.Key(b.ID); ok {
-			if _, err := n.AddKey(ctx, b.ID, key, ""); err != nil {
-				return err
-			}
+		key, ok := w.Key(b.ID)
+		if _, known := n.Registry.KeyIndex(b.ID, key.Kid); known || !ok {
+			continue
+		}
+		if _, err := n.AddKey(ctx, b.ID, key, ""); err != nil {
+			return err
 		}
 	}
 	hub, providers := w.Hub()

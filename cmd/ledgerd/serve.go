@@ -123,7 +123,9 @@ func serveNode(ctx context.Context, n *node.Node, log *slog.Logger, registry *pr
 		metrics.Close()
 		return err
 	}
-	public := httpServer(api.New(n, log, registry).Handler(), log)
+	service := api.New(n, log, registry)
+	public := httpServer(service.Handler(), log)
+	public.RegisterOnShutdown(service.EndBatches)
 	// A submission may be long and a batch has no end: the handlers set their
 	// own deadlines, a line or a body at a time.
 	private := httpServer(metricsHandler(n, registry), log)

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/traccia-ledger/traccia/ledger"
+	"github.com/traccia-ledger/traccia/ledger/sequencer"
 )
 
 // How much of a batch may wait for its commit at once: the more, the larger
@@ -116,9 +117,15 @@ func (l *batchLine) write(w *bufio.Writer) error {
 // more or is gone.
 func (s *Server) readBatch(ctx context.Context, body io.Reader, limiter *rate.Limiter, pending chan<- chan batchLine, control *http.ResponseController) {
 	in := bufio.NewReaderSize(body, 64<<10)
+	// Who waits for the next line is woken.
+	woken := context.AfterFunc(s.ending, func() { control.SetReadDeadline(time.Now()) })
+	defer woken()
 	memory := semaphore.NewWeighted(windowBytes)
 	for number := 1; ctx.Err() == nil; number++ {
 		control.SetReadDeadline(time.Now().Add(s.patience))
+		if s.ending.Err() != nil {
+			control.SetReadDeadline(time.Now())
+		}
 		raw, err := readLine(in)
 		last := errors.Is(err, io.EOF)
 		whole := err == nil || last
@@ -134,6 +141,12 @@ func (s *Server) readBatch(ctx context.Context, body io.Reader, limiter *rate.Li
 		}
 		answer := make(chan batchLine, 1)
 		pending <- answer
+		if s.ending.Err() != nil {
+			status, p := s.judge(sequencer.ErrClosed)
+			s.requests.WithLabelValues(p.Code).Inc()
+			answer <- refusedLine(number, status, p)
+			return
+		}
 		if !whole {
 			status, p := http.StatusRequestTimeout, s.incomplete("a whole line")
 			if errors.Is(err, errLineTooLong) {

@@ -55,6 +55,9 @@ type Server struct {
 	lines    *semaphore.Weighted // bytes of lines in work, of all batches
 	requests *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
+
+	ending     context.Context // done once EndBatches was called
+	EndBatches func()          // ends batches under way after the lines they have read; a batch has no end of its own
 }
 
 // New returns a server; its metrics go to the registerer.
@@ -70,6 +73,7 @@ func New(n *node.Node, log *slog.Logger, r prometheus.Registerer) *Server {
 			Buckets: prometheus.ExponentialBuckets(0.001, 2, 14),
 		}, []string{"endpoint"}),
 	}
+	s.ending, s.EndBatches = context.WithCancel(context.Background())
 	r.MustRegister(s.requests, s.seconds)
 	return s
 }
