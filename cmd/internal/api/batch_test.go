@@ -260,7 +260,7 @@ func (f *fixture) dial(t testing.TB) net.Conn {
 
 func TestSlowClients(t *testing.T) {
 	f := newFixture(t, fastWorld, node.Options{})
-	f.server.patience = 200 * time.Millisecond
+	f.server.patience = 500 * time.Millisecond
 	raw := f.submission(t, 0)
 	read := func(t *testing.T, conn net.Conn) *http.Response {
 		t.Helper()
@@ -279,7 +279,7 @@ func TestSlowClients(t *testing.T) {
 			t.Fatal(err)
 		}
 		p := reply{response.StatusCode, response.Header, body}.problem(t, http.StatusRequestTimeout, "incomplete", "body")
-		if took := time.Since(begun); took < f.server.patience || took > 20*f.server.patience || !strings.Contains(p.Expected, "200ms") {
+		if took := time.Since(begun); took < f.server.patience || took > 20*f.server.patience || !strings.Contains(p.Expected, "500ms") {
 			t.Errorf("after %v: %s", took, body)
 		}
 	})
@@ -296,7 +296,7 @@ func TestSlowClients(t *testing.T) {
 		go func() {
 			for range 4 { // each in time, all together not
 				send.Write(append(bytes.Clone(raw), '\n'))
-				time.Sleep(f.server.patience * 3 / 4)
+				time.Sleep(f.server.patience * 2 / 5)
 			}
 			send.Close()
 		}()
@@ -370,19 +370,19 @@ func TestBatchMemory(t *testing.T) {
 		}
 		done <- n
 	}()
-	before := int64(-1)
+	before, stands := int64(0), 0
 	eventually(t, "the server to stop reading", func() bool {
+		time.Sleep(50 * time.Millisecond)
 		now := sent.Load()
-		stands := now == before && now > 0
-		before = now
-		if !stands {
-			time.Sleep(300 * time.Millisecond)
+		if stands++; now != before || now == 0 {
+			stands = 0
 		}
-		return stands
+		before = now
+		return stands == 20
 	})
 	const sockets = 24 << 20
-	if got := sent.Load(); got < windowBytes/2 || got > windowBytes+sockets {
-		t.Errorf("%d bytes read while nothing is recorded, want about %d", got, windowBytes)
+	if got := sent.Load(); got < windowBytes/4 || got > windowBytes+sockets {
+		t.Errorf("%d bytes read while nothing is recorded, want up to about %d", got, windowBytes)
 	}
 	held.Store(false)
 	once.Do(func() { close(release) })
