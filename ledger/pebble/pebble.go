@@ -68,6 +68,8 @@ type Store struct {
 	lock io.Closer
 	log  *slog.Logger
 
+	readOnly bool // nothing is ever written
+
 	copying sync.Mutex // held by the one copy at a time; taken before mu
 
 	mu     sync.Mutex // held by the one commit at a time
@@ -136,10 +138,13 @@ func open(dir string, o Options, create bool) (*Store, error) {
 		}
 		return nil, err
 	}
-	s := &Store{dir: dir, fs: o.FS, stop: newStopper(), lock: lock, log: o.Logger}
+	s := &Store{dir: dir, fs: o.FS, stop: newStopper(), lock: lock, log: o.Logger, readOnly: o.readOnly}
 	fsys := &failstopFS{FS: o.FS, dir: dir, stop: s.stop, sums: &sums{fs: o.FS, dir: dir}}
 	if !create {
-		if err = o.FS.RemoveAll(o.FS.PathJoin(dir, stagingName)); err == nil {
+		if !o.readOnly {
+			err = o.FS.RemoveAll(o.FS.PathJoin(dir, stagingName))
+		}
+		if err == nil {
 			fsys.sums.last, err = checkManifest(o.FS, dir)
 		}
 		if err != nil {
@@ -246,7 +251,14 @@ func (s *Store) Close() error {
 		s.closing.Wait()
 		// Damage to tables is always found; at the end of the log it may pass
 		// for a torn commit. So a store at rest has nothing in its log.
-		return errors.Join(s.db.Flush(), s.db.Close())
+		if s.readOnly {
+			return s.db.Close()
+		}
+		var err error
+		if !s.readOnly {
+			err = s.db.Flush()
+		}
+		return errors.Join(err, s.db.Close())
 	})
 	return errors.Join(wrap(s.dir, err), s.lock.Close())
 }
