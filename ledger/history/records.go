@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package history
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"github.com/traccia-ledger/traccia/ledger/jws"
+	"github.com/traccia-ledger/traccia/ledger/registry"
+)
+
+// Kinds of record that histories read beside those of package registry.
+const (
+	KindRetention     = "retention"      // {"kind":"retention","months":24}: bodies open for so long
+	KindProviderCheck = "provider-check" // {"kind":"provider-check","scope":"inps",…}: a scope's party checked its own records
+)
+
+// MaxMonths is the longest term that a retention record states.
+const MaxMonths = 1200
+
+// ParseRetention returns the term of a retention record in calendar months; false for any other record, and for one
+// without a term of 1 to MaxMonths.
+func ParseRetention(record []byte) (months int, ok bool) {
+	var r struct {
+		Kind   string `json:"kind"`
+		Months int    `json:"months"`
+	}
+	if json.Unmarshal(record, &r) != nil || r.Kind != KindRetention || r.Months < 1 || r.Months > MaxMonths {
+		return 0, false
+	}
+	return r.Months, true
+}
+
+// ParseCheck returns the scope that a provider-check record is about; false for any other record.
+func ParseCheck(record []byte) (scope string, ok bool) {
+	var r struct {
+		Kind  string `json:"kind"`
+		Scope string `json:"scope"`
+	}
+	if json.Unmarshal(record, &r) != nil || r.Kind != KindProviderCheck || r.Scope == "" {
+		return "", false
+	}
+	return r.Scope, true
+}
+
+// Catalogue finds the records that a reader needs for an event: who a key belongs to, on whose word, whether it was
+// revoked, and for whom a scope speaks. It belongs to one goroutine.
+type Catalogue struct {
+	bodies    map[string]uint64 // the first record of each
+	keys      map[keyName]keyRecord
+	revoked   map[keyName][]uint64
+	scopes    map[string][]uint64
+	retention []uint64
+	checks    map[string]uint64 // the last of each scope
+}
+
+type keyName struct{ body, kid string }
+
+type keyRecord struct {
+	index uint64
+	by    string // kid of the key that vouched for it, "" for none
+}
+
+// NewCatalogue returns an empty Catalogue.
+func NewCatalogue() *Catalogue {
+	return &Catalogue{
+		bodies: map[string]uint64{}, keys: map[keyName]keyRecord{}, revoked: map[keyName][]uint64{},
+		scopes: map[string][]uint64{}, checks: map[string]uint64{},
+	}
+}
+
+// Add notes the record at this log index; indexes ascend.
+func (c *Catalogue) Add(index uint64, record []byte) {
+	if _, ok := ParseRetention(record); ok {
+		c.retention = append(c.retention, index)
+		return
+	}
+	if scope, ok := ParseCheck(record); ok {
+		c.checks[strings.Clone(scope)] = index
+		return
+	}
+	parsed, err := registry.ParseRecord(record)
+	if err != nil {
+		return // the registry passes it over too
+	}
+	switch r := parsed.(type) {
+	case registry.Body:
+		if _, ok := c.bodies[r.ID]; !ok {
+			c.bodies[r.ID] = index
+		}
+	case registry.Key:
+		name := keyName{r.Body, r.Kid}
+		if _, ok := c.keys[name]; ok {
+			return
+		}
+		k := keyRecord{index: index}
+		if u, err := jws.Parse(r.Proof); err == nil {
+			k.by = u.Header.Kid
+		}
+		c.keys[name] = k
+	case registry.KeyRevoked:
+		name := keyName{r.Body, r.Kid}
+		c.revoked[name] = append(c.revoked[name], index)
+	case registry.Scope:
+		c.scopes[r.ID] = append(c.scopes[r.ID], index)
+	}
+}
+
+// Signer returns the records about a signature of a body by a key: the body, the key, those that vouched for it one by
+// the other, their revocations, and the providers that the body speaks for.
+func (c *Catalogue) Signer(body, kid string) (indexes []uint64) {
+	if first, ok := c.bodies[body]; ok {
+		indexes = append(indexes, first)
+	}
+	for seen := map[string]bool{}; kid != "" && !seen[kid]; {
+		seen[kid] = true
+		name := keyName{body, kid}
+		k, ok := c.keys[name]
+		if !ok {
+			break
+		}
+		indexes = append(append(indexes, k.index), c.revoked[name]...)
+		kid = k.by
+	}
+	return append(indexes, c.scopes[body]...)
+}
+
+// Terms returns every retention record.
+func (c *Catalogue) Terms() []uint64 { return slices.Clone(c.retention) }
+
+// LastCheck returns the last provider-check record of a scope.
+func (c *Catalogue) LastCheck(scope string) (index uint64, ok bool) {
+	index, ok = c.checks[scope]
+	return index, ok
+}
