@@ -314,9 +314,9 @@ func TestFlippedTables(t *testing.T) {
 		t.Fatalf("no tables: %v", err)
 	}
 	rnd := rand.New(rand.NewPCG(3, 3))
-	flips, refused := 40, 0
+	flips, refused := 20, 0
 	if testing.Short() {
-		flips = 10
+		flips = 6
 	}
 	for range flips {
 		table := tables[rnd.IntN(len(tables))]

@@ -19,11 +19,11 @@ import (
 // TestRandomRuns does at random what a ledger lives through, and after each
 // step reads the whole log again.
 func TestRandomRuns(t *testing.T) {
-	steps := 60
+	seeds, steps := uint64(3), 50
 	if testing.Short() {
-		steps = 20
+		seeds, steps = 1, 25
 	}
-	for seed := range uint64(3) {
+	for seed := range seeds {
 		r := rand.New(rand.NewPCG(seed, 7))
 		f := newFixture(t, func(c *sequencer.Config) { c.MaxBatch = 1 + r.IntN(40) })
 		next := 0
@@ -334,7 +334,11 @@ func TestClose(t *testing.T) {
 // TestCloseUnderLoad closes while submitters go on: each is recorded and told
 // so, or refused and not recorded.
 func TestCloseUnderLoad(t *testing.T) {
-	for range 5 {
+	rounds := 5
+	if testing.Short() {
+		rounds = 2
+	}
+	for range rounds {
 		f := newFixture(t, func(c *sequencer.Config) { c.MaxQueue = 30 })
 		var g sync.WaitGroup
 		var mu sync.Mutex
