@@ -254,11 +254,7 @@ func (s *Store) Close() error {
 		if s.readOnly {
 			return s.db.Close()
 		}
-		var err error
-		if !s.readOnly {
-			err = s.db.Flush()
-		}
-		return errors.Join(err, s.db.Close())
+		return errors.Join(s.db.Flush(), s.db.Close())
 	})
 	return errors.Join(wrap(s.dir, err), s.lock.Close())
 }
