@@ -118,12 +118,16 @@ func (n *Node) lookUp(ctx context.Context, iss, jti string) (*rows.Receipt, erro
 
 // openEvents unseals count events from first on.
 func (n *Node) openEvents(ctx context.Context, first uint64, count int) ([]sequencer.Event, error) {
-	leaves, err := n.shard.Leaves(ctx, first, uint64(count))
-	if err != nil {
-		return nil, err
-	}
-	if len(leaves) != count {
-		return nil, fmt.Errorf("the log has %d of %d leaves from %d on", len(leaves), count, first)
+	var leaves [][]byte
+	for len(leaves) < count {
+		more, err := n.shard.Leaves(ctx, first+uint64(len(leaves)), uint64(count-len(leaves)))
+		if err != nil {
+			return nil, err
+		}
+		if len(more) == 0 {
+			return nil, fmt.Errorf("the log has %d of %d leaves from %d on", len(leaves), count, first)
+		}
+		leaves = append(leaves, more...)
 	}
 	snap, err := n.rows.Snapshot(ctx)
 	if err != nil {

@@ -68,6 +68,8 @@ func (s *Server) serveBatch(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, http.StatusInternalServerError, internal)
 		return
 	}
+	// Whoever takes answers has time from each one's beginning.
+	control.SetWriteDeadline(time.Time{})
 	announce(w.Header(), limiter)
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	w.Header().Set("Cache-Control", "no-store")

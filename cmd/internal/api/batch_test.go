@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -216,6 +217,51 @@ func TestBatchStreams(t *testing.T) {
 	send.Close()
 	if rest := s.all(); len(rest) != 1 {
 		t.Errorf("%d answers at the end, want 1", len(rest))
+	}
+}
+
+// TestHTTP2 takes a batch over TLS, where a deadline that passes ends the
+// stream.
+func TestHTTP2(t *testing.T) {
+	f := newFixture(t, fastWorld, node.Options{})
+	f.server.patience = 500 * time.Millisecond
+	over := httptest.NewUnstartedServer(f.server.Handler())
+	over.EnableHTTP2 = true
+	over.StartTLS()
+	defer over.Close()
+	send := func(path, contentType string, body io.Reader) *http.Response {
+		t.Helper()
+		response, err := over.Client().Post(over.URL+path, contentType, body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if response.ProtoMajor != 2 {
+			t.Fatalf("HTTP/%d", response.ProtoMajor)
+		}
+		return response
+	}
+	body, pipe := io.Pipe()
+	go fmt.Fprintf(pipe, "%s\n", f.submission(t, 0))
+	response := send(batchPath, "application/x-ndjson", body)
+	defer response.Body.Close()
+	s := &stream{t: t, answers: json.NewDecoder(response.Body)}
+	for i := range 6 { // each line in time, all together not
+		if line, ok := s.next(); !ok || line.Line != i+1 || line.Status != http.StatusCreated {
+			t.Fatalf("answer %d: %+v", i, line)
+		}
+		time.Sleep(f.server.patience * 2 / 5)
+		if _, err := fmt.Fprintf(pipe, "%s\n", f.submission(t, 1+i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fmt.Fprint(pipe, `{"receipt":`) // and no more
+	if got, want := brief(s.all()), "7:201 8:408:incomplete@body"; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	single := send("/v1/access-receipts", "application/json", bytes.NewReader(f.submission(t, 0)))
+	defer single.Body.Close()
+	if single.StatusCode != http.StatusOK {
+		t.Errorf("a retry: %d", single.StatusCode)
 	}
 }
 

@@ -176,8 +176,10 @@ func (s *Server) readSubmission(w http.ResponseWriter, r *http.Request) (int, *l
 	case err != nil:
 		return refuse(http.StatusRequestTimeout, s.incomplete("a whole submission"))
 	}
-	// While it waits for its place nothing more has to come.
-	http.NewResponseController(w).SetReadDeadline(time.Time{})
+	// While it waits for its place nothing more has to come or go.
+	control := http.NewResponseController(w)
+	control.SetReadDeadline(time.Time{})
+	control.SetWriteDeadline(time.Time{})
 	return s.submit(r.Context(), raw, "single")
 }
 
