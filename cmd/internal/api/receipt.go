@@ -66,8 +66,8 @@ func (s *Server) fetch(r *http.Request) (*ledger.Answer, error) {
 	return s.node.Fetch(r.Context(), iss, jti)
 }
 
-// MaxTokenLife is how long the token of a signed request may be good from now.
-const MaxTokenLife = time.Hour
+// maxTokenLife is how long the token of a signed request may be good from now.
+const maxTokenLife = time.Hour
 
 // maxTokens is how many live tokens are remembered, the latest used.
 const maxTokens = 1 << 16
@@ -96,7 +96,7 @@ func newTokenUses() *tokenUses {
 // use notes that a good token asks for a receipt.
 func (u *tokenUses) use(token *pdnd.Signature, receipt string, now time.Time) error {
 	const where = "header:Agid-JWT-Signature"
-	if latest := now.Add(MaxTokenLife); token.Expires.After(latest) {
+	if latest := now.Add(maxTokenLife); token.Expires.After(latest) {
 		return &ledger.Problem{Code: pdnd.CodeLifetime, Where: where + "#exp", Expected: "not after " + latest.UTC().Format(time.RFC3339), Found: token.Expires.UTC().Format(time.RFC3339)}
 	}
 	if first, known, _ := u.receipts.PeekOrAdd(tokenID{token.Issuer, token.JTI}, receipt); known && first != receipt {
