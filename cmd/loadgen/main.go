@@ -91,6 +91,7 @@ latency counts from those instants; else as fast as answers come.`,
 	f.Float64Var(&s.rate, "rate", 0, "receipts per second (default: as many as possible)")
 	f.IntVar(&s.connections, "connections", 64, "requests under way at once, single and without --rate")
 	root.MarkFlagsRequiredTogether("url", "world")
+	root.MarkFlagsMutuallyExclusive("rate", "connections")
 	root.MarkFlagDirname("world")
 	root.AddCommand(ledgerCommand())
 	return root
@@ -126,6 +127,7 @@ type report struct {
 	P99           float64  `json:"p99_ms"`
 	CPU           *float64 `json:"cpu_us_per_receipt"`        // of the ledger; null where nobody says
 	VerifyCPU     float64  `json:"verify_cpu_us_per_receipt"` // of verification alone
+	ClientCPU     float64  `json:"client_cpu_us_per_receipt"` // of sending and taking answers
 	Rounds        []round  `json:"rounds"`
 	Memory        []memory `json:"memory"` // of the ledger, every two seconds
 	LogSizeBefore uint64   `json:"log_size_before"`
@@ -150,7 +152,7 @@ func (r *report) Text(w io.Writer) {
 	fmt.Fprintf(w, "verification alone  %8.0f receipts/s  %6.0f µs of CPU each\n", r.VerifyOnly, r.VerifyCPU)
 	fmt.Fprintf(w, "ingest              %8.0f receipts/s", r.Ingest)
 	if r.CPU != nil {
-		fmt.Fprintf(w, "  %6.0f µs of the ledger's CPU each", *r.CPU)
+		fmt.Fprintf(w, "  %6.0f µs of the ledger's CPU each, %.0f of the client's", *r.CPU, r.ClientCPU)
 	}
 	fmt.Fprintf(w, "\nratio               %8.2f\n", r.Ratio)
 	fmt.Fprintf(w, "events              %8.0f a second\n", r.EventRate)

@@ -108,6 +108,7 @@ type run struct {
 	spans     []span
 	problems  []ledger.Problem
 	latencies []time.Duration
+	clientCPU time.Duration
 }
 
 func (r *run) all(cmd *cobra.Command, list []prepared) error {
@@ -155,6 +156,7 @@ func (r *run) all(cmd *cobra.Command, list []prepared) error {
 	out.VerifyOnly, out.Ingest, out.EventRate = rate(receipts, verified), rate(len(list), ingesting), rate(out.Events, ingesting)
 	out.Ratio = tidy(out.Ingest/out.VerifyOnly, 3)
 	out.VerifyCPU = tidy(verifyCPU.Seconds()*1e6/float64(receipts), 1)
+	out.ClientCPU = tidy(r.clientCPU.Seconds()*1e6/float64(len(list)), 1)
 	if r.target.metricsURL != "" {
 		each := tidy(cpu*1e6/float64(len(list)), 1)
 		out.CPU = &each
@@ -169,12 +171,21 @@ func (r *run) ingest(ctx context.Context, part []prepared) (time.Duration, error
 	if r.endpoint == "batch" {
 		send = r.batch
 	}
+	before, err := ownCPU()
+	if err != nil {
+		return 0, err
+	}
 	begun := time.Now()
 	answers, err := send(ctx, part)
 	took := time.Since(begun)
 	if err != nil {
 		return 0, err
 	}
+	after, err := ownCPU()
+	if err != nil {
+		return 0, err
+	}
+	r.clientCPU += after - before
 	for _, a := range answers {
 		r.latencies = append(r.latencies, a.latency)
 	}
