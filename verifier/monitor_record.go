@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package verifier
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/traccia-ledger/traccia/ledger"
+	"github.com/traccia-ledger/traccia/ledger/jws"
+	"github.com/traccia-ledger/traccia/ledger/registry"
+)
+
+// Announced is what the owners of keys, scopes and policies published of them,
+// elsewhere than in the log.
+type Announced struct {
+	records map[ledger.Hash]bool
+	keys    map[announcedKey]bool
+}
+
+type announcedKey struct{ body, thumbprint string }
+
+var (
+	errAnnounced   = errors.New(`expected "record" and 64 lower-case hex digits, or "key", the id of a body and a thumbprint`)
+	thumbprintForm = regexp.MustCompile(`^[A-Za-z0-9_-]{43}$`)
+)
+
+// ParseAnnounced reads a file of announcements. A line is empty, a comment, or
+// names a record by the SHA-256 of its JSON's exact bytes, or a key of a body by
+// its RFC 7638 thumbprint:
+//
+//	# INPS, https://www.inps.it/…
+//	record 5f0c3e…64 hex digits
+//	key c_a944 NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs
+func ParseAnnounced(file []byte) (*Announced, error) {
+	a := &Announced{records: make(map[ledger.Hash]bool), keys: make(map[announcedKey]bool)}
+	for i, line := range strings.Split(string(file), "\n") {
+		words := strings.Fields(line)
+		if len(words) == 0 || words[0][0] == '#' {
+			continue
+		}
+		if !a.parse(words) {
+			return nil, fmt.Errorf("couldn't parse line %d: %w", i+1, errAnnounced)
+		}
+	}
+	return a, nil
+}
+
+func (a *Announced) parse(words []string) bool {
+	switch {
+	case len(words) == 2 && words[0] == "record":
+		var digest ledger.Hash
+		n, err := hex.Decode(digest[:], []byte(words[1][:min(len(words[1]), 64)]))
+		if err != nil || n != 32 || hex.EncodeToString(digest[:]) != words[1] {
+			return false
+		}
+		a.records[digest] = true
+		return true
+	case len(words) == 3 && words[0] == "key":
+		a.keys[announcedKey{words[1], words[2]}] = true
+		return ledger.CheckID(words[1]) == nil && thumbprintForm.MatchString(words[2])
+	}
+	return false
+}
+
+// record judges a record that counts.
+func (m *Monitor) record(index uint64, record []byte) {
+	if err := m.registry.Apply(index, record); err != nil {
+		m.tell(LevelAlarm, problem(CodeRecordRefused, leafAt(index), "a record that the rules of its kind accept", err.Error()))
+		return
+	}
+	// Apply has parsed it.
+	parsed, _ := registry.ParseRecord(record)
+	switch r := parsed.(type) {
+	case registry.Key:
+		thumbprint := thumbprintOf(r)
+		said := m.announced != nil && m.announced.keys[announcedKey{r.Body, thumbprint}]
+		m.fresh(index, record, said, CodeNewKey, CodeUnannouncedKey, fmt.Sprintf("key %.80q of %s, thumbprint %s, on the word of %s", r.Kid, r.Body, thumbprint, basis(r)))
+	case registry.KeyRevoked:
+		m.tell(LevelNotice, problem(CodeKeyRevoked, leafAt(index), "that its owner knows", fmt.Sprintf("key %.80q of %s revoked", r.Kid, r.Body)))
+	case registry.Scope:
+		m.fresh(index, record, false, CodeNewScope, CodeUnannouncedScope, fmt.Sprintf("scope %s, which speaks for %d providers", r.ID, len(r.Providers)))
+	case nil:
+		switch kindOf(record) {
+		case "policy":
+			m.fresh(index, record, false, CodeNewPolicy, CodeUnannouncedPolicy, "a policy")
+		case "log-key":
+			m.fresh(index, record, false, CodeNewLogKey, CodeUnannouncedLogKey, "the key of another log of the ledger")
+		}
+	}
+}
+
+// fresh tells of a record that gives somebody a power: said is whether its owner
+// announced it by something else than its digest.
+func (m *Monitor) fresh(index uint64, record []byte, said bool, notice, alarm, what string) {
+	digest := sha256.Sum256(record)
+	found := what + ", record " + hex.EncodeToString(digest[:])
+	switch {
+	case m.announced == nil:
+		m.tell(LevelNotice, problem(notice, leafAt(index), "that its owner announces it", found))
+	case !said && !m.announced.records[digest]:
+		m.tell(LevelAlarm, problem(alarm, leafAt(index), "one that its owner announced", found))
+	}
+}
+
+func basis(k registry.Key) string {
+	if k.Basis == registry.BasisSigned {
+		return "a key of its own before"
+	}
+	return "the ledger's operator alone"
+}
+
+func thumbprintOf(k registry.Key) string {
+	key, err := jws.ParseKey(k.JWK)
+	if err != nil {
+		return ""
+	}
+	print, err := jws.Thumbprint(key.Public)
+	if err != nil {
+		return ""
+	}
+	return print
+}
+
+// kindOf returns the kind of a record, which ledger.ParseLeaf saw to be a string.
+// A map and not a struct keeps the name exact.
+func kindOf(record []byte) (kind string) {
+	var members map[string]json.RawMessage
+	if json.Unmarshal(record, &members) != nil || json.Unmarshal(members["kind"], &kind) != nil {
+		return ""
+	}
+	return kind
+}
