@@ -5,21 +5,20 @@ package main
 import (
 	"context"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"net/http"
 	"os"
+	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/traccia-ledger/traccia/cmd/internal/cli"
+	"github.com/traccia-ledger/traccia/cmd/internal/fetch"
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/checkpoint"
 	"github.com/traccia-ledger/traccia/ledger/replay"
+	"github.com/traccia-ledger/traccia/verifier"
 )
 
 // devSummary is what dev --once found by reading the public log.
@@ -53,8 +52,12 @@ func verifyDev(ctx context.Context, cmd *cobra.Command, r ready) (*devSummary, e
 	if err != nil {
 		return nil, err
 	}
-	fetch := publicLog(fmt.Sprintf("%s/log/%d/", r.URL, r.node.Epoch))
-	signed, err := fetch.Fetch(ctx, "checkpoint")
+	base, err := fetch.ParseURL(r.URL)
+	if err != nil {
+		return nil, err
+	}
+	log := fetch.NewLog(base.JoinPath("log", strconv.FormatUint(uint64(r.node.Epoch), 10)))
+	signed, err := log.Fetch(ctx, verifier.CheckpointPath)
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +72,7 @@ func verifyDev(ctx context.Context, cmd *cobra.Command, r ready) (*devSummary, e
 	}
 	progress := cli.NewProgress(cmd, "verifying the log", int64(cp.Size))
 	defer progress.Close()
-	reader := checkpoint.NewReader(fetch)
+	reader := checkpoint.NewReader(log)
 	reader.Tiles = true
 	err = reader.Read(ctx, cp, func(_ uint64, leaf []byte) error {
 		follow.Add(leaf)
@@ -104,28 +107,4 @@ func alarms(report *replay.Report) (problems []ledger.Problem) {
 		}
 	}
 	return problems
-}
-
-// publicLog fetches from the read API under this URL.
-type publicLog string
-
-var publicClient = http.Client{Timeout: 30 * time.Second}
-
-func (l publicLog) Fetch(ctx context.Context, path string) ([]byte, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, string(l)+path, nil)
-	if err != nil {
-		return nil, err
-	}
-	response, err := publicClient.Do(request)
-	if err != nil {
-		return nil, fmt.Errorf("couldn't fetch %s: %w", path, err)
-	}
-	defer response.Body.Close()
-	switch response.StatusCode {
-	case http.StatusOK:
-		return io.ReadAll(io.LimitReader(response.Body, 32<<20))
-	case http.StatusNotFound:
-		return nil, fmt.Errorf("couldn't fetch %s: %w", path, fs.ErrNotExist)
-	}
-	return nil, errors.New("couldn't fetch " + path + ": " + response.Status)
 }

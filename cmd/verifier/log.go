@@ -16,6 +16,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/traccia-ledger/traccia/cmd/internal/cli"
+	"github.com/traccia-ledger/traccia/cmd/internal/fetch"
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/durable"
 	"github.com/traccia-ledger/traccia/verifier"
@@ -75,7 +76,7 @@ after one. It is replaced as a whole, and only after every check.`,
 }
 
 func checkLog(cmd *cobra.Command, where, keyFile, stateFile string) (*logAnswer, error) {
-	base, err := parseURL(where)
+	base, err := fetch.ParseURL(where)
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +92,7 @@ func checkLog(cmd *cobra.Command, where, keyFile, stateFile string) (*logAnswer,
 	if err != nil {
 		return nil, err
 	}
-	report, err := verifier.Log(cmd.Context(), newHTTPLog(prefix), logs, old)
+	report, err := verifier.Log(cmd.Context(), fetch.NewLog(prefix), logs, old)
 	if err != nil {
 		return nil, fmt.Errorf("couldn't check %s against %s: %w", prefix, stateFile, err)
 	}

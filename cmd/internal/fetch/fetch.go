@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: EUPL-1.2
 
-package main
+// Package fetch reads a log over HTTP (c2sp.org/tlog-tiles), for all of the
+// project's commands that look at one as an outsider.
+//
+// Nothing that it returns is trusted. What must always hold: it follows no
+// redirect to another host, speaks plain HTTP with this machine only, and reads
+// no more than what is asked for can be long.
+package fetch
 
 import (
 	"context"
@@ -32,16 +38,15 @@ const (
 	maxEntries    = (2 + 65535) * checkpoint.TileWidth
 )
 
-// httpLog fetches from a log's read API (c2sp.org/tlog-tiles): a
-// checkpoint.Fetcher that retries what may pass, follows no redirect to another
-// host, and speaks plain HTTP with this machine only.
-type httpLog struct {
+// Log fetches from a log's read API: a checkpoint.Fetcher that retries what may
+// pass.
+type Log struct {
 	prefix *url.URL
 	client *http.Client
 }
 
-// newHTTPLog returns the log at this prefix, which parseURL has checked.
-func newHTTPLog(prefix *url.URL) *httpLog {
+// NewLog returns the log at this prefix, which ParseURL has checked.
+func NewLog(prefix *url.URL) *Log {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	if prefix.Scheme == "http" {
 		// A name can lead anywhere; its addresses count.
@@ -58,7 +63,7 @@ func newHTTPLog(prefix *url.URL) *httpLog {
 		}
 		return nil
 	}
-	return &httpLog{prefix, client}
+	return &Log{prefix, client}
 }
 
 func onlyLoopback(_, address string, _ syscall.RawConn) error {
@@ -69,8 +74,8 @@ func onlyLoopback(_, address string, _ syscall.RawConn) error {
 	return nil
 }
 
-// parseURL reads the URL of a ledger or of a log, without its last slashes.
-func parseURL(text string) (*url.URL, error) {
+// ParseURL reads the URL of a ledger or of a log, without its last slashes.
+func ParseURL(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	switch {
 	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
@@ -90,7 +95,7 @@ func isLoopback(host string) bool {
 }
 
 // Fetch returns what is at path under the log's prefix.
-func (l *httpLog) Fetch(ctx context.Context, path string) ([]byte, error) {
+func (l *Log) Fetch(ctx context.Context, path string) ([]byte, error) {
 	pause := firstPause
 	for attempt := 1; ; attempt++ {
 		data, err := l.try(ctx, path)
@@ -116,12 +121,12 @@ type passingError struct {
 func (e *passingError) Error() string { return e.err.Error() }
 func (e *passingError) Unwrap() error { return e.err }
 
-func (l *httpLog) try(ctx context.Context, path string) ([]byte, error) {
+func (l *Log) try(ctx context.Context, path string) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, l.prefix.JoinPath(path).String(), nil)
 	if err != nil {
 		return nil, err
 	}
-	request.Header.Set("User-Agent", "traccia-verifier")
+	request.Header.Set("User-Agent", "traccia")
 	response, err := l.client.Do(request)
 	if err != nil {
 		return nil, &passingError{err: err}

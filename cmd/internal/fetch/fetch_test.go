@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
 
-package main
+package fetch
 
 import (
 	"context"
@@ -24,7 +24,7 @@ func TestParseURL(t *testing.T) {
 		"http://[::1]:8080/":                 "http://[::1]:8080",
 		"http://localhost/log/2026":          "http://localhost/log/2026",
 	} {
-		if u, err := parseURL(text); err != nil || u.String() != want {
+		if u, err := ParseURL(text); err != nil || u.String() != want {
 			t.Errorf("%s: %v, %v", text, u, err)
 		}
 	}
@@ -34,7 +34,7 @@ func TestParseURL(t *testing.T) {
 		"https://registro.example/?", "https://registro.example?a=b", "https://registro.example#a", "http://registro.example",
 		"http://127.0.0.1.example", "http://localhost.example", "http://0.0.0.0:80", "http://10.0.0.1", "http://[fe80::1]", "https://[", "http://%31",
 	} {
-		if u, err := parseURL(text); !errors.As(err, &usage) {
+		if u, err := ParseURL(text); !errors.As(err, &usage) {
 			t.Errorf("%s: %v, %v", text, u, err)
 		}
 	}
@@ -51,7 +51,7 @@ func TestOnlyLoopback(t *testing.T) {
 }
 
 // newTestLog fetches from a handler, which gets the number of each request.
-func newTestLog(t *testing.T, serve func(n int, w http.ResponseWriter)) *httpLog {
+func newTestLog(t *testing.T, serve func(n int, w http.ResponseWriter)) *Log {
 	n := 0
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		n++
@@ -62,7 +62,7 @@ func newTestLog(t *testing.T, serve func(n int, w http.ResponseWriter)) *httpLog
 	if err != nil {
 		t.Fatal(err)
 	}
-	return newHTTPLog(u)
+	return NewLog(u)
 }
 
 // TestFetchAgain: what may pass is tried again, and nothing else.
