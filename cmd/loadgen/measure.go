@@ -39,6 +39,10 @@ func measure(cmd *cobra.Command, s settings) (r *report, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, end()) }()
+	l, err := openLog(cmd.Context(), t)
+	if err != nil {
+		return nil, err
+	}
 	before, err := warm(t.dir, t.name, s)
 	if err != nil {
 		return nil, err
@@ -48,10 +52,6 @@ func measure(cmd *cobra.Command, s settings) (r *report, err error) {
 		return nil, err
 	}
 	list, err := src.prepare(cmd, s.receipts)
-	if err != nil {
-		return nil, err
-	}
-	l, err := openLog(cmd.Context(), t)
 	if err != nil {
 		return nil, err
 	}
