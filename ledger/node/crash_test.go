@@ -232,7 +232,10 @@ func newCrashes(t *testing.T) *crashes {
 // then that what is sent again is the same.
 func (c *crashes) do(t *testing.T, o childOrders, after func(*os.Process)) (killed bool) {
 	t.Helper()
-	const each = 80
+	each := 80
+	if testing.Short() {
+		each = 30
+	}
 	c.round++
 	from := c.next
 	c.next += each
@@ -338,7 +341,7 @@ func TestKilledAtEachStep(t *testing.T) {
 func TestKilledAnywhere(t *testing.T) {
 	rounds, enough := 30, time.Now().Add(15*time.Second)
 	if testing.Short() {
-		rounds = 4
+		rounds = 2
 	}
 	r := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0))
 	c := newCrashes(t)

@@ -131,14 +131,14 @@ func TestFailedCommits(t *testing.T) {
 // TestFullDisk fills a small file system until the ledger can't write, and
 // makes it larger.
 func TestFullDisk(t *testing.T) {
-	dir := smallDisk(t, "24m")
+	disk := nodetest.NewSmallDisk(t)
+	dir := disk.Dir
 	r := &running{t: t, world: nodetest.NewWorld(t, time.Now()), dir: filepath.Join(dir, "ledger"), acks: map[int]*ledger.Answer{}}
 	r.world.Create(t, r.dir, node.Options{})
 	r.start(node.Options{})
 	r.world.Register(t, r.Node)
 	r.load(0, 20)
-	ballast := filepath.Join(dir, "ballast")
-	fill(t, ballast, 512<<10)
+	disk.Fill(t, 512<<10)
 	next, failure := 20, error(nil)
 	for ; failure == nil && next < 4000; next++ {
 		_, failure = r.send(next)
@@ -162,52 +162,13 @@ func TestFullDisk(t *testing.T) {
 	} else if !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("opened with a full disk: %v", err)
 	}
-	if err := os.Remove(ballast); err != nil {
-		t.Fatal(err)
-	}
-	remount(t, dir, "200m")
+	disk.Grow(t)
 	r.start(node.Options{})
 	r.load(0, next+10)
 	seen := r.stop()
 	r.holds(seen)
 	if len(seen.Receipts) != next+10 {
 		t.Errorf("%d receipts, expected %d", len(seen.Receipts), next+10)
-	}
-}
-
-// smallDisk mounts a file system in memory, which takes root.
-func smallDisk(t *testing.T, size string) string {
-	t.Helper()
-	dir := t.TempDir()
-	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size="+size, "tmpfs", dir).CombinedOutput(); err != nil {
-		t.Skipf("NOT CHECKED: a full disk under a whole ledger (ledger/pebble fails each write of a store): couldn't mount a small one: %v %s", err, out)
-	}
-	t.Cleanup(func() {
-		if out, err := exec.Command("umount", "-l", dir).CombinedOutput(); err != nil {
-			t.Errorf("couldn't unmount: %v %s", err, out)
-		}
-	})
-	return dir
-}
-
-func remount(t *testing.T, dir, size string) {
-	t.Helper()
-	if out, err := exec.Command("mount", "-o", "remount,size="+size, dir).CombinedOutput(); err != nil {
-		t.Fatalf("couldn't make the disk larger: %v %s", err, out)
-	}
-}
-
-// fill leaves so many bytes free.
-func fill(t *testing.T, file string, free uint64) {
-	t.Helper()
-	var s syscall.Statfs_t
-	if err := syscall.Statfs(filepath.Dir(file), &s); err != nil {
-		t.Fatal(err)
-	}
-	if left := s.Bavail * uint64(s.Bsize); left > free {
-		if err := os.WriteFile(file, make([]byte, left-free), 0o600); err != nil {
-			t.Fatal(err)
-		}
 	}
 }
 
@@ -316,7 +277,7 @@ func TestFlippedTables(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(3, 3))
 	flips, refused := 20, 0
 	if testing.Short() {
-		flips = 6
+		flips = 3
 	}
 	for range flips {
 		table := tables[rnd.IntN(len(tables))]

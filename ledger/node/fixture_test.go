@@ -113,8 +113,8 @@ func (r *running) load(from, to int) (replays int) {
 	return replays
 }
 
-// holds checks that every acknowledged submission is in the audited log at
-// its place, and as many receipts as that and no more, unless others may be.
+// holds checks that every acknowledged submission is in the audited log at its
+// place.
 func (r *running) holds(seen *nodetest.Audited) {
 	r.t.Helper()
 	for n, a := range r.acks {
@@ -131,7 +131,7 @@ func copyDir(t testing.TB, from string) string {
 	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
 		t.Fatal(err)
 	}
-	// CopyFS adds the umask's bits to nobody's rights but also keeps none back.
+	// CopyFS lets others read, which keys refuse.
 	err := filepath.WalkDir(filepath.Join(to, "keys"), func(path string, d os.DirEntry, err error) error {
 		if err != nil {
 			return err

@@ -48,7 +48,11 @@ func TestRestarts(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := r.state()
-	for round := range 6 {
+	rounds := 6
+	if testing.Short() {
+		rounds = 2
+	}
+	for round := range rounds {
 		r.load(0, 20*round+20)
 		latest := r.Latest()
 		seen := r.stop()
