@@ -30,6 +30,7 @@ type eventFindings struct {
 	handle   [32]byte
 	receipts []receipt // by first index
 	numbers  numbers
+	lookUps  lookUps
 	seen     map[[16]byte]struct{} // (iss, jti) and subject
 	current  int                   // the receipt that the next event belongs to, or one after it
 	covered  uint32                // of its events
@@ -73,11 +74,17 @@ func (s *shard) readEvents(ctx context.Context) error {
 	if err := s.readCounters(ctx); err != nil {
 		return fmt.Errorf("couldn't read the counters: %w", err)
 	}
+	if err := s.readLookUps(ctx); err != nil {
+		return fmt.Errorf("couldn't read the look-ups' rows: %w", err)
+	}
 	for p, err := range s.pages(ctx) {
 		if err != nil {
 			return fmt.Errorf("couldn't read the events: %w", err)
 		}
 		s.fold(p)
+		for i := range p.events {
+			s.lookUp(&p.events[i])
+		}
 		s.Progress(p.leaves)
 	}
 	if err := ctx.Err(); err != nil {
@@ -85,6 +92,7 @@ func (s *shard) readEvents(ctx context.Context) error {
 	}
 	s.endReceipts(s.root.Size)
 	s.endNumbers()
+	s.endLookUps()
 	return s.beyond(ctx)
 }
 

@@ -193,6 +193,9 @@ func (s *shard) run(ctx context.Context) error {
 	if err := s.readLog(ctx); err != nil {
 		return err
 	}
+	if err := s.headRows(ctx); err != nil {
+		return fmt.Errorf("couldn't read the heads' rows: %w", err)
+	}
 	return s.readEvents(ctx)
 }
 

@@ -58,6 +58,11 @@ func newPatient(t *testing.T) *patient {
 	for i := range submissions {
 		submit(w.Submission(t, i))
 	}
+	for _, person := range []int{1, 2, 1} {
+		if err := n.LookUpFor(t.Context(), nodetest.Person(person)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if err := n.Settle(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -168,8 +173,8 @@ func TestHealthy(t *testing.T) {
 	if report.Events != events || report.BodiesChecked != events || report.BodiesErased != 0 {
 		t.Errorf("%d events, %d checked, %d erased; the store has %d bodies", report.Events, report.BodiesChecked, report.BodiesErased, events)
 	}
-	if report.Receipts != submissions+1 || report.PrivateParts != submissions+1 {
-		t.Errorf("%d receipts, %d private parts, expected %d", report.Receipts, report.PrivateParts, submissions+1)
+	if report.Receipts != submissions+3 || report.PrivateParts != submissions+3 {
+		t.Errorf("%d receipts, %d private parts, expected %d", report.Receipts, report.PrivateParts, submissions+3)
 	}
 	if report.Size != uint64(len(p.rows(store.TableLeaf))) || report.Heads < 2 || report.Records == 0 {
 		t.Errorf("size %d, %d heads, %d records", report.Size, report.Heads, report.Records)

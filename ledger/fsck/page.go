@@ -48,7 +48,8 @@ type event struct {
 	position int
 	count    int
 	once     [16]byte
-	at       int64 // recorded_at
+	at       int64      // recorded_at
+	lookUp   *lookUpKey // nil for other events
 }
 
 // private is the same of one private part.
@@ -211,6 +212,10 @@ func (e *event) take(w *worker, judged *opened.Event) {
 	e.payload, e.digest = r.PayloadDigest, ledger.Hash(r.PrivateDigest)
 	e.position, e.count = b.Subject.Position, r.Subjects.Count
 	e.once, e.at = judged.Once(), b.RecordedAt
+	if b.Kind == ledger.KindLookUp {
+		k := lookUpKey(rows.LookUpKey(&w.handle, w.epoch, b.Agency, b.Subject.Code, seal.Month(time.UnixMilli(b.RecordedAt)))[4:])
+		e.lookUp = &k
+	}
 }
 
 // private checks one private part.

@@ -67,7 +67,7 @@ func (c *check) strays(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, table := range []store.Table{store.TableBody, store.TablePrivate, store.TableReceipt, store.TableCounter, store.TableRecord} {
+	for _, table := range []store.Table{store.TableBody, store.TablePrivate, store.TableReceipt, store.TableCounter, store.TableRecord, store.TableHead, store.TableLookUp} {
 		from := []byte(nil)
 		for _, epoch := range append(slices.Clone(c.found), 0) {
 			to := binary.BigEndian.AppendUint32(nil, epoch)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/traccia-ledger/traccia/ledger/jws"
 	"github.com/traccia-ledger/traccia/ledger/registry"
@@ -135,3 +136,7 @@ func (c *Catalogue) LastCheck(scope string) (index uint64, ok bool) {
 	index, ok = c.checks[scope]
 	return index, ok
 }
+
+// NearHeads is up to how far apart the heads around an event may be without being shown to be neighbours: an open shard
+// gets one at least that often.
+const NearHeads = 5 * time.Minute

@@ -90,6 +90,8 @@ type Node struct {
 	clients   pdnd.Keys
 	keyProofs keyProofs
 	witnesses []*witness.Client
+	policy    *checkpoint.Policy // nil: nobody is asked to cosign
+	catalogue catalogue
 
 	publishing sync.Mutex // held while a checkpoint is cosigned and made public; guards cosigned
 	cosigned   []bool     // which of witnesses cosigned what is published

@@ -42,6 +42,7 @@ func (n *Node) openWitnesses() error {
 	if err != nil {
 		return fmt.Errorf("couldn't read the witness policy %s: %w", file, err)
 	}
+	n.policy = policy
 	for _, w := range append(policy.Witnesses, policy.Monitors...) {
 		if w.URL == "" {
 			continue // it is verified by readers, but not asked by us

@@ -30,6 +30,7 @@ type batch struct {
 	identities map[string]*job          // receipt key -> the job that makes it
 	counters   map[string]uint64        // counter key -> next number
 	widths     map[string]int           // counter key -> bytes of its value
+	lookUps    map[string]uint64        // look-up key -> its event
 	keyOf      map[ledger.Hash][32]byte // wrap handle -> K
 	version    uint64
 	events     int
@@ -126,7 +127,7 @@ func (s *Sequencer) build(ctx context.Context, jobs []*job) (*batch, error) {
 	b := &batch{
 		s: s, snap: snap, size: s.Shard.Root().Size, version: s.Registry.Version(),
 		identities: map[string]*job{}, counters: map[string]uint64{}, widths: map[string]int{},
-		keyOf: map[ledger.Hash][32]byte{}, made: map[*job]*Committed{}, refused: map[*job]error{},
+		lookUps: map[string]uint64{}, keyOf: map[ledger.Hash][32]byte{}, made: map[*job]*Committed{}, refused: map[*job]error{},
 	}
 	now := s.Now()
 	clock := s.checkClock(now)
@@ -235,6 +236,9 @@ func (b *batch) addHead(j *job) error {
 		return fmt.Errorf("couldn't make a head: %w", err)
 	}
 	b.ms, b.head = ms, ms
+	b.rows = append(b.rows, store.Row{
+		Table: store.TableHead, Key: rows.LeafKey(b.s.Epoch, b.size), Value: rows.FormatCounter(b.s.lastAt, 8),
+	})
 	b.made[j] = &Committed{First: b.size, Count: 1}
 	b.add(leaf)
 	return nil
@@ -271,6 +275,12 @@ func (b *batch) addSubmission(ctx context.Context, j *job) error {
 		}
 		b.made[j] = &Committed{Replayed: true, First: known.First, Count: int(known.Count)}
 		return nil
+	}
+	if p.Kind == ledger.KindLookUp {
+		if before, err := b.lookedUp(ctx, p); err != nil || before != nil {
+			b.made[j] = before
+			return err
+		}
 	}
 	b.identities[string(identity)] = j
 	c := &Committed{First: b.size, Count: len(p.Subjects), Events: make([]Event, len(p.Subjects))}
@@ -366,7 +376,45 @@ func (b *batch) makeEvent(p *Pending, n int, index uint64, handle ledger.Hash, k
 }
 
 // classOf names the class of key that seals a body of this kind (formats §6).
-func classOf(string) seal.Class { return seal.Access }
+func classOf(kind string) seal.Class {
+	switch kind {
+	case ledger.KindConsentGiven, ledger.KindConsentWithdrawn, ledger.KindRequest:
+		return seal.Consent
+	case ledger.KindLookUp:
+		return seal.LookUp
+	}
+	return seal.Access
+}
+
+// lookedUp returns the event that stands for a look-up already: a requester leaves one for each citizen and month. One of
+// several citizens stands only if none of them has one; whoever makes it leaves the others out.
+func (b *batch) lookedUp(ctx context.Context, p *Pending) (*Committed, error) {
+	month := seal.Month(time.UnixMilli(int64(b.ms)))
+	keys := make([][]byte, len(p.Subjects))
+	for i := range p.Subjects {
+		keys[i] = rows.LookUpKey(&b.s.Handle, b.s.Epoch, p.Agency, p.Subjects[i].Subject, month)
+		at, ok := b.lookUps[string(keys[i])]
+		if !ok {
+			row, err := b.snap.Get(ctx, store.TableLookUp, keys[i])
+			if err != nil {
+				return nil, fmt.Errorf("couldn't read a look-up: %w", err)
+			}
+			if row == nil {
+				continue
+			}
+			if at, err = rows.ParseCounter(row, 8); err != nil {
+				return nil, fmt.Errorf("couldn't read a look-up: %w", err)
+			}
+		}
+		return &Committed{Replayed: true, First: at, Count: 1}, nil
+	}
+	for i, key := range keys {
+		at := b.size + uint64(i)
+		b.lookUps[string(key)] = at
+		b.rows = append(b.rows, store.Row{Table: store.TableLookUp, Key: key, Value: rows.FormatCounter(at, 8)})
+	}
+	return nil, nil
+}
 
 // next gives the counter's next number.
 func (b *batch) next(ctx context.Context, key []byte, width int) (uint64, error) {
@@ -443,7 +491,7 @@ func (s *Sequencer) publish(b *batch, root engine.Root) error {
 		s.uncovered = s.Now()
 	}
 	if b.head > 0 {
-		s.lastHead, s.uncovered = b.head, time.Time{}
+		s.lastHead, s.lastAt, s.uncovered = b.head, b.size-1, time.Time{}
 		s.headMS.Store(b.head)
 	}
 	signed, err := s.sign(root)

@@ -37,6 +37,7 @@ type follower struct {
 
 	// Set by follow, read by the sequencer before the goroutine starts.
 	lastHead  uint64 // unix_ms of the last head in the log, 0 if none
+	lastAt    uint64 // index of that head
 	uncovered bool   // leaves other than heads stand after it
 
 	// Owned by the goroutine.
@@ -108,7 +109,7 @@ func follow(ctx context.Context, cfg *Config) (*follower, error) {
 		if i != at {
 			return nil
 		}
-		f.lastHead = h.UnixMS
+		f.lastHead, f.lastAt = h.UnixMS, i
 		wrong := f.compare(i, h)
 		if wrong != nil && fromFile > 0 {
 			return fmt.Errorf("%w (%d of the keys came from %s: try ledgerd reindex)", wrong, fromFile, cfg.IndexFile)

@@ -124,6 +124,7 @@ type Sequencer struct {
 	subjectKs *lru.Cache[ledger.Hash, [32]byte]
 	lastMS    uint64 // last recorded instant, ms
 	lastHead  uint64 // unix_ms of the last head
+	lastAt    uint64 // index of the last head
 	uncovered time.Time
 	lastBatch int
 
@@ -220,7 +221,7 @@ func Open(ctx context.Context, cfg Config) (*Sequencer, error) {
 	if s.follower, err = follow(ctx, &cfg); err != nil {
 		return nil, err
 	}
-	s.lastHead, s.lastMS = s.follower.lastHead, s.follower.lastHead
+	s.lastHead, s.lastMS, s.lastAt = s.follower.lastHead, s.follower.lastHead, s.follower.lastAt
 	if err := s.resumeClock(ctx); err != nil {
 		s.follower.close()
 		return nil, err

@@ -46,6 +46,8 @@ const (
 	TableWrap    Table = 20 // wrapped sealing keys, by handle
 	TableRecord  Table = 21 // record leaves, by epoch and index
 	TableBlob    Table = 22 // content that records name by digest
+	TableHead    Table = 23 // head leaves, by epoch and index
+	TableLookUp  Table = 24 // who looked into whose history in a month, hashed
 )
 
 var tableNames = map[Table]string{
@@ -53,6 +55,7 @@ var tableNames = map[Table]string{
 	TableLeafHash: "leaf_hash", TableIdentity: "identity", TableQueue: "queue",
 	TableBody: "body", TablePrivate: "private", TableReceipt: "receipt", TableCounter: "counter",
 	TableWrap: "wrap", TableRecord: "record", TableBlob: "blob",
+	TableHead: "head", TableLookUp: "look_up",
 }
 
 // String returns the table's name in SQL.

@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/traccia-ledger/traccia/ledger"
+	"github.com/traccia-ledger/traccia/ledger/history"
+	"github.com/traccia-ledger/traccia/ledger/index"
+	"github.com/traccia-ledger/traccia/ledger/rows"
+	"github.com/traccia-ledger/traccia/ledger/seal"
+	"github.com/traccia-ledger/traccia/ledger/sequencer"
+	"github.com/traccia-ledger/traccia/ledger/store"
+	"github.com/traccia-ledger/traccia/ledger/vrf"
+)
+
+// cosignPatience is how long a history waits, beyond the publication that covers it, for the cosignatures that its reader
+// will ask for. It is given out without them after that, and says so to whoever verifies it.
+const cosignPatience = 15 * time.Second
+
+// History returns all that the ledger holds about a citizen, with its proofs, under a head that covers every event
+// recorded before the call and a published checkpoint that covers the head. It waits for that publication.
+//
+// It leaves no event: whoever looks must record that first, see LookUpFor. What it returns lets its holder recognise the
+// citizen's events until the year ends.
+func (n *Node) History(ctx context.Context, subject ledger.Subject) (*history.Bundle, error) {
+	done, err := n.use()
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	m := &historian{n: n, subject: subject, keep: map[uint64]bool{0: true}, leaves: map[uint64][]byte{}}
+	if err := m.make(ctx); err != nil {
+		return nil, fmt.Errorf("couldn't make a history: %w", err)
+	}
+	return &history.Bundle{Subject: subject, Shards: []history.Shard{m.shard}}, nil
+}
+
+// historian makes a citizen's part of one shard.
+type historian struct {
+	n       *Node
+	subject ledger.Subject
+	shard   history.Shard
+	at      sequencer.Head
+	events  []uint64        // log indexes
+	size    uint64          // of the published log
+	keep    map[uint64]bool // leaves to show
+	leaves  map[uint64][]byte
+	snap    store.Snapshot
+}
+
+func (m *historian) make(ctx context.Context) (err error) {
+	m.shard.Origin = ledger.Origin(m.n.Settings.Name, m.n.Epoch)
+	if err := m.lookUp(ctx); err != nil {
+		return err
+	}
+	p, err := m.n.covering(ctx, m.at.Index)
+	if err != nil {
+		return err
+	}
+	m.shard.Head, m.shard.Checkpoint, m.size = m.at.Index, p.Checkpoint, p.Root.Size
+	m.keep[m.at.Index] = true
+	if m.snap, err = m.n.rows.Snapshot(ctx); err != nil {
+		return err
+	}
+	defer m.snap.Close()
+	if err := m.open(ctx); err != nil {
+		return err
+	}
+	if err := m.records(ctx); err != nil {
+		return err
+	}
+	indexes := slices.Sorted(maps.Keys(m.keep))
+	for _, index := range indexes {
+		leaf, err := m.leaf(ctx, index)
+		if err != nil {
+			return err
+		}
+		m.shard.Leaves = append(m.shard.Leaves, history.Leaf{Index: index, Leaf: leaf})
+	}
+	m.shard.Proof, err = history.ProveLeaves(m.size, indexes, func(index uint64) ([]ledger.Hash, error) {
+		return m.n.shard.Inclusion(ctx, index, m.size)
+	})
+	if err != nil {
+		return err
+	}
+	if err := history.CheckLeaves(m.size, p.Root.Hash, m.shard.Leaves, m.shard.Proof); err != nil {
+		return fmt.Errorf("refusing to give out a proof that doesn't verify: %w", err)
+	}
+	return nil
+}
+
+// lookUp finds the citizen's events in the index at one head, and proves them and the absence of further ones.
+func (m *historian) lookUp(ctx context.Context) error {
+	vrfKey, err := m.n.keys.VRF(m.n.Epoch)
+	if err != nil {
+		return err
+	}
+	known := map[string]*secret{}
+	for range rechecks {
+		scopes := append(m.n.Registry.Scopes(), ledger.ScopeConsent, ledger.ScopeLedger, ledger.ScopeReported, ledger.ScopeDeferred)
+		slices.Sort(scopes)
+		for _, s := range scopes {
+			// Of +deferred k_s isn't given before its year's last order has ended.
+			if known[s] == nil && s != ledger.ScopeDeferred {
+				known[s] = newSecret(vrfKey, ledger.SubjectAlpha(m.subject, s, m.n.Epoch))
+			}
+		}
+		if err := m.ask(ctx, scopes, known); err != nil {
+			return err
+		}
+		leaf, err := ledger.ParseLeaf(m.at.Leaf)
+		if err != nil {
+			return err
+		}
+		head, ok := leaf.(ledger.Head)
+		// A scope may have been listed between the two.
+		if ok && head.Scopes == ledger.ScopesHash(m.n.Registry.Scopes()) && len(scopes) == len(m.n.Registry.Scopes())+4 {
+			return m.checkIndex(head, known)
+		}
+	}
+	return sequencer.ErrMoved
+}
+
+// secret is k_s of one scope, with its proof and the tags made so far.
+type secret struct {
+	pi   [80]byte
+	k    [32]byte
+	tags []ledger.Hash
+}
+
+func newSecret(key *vrf.PrivateKey, alpha []byte) *secret {
+	s := new(secret)
+	pi, beta := key.Prove(alpha)
+	s.pi = pi
+	copy(s.k[:], beta[:32])
+	s.tag(0)
+	return s
+}
+
+func (s *secret) tag(i int) ledger.Hash {
+	for len(s.tags) <= i {
+		s.tags = append(s.tags, ledger.SubjectTag(&s.k, uint32(len(s.tags))))
+	}
+	return s.tags[i]
+}
+
+func (m *historian) ask(ctx context.Context, scopes []string, known map[string]*secret) error {
+	return m.n.seq.AtHead(ctx, func(at sequencer.Head, keys *index.Tree) {
+		m.at, m.events, m.shard.Lists = at, nil, nil
+		var tags []ledger.Hash
+		for _, scope := range scopes {
+			list := history.List{Scope: scope}
+			if s := known[scope]; s != nil {
+				list.Pi = s.pi[:]
+				for i := 0; ; i++ {
+					tag := s.tag(i)
+					tags = append(tags, tag)
+					index, ok := keys.Get(tag)
+					if !ok {
+						break
+					}
+					m.events = append(m.events, index)
+					list.Count++
+				}
+			}
+			m.shard.Lists = append(m.shard.Lists, list)
+		}
+		m.shard.Index = keys.ProveMany(tags)
+	})
+}
+
+// checkIndex verifies the index proof as its reader will.
+func (m *historian) checkIndex(head ledger.Head, known map[string]*secret) error {
+	var tags []ledger.Hash
+	for _, l := range m.shard.Lists {
+		if s := known[l.Scope]; s != nil && l.Pi != nil {
+			tags = append(tags, s.tags[:l.Count+1]...)
+		}
+	}
+	if _, err := index.CheckMany(head.Root, tags, m.shard.Index); err != nil {
+		return fmt.Errorf("refusing to give out an index proof that doesn't verify: %w", err)
+	}
+	slices.Sort(m.events)
+	return nil
+}
+
+// open opens the events, and says which heads stand around them.
+func (m *historian) open(ctx context.Context) error {
+	opener := Opener{Rows: m.snap, Epoch: m.n.Epoch, Handle: m.n.handle, Months: m.n.months}
+	for _, index := range m.events {
+		m.keep[index] = true
+		leaf, err := m.leaf(ctx, index)
+		if err != nil {
+			return err
+		}
+		event := history.Event{Index: index}
+		switch opened, err := opener.Open(ctx, index, leaf); {
+		case err == nil:
+			event.Nonce, event.Body = &opened.Nonce, opened.Body
+		case errors.Is(err, ErrErased), errors.Is(err, seal.ErrOpen) && m.n.erasedAt(ctx, m.snap, index):
+		default:
+			return err
+		}
+		m.shard.Events = append(m.shard.Events, event)
+		if err := m.around(ctx, index); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// erasedAt says whether the erasure journal names the key that sealed an event: what was recorded after the erasure has
+// another one, in the same place.
+func (n *Node) erasedAt(ctx context.Context, snap store.Reader, index uint64) bool {
+	row, err := snap.Get(ctx, store.TableBody, rows.LeafKey(n.Epoch, index))
+	if err != nil {
+		return false
+	}
+	e, err := rows.ParseEvent(&n.handle, n.Epoch, index, row)
+	if err != nil {
+		return false
+	}
+	for _, erasure := range n.keys.Erasures() {
+		if erasure.Handle == e.Handle {
+			return true
+		}
+	}
+	return false
+}
+
+// around keeps the heads around an event and, where they are far apart, the records between them: docs/history.md.
+func (m *historian) around(ctx context.Context, index uint64) error {
+	before, after, err := m.heads(ctx, index)
+	if err != nil || after == 0 {
+		return err
+	}
+	m.keep[after] = true
+	if before == 0 {
+		return nil
+	}
+	m.keep[before] = true
+	var ms [2]uint64
+	for i, at := range []uint64{before, after} {
+		raw, err := m.leaf(ctx, at)
+		if err != nil {
+			return err
+		}
+		leaf, err := ledger.ParseLeaf(raw)
+		if err != nil {
+			return err
+		}
+		head, _ := leaf.(ledger.Head)
+		ms[i] = head.UnixMS
+	}
+	if ms[1]-ms[0] <= uint64(history.NearHeads.Milliseconds()) {
+		return nil
+	}
+	from, to := rows.LeafKey(m.n.Epoch, before), rows.LeafKey(m.n.Epoch, after)
+	return m.snap.Scan(ctx, store.TableRecord, from, to, 0, func(key, _ []byte) error {
+		_, index, err := rows.ParseLeafKey(key)
+		m.keep[index] = true
+		return err
+	})
+}
+
+// heads returns the last head before a leaf and the first after it; 0 where there is none that is published.
+func (m *historian) heads(ctx context.Context, index uint64) (before, after uint64, err error) {
+	from, to := rows.LeafKey(m.n.Epoch, index+1), rows.LeafKey(m.n.Epoch, m.size)
+	err = m.snap.Scan(ctx, store.TableHead, from, to, 1, func(key, value []byte) (err error) {
+		if _, after, err = rows.ParseLeafKey(key); err == nil {
+			before, err = rows.ParseCounter(value, 8)
+		}
+		return err
+	})
+	return before, after, err
+}
+
+func (m *historian) leaf(ctx context.Context, index uint64) ([]byte, error) {
+	if leaf := m.leaves[index]; leaf != nil {
+		return leaf, nil
+	}
+	leaves, err := m.n.shard.Leaves(ctx, index, 1)
+	if err != nil || len(leaves) != 1 {
+		return nil, fmt.Errorf("couldn't read leaf %d: %w", index, err)
+	}
+	m.leaves[index] = leaves[0]
+	return leaves[0], nil
+}
+
+// records keeps what the events' signatures, erasures and scopes need.
+func (m *historian) records(ctx context.Context) error {
+	c, release, err := m.n.catalogue.upToDate(ctx, m.n, m.snap)
+	if err != nil {
+		return err
+	}
+	var needed, checks []uint64
+	needed = c.Terms()
+	for _, e := range m.shard.Events {
+		if e.Body == nil {
+			continue
+		}
+		body, err := ledger.ParseBody(e.Body)
+		if err != nil {
+			release()
+			return fmt.Errorf("couldn't read the body of event %d: %w", e.Index, err)
+		}
+		receipt, err := ledger.ParseReceipt(body.Receipt)
+		if err != nil {
+			release()
+			return fmt.Errorf("couldn't read the receipt of event %d: %w", e.Index, err)
+		}
+		needed = append(needed, c.Signer(receipt.Iss, receipt.JWS.Header.Kid)...)
+	}
+	for _, l := range m.shard.Lists {
+		if at, ok := c.LastCheck(l.Scope); ok {
+			checks = append(checks, at)
+		}
+	}
+	release()
+	for _, at := range checks {
+		_, after, err := m.heads(ctx, at)
+		if err != nil {
+			return err
+		}
+		if after != 0 {
+			needed = append(needed, at, after)
+		}
+	}
+	for _, at := range needed {
+		if at < m.size {
+			m.keep[at] = true
+		}
+	}
+	return nil
+}

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package node
+
+import (
+	"context"
+	"crypto"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/traccia-ledger/traccia/ledger"
+	"github.com/traccia-ledger/traccia/ledger/jws"
+	"github.com/traccia-ledger/traccia/ledger/rows"
+	"github.com/traccia-ledger/traccia/ledger/seal"
+	"github.com/traccia-ledger/traccia/ledger/sequencer"
+	"github.com/traccia-ledger/traccia/ledger/store"
+)
+
+// LookUp is a look into the ledger itself, which leaves an event in +ledger: a receipt of role requester, signed by who
+// looked with a key that the log registers for them.
+type LookUp struct {
+	Receipt  *ledger.SignedReceipt
+	Salt     [32]byte // of the private part
+	Content  []byte   // the private part
+	Subjects []ledger.SaltedSubject
+}
+
+// RecordLookUp makes one event for each subject of a look-up, unless the requester has one for a subject in this month
+// already: then nothing is recorded, and LookedUp says for whom. A refusal is a *ledger.Problem.
+func (n *Node) RecordLookUp(ctx context.Context, l LookUp) (*sequencer.Committed, error) {
+	done, err := n.use()
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	r := l.Receipt
+	tree, err := ledger.NewSubjectTree(l.Subjects)
+	if err != nil {
+		return nil, err
+	}
+	if r.Role != ledger.RoleRequester || r.Aud != n.Settings.Name || r.Subjects.Root != ledger.Hex(tree.Root()) || r.Subjects.Count != tree.Len() ||
+		r.PrivateDigest != ledger.Hex(ledger.PrivateDigest(&l.Salt, l.Content)) {
+		return nil, &ledger.Problem{Code: ledger.CodeBadValue, Where: "receipt", Expected: "a requester's, for this ledger, these subjects and private part", Found: "another"}
+	}
+	decision, err := ledger.FormatDecision(ledger.Decision{Effect: ledger.EffectRecorded})
+	if err != nil {
+		return nil, err
+	}
+	vrfKey, err := n.keys.VRF(n.Epoch)
+	if err != nil {
+		return nil, err
+	}
+	output := func(alpha []byte) (k [32]byte) {
+		beta := vrfKey.Output(alpha)
+		copy(k[:], beta[:32])
+		return k
+	}
+	p := &sequencer.Pending{
+		Receipt: r, Kind: ledger.KindLookUp, Scope: ledger.ScopeLedger, Agency: r.Iss,
+		AgencyK: output(ledger.AgencyAlpha(r.Iss, n.Epoch)),
+		Private: sequencer.PendingPrivate{Salt: l.Salt, Content: l.Content},
+		// Of the tokens that other events rest on there are none.
+		Assurance: ledger.Assurance{Profile: ledger.ProfileRequest, Flags: []string{}}, Decision: decision,
+	}
+	for i, s := range l.Subjects {
+		p.Subjects = append(p.Subjects, sequencer.PendingSubject{
+			SaltedSubject: s, Proof: tree.Proof(i), K: output(ledger.SubjectAlpha(s.Subject, p.Scope, n.Epoch)),
+		})
+	}
+	for range rechecks {
+		p.Version = n.Registry.Version()
+		// The greatest index: behind every record so far.
+		key, err := n.Registry.Key(r.Iss, r.JWS.Header.Kid, math.MaxUint64)
+		if err != nil || r.JWS.Verify(key) != nil {
+			return nil, &ledger.Problem{Code: "bad_signature", Where: "receipt", Expected: "a signature by a key in force of " + r.Iss, Found: "another"}
+		}
+		c, err := n.seq.Submit(ctx, p)
+		if !errors.Is(err, sequencer.ErrMoved) {
+			return c, err
+		}
+	}
+	return nil, sequencer.ErrMoved
+}
+
+// LookedUp says of each subject whether a requester's look-up of this month left its event.
+func (n *Node) LookedUp(ctx context.Context, requester string, subjects []ledger.Subject) ([]bool, error) {
+	done, err := n.use()
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	snap, err := n.rows.Snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer snap.Close()
+	keys := make([][]byte, len(subjects))
+	for i, s := range subjects {
+		keys[i] = rows.LookUpKey(&n.handle, n.Epoch, requester, s, seal.Month(n.Now()))
+	}
+	found, err := snap.GetMany(ctx, store.TableLookUp, keys)
+	seen := make([]bool, len(found))
+	for i := range found {
+		seen[i] = found[i] != nil
+	}
+	return seen, err
+}
+
+// What the operator's look-ups say of themselves: a citizen asked for a copy of their data.
+const (
+	lookUpPurpose   = "Copia dello storico degli accessi, chiesta dall'interessato"
+	lookUpBasis     = "https://w3id.org/dpv/legal/eu/gdpr#A6-1-c"
+	lookUpReference = "Regolamento (UE) 2016/679, art. 15"
+	lookUpCategory  = "https://w3id.org/dpv#ObservedPersonalData"
+	lookUpPath      = "/history"
+)
+
+// LookUpFor records that the operator looks into a citizen's history because they asked for it.
+func (n *Node) LookUpFor(ctx context.Context, subject ledger.Subject) error {
+	signer, err := n.keys.Operator(n.Epoch)
+	if err != nil {
+		return err
+	}
+	l, err := newLookUp(n.Settings.Name, n.Settings.operator(), subject, n.Now(), signer)
+	if err != nil {
+		return fmt.Errorf("couldn't sign the look-up: %w", err)
+	}
+	_, err = n.RecordLookUp(ctx, *l)
+	return err
+}
+
+func newLookUp(name, requester string, subject ledger.Subject, now time.Time, signer crypto.Signer) (*LookUp, error) {
+	l := &LookUp{Subjects: []ledger.SaltedSubject{{Subject: subject}}}
+	rand.Read(l.Salt[:])
+	rand.Read(l.Subjects[0].Salt[:])
+	var err error
+	if l.Content, err = ledger.FormatPrivate(&ledger.Private{}); err != nil {
+		return nil, err
+	}
+	tree, err := ledger.NewSubjectTree(l.Subjects)
+	if err != nil {
+		return nil, err
+	}
+	key, err := jws.NewKey("", signer.Public())
+	if err != nil {
+		return nil, err
+	}
+	compact, err := ledger.SignReceipt(&ledger.Receipt{
+		Aud: name, Iss: requester, JTI: uuid.NewString(), IssuedAt: now.Unix(), Role: ledger.RoleRequester,
+		Provider: requester, Consumer: requester, Purpose: lookUpPurpose, LegalBasis: lookUpBasis, LegalReference: lookUpReference,
+		DataCategories: []string{lookUpCategory}, Actor: ledger.ActorOperator,
+		Operation:  ledger.Operation{Method: "GET", Path: lookUpPath},
+		OccurredAt: now.UTC().Format("2006-01-02T15:04:05Z"), PrivateDigest: ledger.Hex(ledger.PrivateDigest(&l.Salt, l.Content)),
+		Subjects: ledger.SubjectCommitment{Count: 1, Root: ledger.Hex(tree.Root())},
+	}, key.Kid, signer)
+	if err != nil {
+		return nil, err
+	}
+	l.Receipt, err = ledger.ParseReceipt(compact)
+	return l, err
+}
