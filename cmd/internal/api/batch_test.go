@@ -162,12 +162,13 @@ func TestBatchKeepsOrder(t *testing.T) {
 	f := sharedFixture(t)
 	var body bytes.Buffer
 	const n = 500
+	begin := f.unused(n)
 	for i := range n {
 		if i%3 == 2 {
 			fmt.Fprintf(&body, `{"line":%d}`+"\n", i)
 			continue
 		}
-		body.Write(f.submission(t, 1000+i))
+		body.Write(f.submission(t, begin+i))
 		body.WriteByte('\n')
 	}
 	list := f.open(t, &body).all()
@@ -189,7 +190,7 @@ func TestBatchKeepsOrder(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		sub, err := f.world.Submission(1000 + i)
+		sub, err := f.world.Submission(begin + i)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -202,15 +203,16 @@ func TestBatchKeepsOrder(t *testing.T) {
 func TestBatchStreams(t *testing.T) {
 	f := sharedFixture(t)
 	body, send := io.Pipe()
-	go fmt.Fprintf(send, "%s\n", f.submission(t, 2000))
+	begin := f.unused(21)
+	go fmt.Fprintf(send, "%s\n", f.submission(t, begin))
 	s := f.open(t, body)
 	for i := range 20 {
 		line, ok := s.next()
 		if !ok || line.Line != i+1 || line.Status != http.StatusCreated {
-			t.Fatalf("answer %d: %+v", i, line)
+			t.Fatalf("answer %d: %s", i, brief([]batchLine{line}))
 		}
 		// Only now the next one is sent.
-		if _, err := fmt.Fprintf(send, "%s\n", f.submission(t, 2001+i)); err != nil {
+		if _, err := fmt.Fprintf(send, "%s\n", f.submission(t, begin+1+i)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -247,7 +249,7 @@ func TestHTTP2(t *testing.T) {
 	s := &stream{t: t, answers: json.NewDecoder(response.Body)}
 	for i := range 6 { // each line in time, all together not
 		if line, ok := s.next(); !ok || line.Line != i+1 || line.Status != http.StatusCreated {
-			t.Fatalf("answer %d: %+v", i, line)
+			t.Fatalf("answer %d: %s", i, brief([]batchLine{line}))
 		}
 		time.Sleep(f.server.patience * 2 / 5)
 		if _, err := fmt.Fprintf(pipe, "%s\n", f.submission(t, 1+i)); err != nil {
@@ -269,8 +271,9 @@ func TestBatchDisconnected(t *testing.T) {
 	f := sharedFixture(t)
 	body, send := io.Pipe()
 	var sent [][]byte
+	begin := f.unused(10)
 	for i := range 10 {
-		sent = append(sent, f.submission(t, 3000+i))
+		sent = append(sent, f.submission(t, begin+i))
 	}
 	go func() {
 		for _, raw := range sent {
@@ -280,7 +283,7 @@ func TestBatchDisconnected(t *testing.T) {
 	}()
 	s := f.open(t, body)
 	if line, ok := s.next(); !ok || line.Status != http.StatusCreated {
-		t.Fatalf("%+v", line)
+		t.Fatal(brief([]batchLine{line}))
 	}
 	s.response.Body.Close()
 	send.CloseWithError(io.ErrUnexpectedEOF)

@@ -65,6 +65,7 @@ type fixture struct {
 	close   func()
 	from    string       // the client's address as the server sees it; "" for the true one
 	active  atomic.Int64 // requests under way
+	used    atomic.Int64 // numbers that unused gave out
 	mu      sync.Mutex
 	urls    []string // requested; guarded by mu
 }
@@ -218,6 +219,10 @@ func (f *fixture) submission(t testing.TB, n int) []byte {
 	}
 	return raw
 }
+
+// unused returns the first of n numbers of submissions that no test asked for
+// before.
+func (f *fixture) unused(n int) int { return 1000 + int(f.used.Add(int64(n))) - n }
 
 // reply is an answer with its body read.
 type reply struct {

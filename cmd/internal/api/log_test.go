@@ -86,7 +86,7 @@ func TestLogByTiles(t *testing.T) {
 		fmt.Fprintf(&body, "%s\n", f.submission(t, i))
 	}
 	if list := f.open(t, strings.NewReader(body.String())).all(); len(list) != receipts || list[receipts-1].Status != http.StatusCreated {
-		t.Fatalf("%d answers, the last %+v", len(list), list[len(list)-1])
+		t.Fatalf("%d answers: %s", len(list), brief(list))
 	}
 
 	// What is recorded isn't public before it is published.

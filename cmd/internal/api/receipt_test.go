@@ -149,9 +149,6 @@ func TestFetchErased(t *testing.T) {
 	// Nobody else learns that there was something.
 	f.fetch(t, first.ReceiptID, f.request("c_h501")).problem(t, http.StatusNotFound, "not_found", "path")
 	f.submit(t, raw).problem(t, http.StatusGone, "erased", "path")
-	// What comes later is kept.
-	next := f.submit(t, f.draft(t, 1).build(t)).answer(t, http.StatusCreated)
-	f.fetch(t, next.ReceiptID, f.request("inps")).answer(t, http.StatusOK)
 }
 
 // eraseAll destroys every wrapped key.
