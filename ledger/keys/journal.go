@@ -37,8 +37,9 @@ type journal struct {
 	mu       sync.Mutex
 	file     *os.File
 	erasures []Erasure
-	sum      [8]byte // of the last line
-	failed   error   // of the append that left the file in doubt
+	handles  map[ledger.Hash]bool // of all erasures
+	sum      [8]byte              // of the last line
+	failed   error                // of the append that left the file in doubt
 }
 
 // AppendErasure adds to the journal, and returns once it is on disk. After an error nothing can be added until the
@@ -61,7 +62,15 @@ func (d *Dir) AppendErasure(handle, wrap ledger.Hash) error {
 		return fmt.Errorf("couldn't append to %s: %w", d.name(journalFile), err)
 	}
 	j.erasures, j.sum = append(j.erasures, e), sum
+	j.handles[handle] = true
 	return nil
+}
+
+// Erased says whether the journal names a wrap with this handle.
+func (d *Dir) Erased(handle ledger.Hash) bool {
+	d.journal.mu.Lock()
+	defer d.journal.mu.Unlock()
+	return d.journal.handles[handle]
 }
 
 // Erasures returns the whole journal, oldest first.
@@ -90,6 +99,10 @@ func (d *Dir) loadJournal() error {
 	var whole int
 	if j.erasures, j.sum, whole, err = parseErasures(data); err != nil {
 		return d.wrong(journalFile, err)
+	}
+	j.handles = make(map[ledger.Hash]bool, len(j.erasures))
+	for _, e := range j.erasures {
+		j.handles[e.Handle] = true
 	}
 	if j.file, err = d.root.OpenFile(journalFile, os.O_WRONLY|os.O_APPEND, 0); err != nil {
 		return d.wrong(journalFile, err)

@@ -9,10 +9,12 @@
 //	├── epochs/2026.log.key      see keyFile; .vrf.key, .handle.key and .operator.key beside it
 //	├── months/2026-11.1.key     month, version; 2026-11.1.destroyed once it is destroyed
 //	├── published/2026.checkpoint
+//	├── survivors/2026-11        see Survivors
+//	├── holds                    see Hold; absent without one
 //	└── erasures                 see Erasure
 //
 // What always holds: a key is on disk, synced with its directory, before anyone gets it; no file but a published
-// checkpoint is ever overwritten by another; a destroyed key stays destroyed, also when the process dies half way (the
+// checkpoint, the survivors of a month and the holds is ever overwritten by another; a destroyed key stays destroyed, also when the process dies half way (the
 // tombstone comes first, and Open finishes the work). Files that others can read, or that have no place in the directory,
 // are refused: a forgotten copy of a month key would undo an erasure.
 //
@@ -54,6 +56,7 @@ type Dir struct {
 	mu     sync.Mutex
 	keys   map[slot]*entry   // guarded by mu
 	newest map[string]uint32 // month to its newest version; guarded by mu
+	holds  map[string]string // month to the reason of its hold; guarded by mu
 
 	journal journal
 }
@@ -149,7 +152,7 @@ func (d *Dir) load(passphrase string) error {
 	}
 	for _, name := range files {
 		switch name {
-		case epochsDir, monthsDir, publishedDir, protectionFile, journalFile:
+		case epochsDir, monthsDir, publishedDir, survivorsDir, protectionFile, journalFile, holdsFile:
 		default:
 			return d.misplaced(name)
 		}
@@ -170,8 +173,10 @@ func (d *Dir) load(passphrase string) error {
 			return err
 		}
 	}
-	if err := d.loadPublished(); err != nil {
-		return err
+	for _, load := range []func() error{d.loadPublished, d.loadSurvivors, d.loadHolds} {
+		if err := load(); err != nil {
+			return err
+		}
 	}
 	return d.loadJournal()
 }

@@ -51,14 +51,17 @@ func (d *Dir) Months() []string {
 }
 
 // RenewMonth makes the next version of a month's key, which Month returns from then on. With it one person is erased:
-// rewrap all surviving wraps of the month under the new version, journal the others and delete them, then DestroyOlder.
-// Who was interrupted renews once more and starts again. Nothing may add wraps of the month from a version that Month
-// returned before.
+// journal their wraps and delete them, rewrap the others of the month under the new version, keep those as Survivors, then
+// DestroyOlder. Who was interrupted goes on from there. Nothing may add wraps of the month from a version that Month
+// returned before. It fails with ErrHeld for a month under a legal hold.
 func (d *Dir) RenewMonth(month string) (key [32]byte, version uint32, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	newest := monthSlot(month, d.newest[month])
 	if _, err := d.get(newest); err != nil {
+		return key, 0, err
+	}
+	if err := d.notHeld(month); err != nil {
 		return key, 0, err
 	}
 	return d.newMonth(month, newest.version+1)
@@ -77,7 +80,8 @@ func (d *Dir) DestroyOlder(month string) error {
 }
 
 // DestroyMonth destroys all versions of a month's key, when its retention ended: nothing that was wrapped under it opens
-// any more, and the month never gets another key. It fails with fs.ErrNotExist for a month that never had one.
+// any more, and the month never gets another key. It fails with fs.ErrNotExist for a month that never had one, and with
+// ErrHeld for one under a legal hold.
 func (d *Dir) DestroyMonth(month string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -85,13 +89,24 @@ func (d *Dir) DestroyMonth(month string) error {
 	if newest.version == 0 {
 		return d.missing(newest.keyFile())
 	}
+	if err := d.notHeld(month); err != nil {
+		return err
+	}
 	// The newest goes first: from then on, whatever happens, Month refuses.
 	for version := newest.version; version > 0; version-- {
 		if err := d.destroy(monthSlot(month, version)); err != nil {
 			return err
 		}
 	}
-	return nil
+	return d.removeSurvivors(month)
+}
+
+// Version returns the newest version of a month's key, 0 if it never had one, and whether the month was destroyed.
+func (d *Dir) Version(month string) (version uint32, destroyed bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	version = d.newest[month]
+	return version, version > 0 && d.keys[monthSlot(month, version)].destroyed
 }
 
 func (d *Dir) newMonth(month string, version uint32) ([32]byte, uint32, error) {

@@ -18,6 +18,7 @@ import (
 	"crypto/sha512"
 	"encoding/binary"
 	"errors"
+	"strconv"
 
 	"github.com/traccia-ledger/traccia/ledger"
 )
@@ -223,4 +224,21 @@ func ParseWrap(b []byte) (Wrap, error) {
 		return Wrap{}, ErrMalformed
 	}
 	return Wrap{Month: string(b[:7]), Stored: b[7:]}, nil
+}
+
+// RenewedKey finds the version of a month's key that all the month's wraps are
+// under since its last erasure, a u64.
+//
+//	u32 epoch ‖ "w" ‖ month, e.g. "2026-11"
+func RenewedKey(month string) []byte { return monthKey('w', month) }
+
+// ErasedKey finds how many people were erased in a month, a u64, until the
+// record of it is written.
+//
+//	u32 epoch ‖ "e" ‖ month, e.g. "2026-11"
+func ErasedKey(month string) []byte { return monthKey('e', month) }
+
+func monthKey(kind byte, month string) []byte {
+	year, _ := strconv.ParseUint(month[:min(4, len(month))], 10, 32)
+	return append(append(binary.BigEndian.AppendUint32(nil, uint32(year)), kind), month...)
 }

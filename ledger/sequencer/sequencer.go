@@ -140,11 +140,13 @@ type Latest struct {
 	Checkpoint []byte // signed note
 }
 
-// job is one thing to append: a submission, records, or a head.
+// job is one thing to append: a submission, records, or a head; or something
+// to do while nothing is appended.
 type job struct {
 	pending *Pending
 	records [][]byte
 	head    bool
+	forget  *forgetting
 	final   chan result // buffered by one
 	since   time.Time
 }
@@ -153,7 +155,7 @@ func (j *job) leaves() int {
 	switch {
 	case j.pending != nil:
 		return len(j.pending.Subjects)
-	case j.head:
+	case j.head, j.forget != nil:
 		return 1
 	}
 	return len(j.records)
@@ -385,9 +387,14 @@ func (s *Sequencer) run() {
 		// a commit of its own.
 		start := 0
 		for i, j := range batch {
-			if j.head {
+			switch {
+			case j.head:
 				s.commit(batch[start:i])
 				s.commit(batch[i : i+1])
+				start = i + 1
+			case j.forget != nil:
+				s.commit(batch[start:i])
+				s.forget(j)
 				start = i + 1
 			}
 		}
