@@ -79,6 +79,12 @@ func (s *shard) readCounters(ctx context.Context) error {
 			n.agencies[string(rest)] = counter{row: next}
 		case kind == lastInstant && len(rest) == 0:
 			n.instant = next
+		case string(key) == string(rows.ErasedKey(string(rest))):
+			// How many people were erased: no row vouches for it.
+		case string(key) == string(rows.RenewedKey(string(rest))):
+			if version, destroyed := s.Keys.Version(string(rest)); next != uint64(version) || destroyed {
+				s.report.problem(CodeMismatch, fmt.Sprintf("counter/renewed/%q", rest), fmt.Sprintf("version %d of the month's key", version), fmt.Sprint(next))
+			}
 		default:
 			s.report.problem(CodeUnexpected, counterAt(key), "a counter of a subject or of an agency", "another row")
 		}

@@ -93,6 +93,8 @@ type Node struct {
 	policy    *checkpoint.Policy // nil: nobody is asked to cosign
 	catalogue catalogue
 
+	erasing sync.Mutex // held by one erasure, or record about erasures, at a time
+
 	publishing sync.Mutex // held while a checkpoint is cosigned and made public; guards cosigned
 	cosigned   []bool     // which of witnesses cosigned what is published
 	published  atomic.Pointer[Published]
@@ -269,6 +271,9 @@ func (n *Node) open(ctx context.Context) error {
 	if err := n.applyErasures(ctx); err != nil {
 		return err
 	}
+	if err := n.finishErasures(ctx); err != nil {
+		return err
+	}
 	if n.Registry, err = n.readRegistry(ctx); err != nil {
 		return err
 	}
@@ -290,8 +295,9 @@ func (n *Node) open(ctx context.Context) error {
 		return err
 	}
 	n.opt.Metrics.watch(n)
-	n.stopped.Add(1)
+	n.stopped.Add(2)
 	go n.publishLoop()
+	go n.countLoop()
 	return nil
 }
 

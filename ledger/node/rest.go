@@ -18,8 +18,6 @@ import (
 	"github.com/traccia-ledger/traccia/ledger/engine"
 	"github.com/traccia-ledger/traccia/ledger/keys"
 	"github.com/traccia-ledger/traccia/ledger/pebble"
-	"github.com/traccia-ledger/traccia/ledger/rows"
-	"github.com/traccia-ledger/traccia/ledger/seal"
 	"github.com/traccia-ledger/traccia/ledger/sequencer"
 	"github.com/traccia-ledger/traccia/ledger/store"
 )
@@ -123,10 +121,8 @@ func LastPublished(dir string, s Settings) ([]LastCheckpoint, error) {
 
 // Events opens the events of a ledger at rest.
 type Events struct {
-	rest    *AtRest
 	snap    store.Snapshot
 	openers map[uint32]*Opener // nil where the epoch's handle key was destroyed
-	erased  map[ledger.Hash]bool
 }
 
 // Events returns what opens events; the caller closes it.
@@ -135,10 +131,7 @@ func (a *AtRest) Events(ctx context.Context) (*Events, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Events{rest: a, snap: snap, openers: map[uint32]*Opener{}, erased: map[ledger.Hash]bool{}}
-	for _, erasure := range a.Keys.Erasures() {
-		e.erased[erasure.Handle] = true
-	}
+	e := &Events{snap: snap, openers: map[uint32]*Opener{}}
 	for _, epoch := range a.Keys.Epochs() {
 		handle, err := a.Keys.Handle(epoch)
 		if errors.Is(err, keys.ErrDestroyed) {
@@ -146,7 +139,7 @@ func (a *AtRest) Events(ctx context.Context) (*Events, error) {
 		} else if err != nil {
 			return nil, errors.Join(err, snap.Close())
 		}
-		e.openers[epoch] = &Opener{Rows: snap, Epoch: epoch, Handle: handle, Months: a.Months()}
+		e.openers[epoch] = &Opener{Rows: snap, Epoch: epoch, Handle: handle, Months: a.Months(), Erased: a.Keys.Erased}
 	}
 	return e, nil
 }
@@ -158,19 +151,7 @@ func (e *Events) Open(ctx context.Context, epoch uint32, index uint64, leaf []by
 	if opener == nil {
 		return sequencer.Event{}, ErrErased
 	}
-	event, err := opener.Open(ctx, index, leaf)
-	if !errors.Is(err, seal.ErrOpen) {
-		return event, err
-	}
-	// A person erased in a month gets another key for what follows in it.
-	row, rowErr := e.snap.Get(ctx, store.TableBody, rows.LeafKey(epoch, index))
-	if rowErr != nil {
-		return event, rowErr
-	}
-	if sealed, rowErr := rows.ParseEvent(&opener.Handle, epoch, index, row); rowErr == nil && e.erased[sealed.Handle] {
-		err = ErrErased
-	}
-	return event, err
+	return opener.Open(ctx, index, leaf)
 }
 
 // Close releases what Events held of the store.

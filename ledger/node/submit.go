@@ -134,7 +134,7 @@ func (n *Node) openEvents(ctx context.Context, first uint64, count int) ([]seque
 		return nil, err
 	}
 	defer snap.Close()
-	opener := Opener{Rows: snap, Epoch: n.Epoch, Handle: n.handle, Months: n.months}
+	opener := Opener{Rows: snap, Epoch: n.Epoch, Handle: n.handle, Months: n.months, Erased: n.keys.Erased}
 	events := make([]sequencer.Event, count)
 	for i, leaf := range leaves {
 		if events[i], err = opener.Open(ctx, first+uint64(i), leaf); err != nil {
@@ -150,6 +150,10 @@ type Opener struct {
 	Epoch  uint32
 	Handle [32]byte
 	Months sequencer.Months
+	// Erased says whether a key with this handle was erased. A person erased
+	// in a month gets another key for what follows in it, which doesn't open
+	// what went before. Nil: none was.
+	Erased func(handle ledger.Hash) bool
 }
 
 // Open returns the event of this leaf, its body verified against the leaf's
@@ -171,6 +175,9 @@ func (o Opener) Open(ctx context.Context, index uint64, leaf []byte) (sequencer.
 		return sequencer.Event{}, fmt.Errorf("event %d: %w", index, err)
 	}
 	nonce, body, err := seal.OpenEvent(&k, leaf, e.Sealed)
+	if err != nil && o.Erased != nil && o.Erased(e.Handle) {
+		err = ErrErased
+	}
 	if err != nil {
 		return sequencer.Event{}, fmt.Errorf("event %d: %w", index, err)
 	}

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/traccia-ledger/traccia/ledger"
+	"github.com/traccia-ledger/traccia/ledger/rows"
+	"github.com/traccia-ledger/traccia/ledger/seal"
+	"github.com/traccia-ledger/traccia/ledger/sequencer"
+	"github.com/traccia-ledger/traccia/ledger/store"
+)
+
+// ErasureCount is the public record of how many people were erased in a calendar month (UTC), whichever months their
+// events were of. It is written once the month is over, and for every month in which the ledger ran, also for one without
+// any erasure: neither that it is there nor when it came says anything about a person.
+//
+//	{"kind":"erasure","month":"2026-11","count":"fewer than 10"}
+//	{"kind":"erasure","month":"2026-12","count":"14"}
+type ErasureCount struct {
+	Kind  string `json:"kind"`
+	Month string `json:"month"`
+	Count string `json:"count"` // decimal, from 10 on
+}
+
+// KindErasure is the kind of an ErasureCount.
+const KindErasure = "erasure"
+
+const (
+	fewErased = 10
+	fewer     = "fewer than 10"
+)
+
+func formatErasureCount(month string, people uint64) ([]byte, error) {
+	c := ErasureCount{KindErasure, month, fewer}
+	if people >= fewErased {
+		c.Count = strconv.FormatUint(people, 10)
+	}
+	return json.Marshal(c)
+}
+
+// countErased returns the row that counts these people beside those erased in this month so far. Only the sequencer's
+// goroutine changes it, and whoever holds erasing.
+func (n *Node) countErased(ctx context.Context, people int) (store.Row, error) {
+	key := rows.ErasedKey(seal.Month(n.opt.now()))
+	before, err := n.readCounter(ctx, key)
+	if err != nil {
+		return store.Row{}, err
+	}
+	return store.Row{Table: store.TableCounter, Key: key, Value: rows.FormatCounter(before+uint64(people), 8)}, nil
+}
+
+func (n *Node) readCounter(ctx context.Context, key []byte) (uint64, error) {
+	snap, err := n.rows.Snapshot(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer snap.Close()
+	row, err := snap.Get(ctx, store.TableCounter, key)
+	if err != nil {
+		return 0, fmt.Errorf("couldn't read a count of erasures: %w", err)
+	}
+	return rows.ParseCounter(row, 8)
+}
+
+// countLoop writes the records of months that are over, soon after they are.
+func (n *Node) countLoop() {
+	defer n.stopped.Done()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		select {
+		case <-n.stop:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	tick := time.NewTicker(time.Hour)
+	defer tick.Stop()
+	counted := ""
+	for {
+		if month := seal.Month(n.opt.now()); month != counted {
+			err := n.recordErasures(ctx, month)
+			switch {
+			case err == nil:
+				counted = month
+			case ctx.Err() != nil, errors.Is(err, sequencer.ErrClosed), errors.Is(err, sequencer.ErrYearOver):
+			default:
+				n.opt.Log.Error("couldn't record how many people were erased", "error", err)
+			}
+		}
+		select {
+		case <-n.stop:
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// recordErasures writes the record of every month before this one that has none yet, since the shard's first head; a
+// shard that follows another begins with the December before it.
+func (n *Node) recordErasures(ctx context.Context, before string) error {
+	n.erasing.Lock()
+	defer n.erasing.Unlock()
+	month, err := n.firstMonth(ctx)
+	if err != nil || month >= before {
+		return err
+	}
+	counted, err := n.countedMonths(ctx)
+	if err != nil {
+		return err
+	}
+	for ; month < before; month = monthAfter(month) {
+		key := rows.ErasedKey(month)
+		people, err := n.readCounter(ctx, key)
+		if err != nil {
+			return err
+		}
+		if !counted[month] {
+			record, err := formatErasureCount(month, people)
+			if err != nil {
+				return err
+			}
+			if _, err := n.seq.Record(ctx, record); err != nil {
+				return err
+			}
+		}
+		if people > 0 {
+			if err := n.rows.Commit(ctx, nil, []store.Row{{Table: store.TableCounter, Key: key}}); err != nil {
+				return fmt.Errorf("couldn't delete a count of erasures: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// firstMonth is the month of the shard's first head, or of the end of the shard before.
+func (n *Node) firstMonth(ctx context.Context) (string, error) {
+	for from := uint64(0); from < n.seq.Latest().Root.Size; {
+		leaves, err := n.shard.Leaves(ctx, from, 256)
+		if err != nil || len(leaves) == 0 {
+			return "", err
+		}
+		for _, b := range leaves {
+			leaf, err := ledger.ParseLeaf(b)
+			if err != nil {
+				continue
+			}
+			switch l := leaf.(type) {
+			case ledger.Preamble:
+				if l.PreviousSize > 0 {
+					return fmt.Sprintf("%04d-12", n.Epoch-1), nil
+				}
+			case ledger.Head:
+				return seal.Month(time.UnixMilli(int64(l.UnixMS))), nil
+			}
+		}
+		from += uint64(len(leaves))
+	}
+	return seal.Month(n.opt.now()), nil
+}
+
+// countedMonths reads which months the shard's records name.
+func (n *Node) countedMonths(ctx context.Context) (map[string]bool, error) {
+	counted := map[string]bool{}
+	err := n.eachRecord(ctx, n.Epoch, func(_ uint64, record []byte) {
+		var c ErasureCount
+		if json.Unmarshal(record, &c) == nil && c.Kind == KindErasure {
+			counted[c.Month] = true
+		}
+	})
+	return counted, err
+}
+
+// eachRecord calls f with every record of a shard in order.
+func (n *Node) eachRecord(ctx context.Context, epoch uint32, f func(index uint64, record []byte)) error {
+	snap, err := n.rows.Snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	defer snap.Close()
+	err = snap.Scan(ctx, store.TableRecord, rows.LeafKey(epoch, 0), rows.LeafKey(epoch+1, 0), 0, func(key, value []byte) error {
+		_, index, err := rows.ParseLeafKey(key)
+		if err == nil {
+			f(index, value)
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("couldn't read the records: %w", err)
+	}
+	return nil
+}
+
+// monthAfter is the calendar month after one like 2026-11.
+func monthAfter(month string) string {
+	t, err := time.Parse("2006-01", month)
+	if err != nil {
+		panic(err) // only for what seal.Month didn't make
+	}
+	return seal.Month(t.AddDate(0, 1, 0))
+}
