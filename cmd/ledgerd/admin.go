@@ -38,6 +38,7 @@ type adminCall struct {
 	SetScope  *registry.Scope `json:"set_scope,omitempty"`
 	List      bool            `json:"list,omitempty"`
 	Backup    string          `json:"backup,omitempty"` // absolute path of a new directory
+	Erase     *eraseCall      `json:"erase,omitempty"`
 }
 
 type addKeys struct {
@@ -58,6 +59,7 @@ type adminReply struct {
 	Index   uint64          `json:"index,omitempty"`
 	Kids    []string        `json:"kids,omitempty"`
 	Bodies  []listedBody    `json:"bodies,omitempty"`
+	Erased  *node.Erased    `json:"erased,omitempty"`
 	Problem *ledger.Problem `json:"problem,omitempty"`
 	Error   string          `json:"error,omitempty"`
 }
@@ -139,6 +141,8 @@ func doAdmin(ctx context.Context, n *node.Node, call adminCall) adminReply {
 		reply.Index, err = n.SetScope(ctx, *call.SetScope)
 	case call.Backup != "":
 		err = n.Backup(ctx, call.Backup)
+	case call.Erase != nil:
+		reply.Erased, err = doErase(ctx, n, call.Erase)
 	case call.List:
 		reply.Bodies = listBodies(n)
 	}

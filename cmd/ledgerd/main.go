@@ -33,7 +33,7 @@ Run one of your own:
 	}
 	root.AddCommand(
 		devCommand(), initCommand(), serveCommand(),
-		bodyCommand(), scopeCommand(),
+		bodyCommand(), scopeCommand(), eraseCommand(),
 		fsckCommand(), reindexCommand(), backupCommand(), restoreCommand(), exportCommand(),
 	)
 	return root

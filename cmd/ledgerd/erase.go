@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/traccia-ledger/traccia/cmd/internal/cli"
+	"github.com/traccia-ledger/traccia/ledger"
+	"github.com/traccia-ledger/traccia/ledger/node"
+)
+
+// eraseCall travels in the body of a request over the operator's socket, and
+// nowhere else.
+type eraseCall struct {
+	Subjects []ledger.Subject `json:"subjects"`
+	Month    string           `json:"month"` // "": every one
+	Apply    bool             `json:"apply"`
+}
+
+// eraseAnswer says what was destroyed or would be. RecordIndex is 0: the
+// public count of the month is written when the month is over.
+type eraseAnswer struct {
+	cli.Done
+	DryRun      bool     `json:"dry_run"`
+	Wraps       int      `json:"wraps"`
+	Months      []string `json:"months"`
+	Held        []string `json:"held"`
+	RecordIndex uint64   `json:"record_index"`
+}
+
+func (a *eraseAnswer) Text(w io.Writer) {
+	where := "no month"
+	if len(a.Months) > 0 {
+		where = strings.Join(a.Months, ", ")
+	}
+	if a.DryRun {
+		fmt.Fprintf(w, "%d keys would be destroyed, of %s. Nothing was changed: add --apply.\n", a.Wraps, where)
+		if len(a.Held) > 0 {
+			fmt.Fprintf(w, "Under a legal hold, so that nothing can be erased: %s\n", strings.Join(a.Held, ", "))
+		}
+		return
+	}
+	fmt.Fprintf(w, "%d keys destroyed, of %s.\n", a.Wraps, where)
+	if a.Wraps > 0 {
+		fmt.Fprint(w, "The month's public count is recorded when the month is over. Now make a backup, destroy copies\n"+
+			"of these months' keys, and have the body that identified the person record the request.\n")
+	}
+}
+
+func eraseCommand() *cobra.Command {
+	var flags ledgerFlags
+	var file string
+	var call eraseCall
+	cmd := &cobra.Command{
+		Use:   "erase --subject-file F [--month YYYY-MM] [--apply]",
+		Short: "Erase what is recorded about a person",
+		Long: `Destroys the keys that seal a person's events, in one month or in all that are
+kept. Without --apply it only counts them. The log and every published proof
+stay as they are; nobody opens the events any more. Later events of the same
+person are sealed with new keys.
+
+The file holds one code a line: all of them share the work, which is to wrap
+anew the keys of everyone else in the months concerned. The ledger goes on
+recording meanwhile.
+
+Who was erased is written nowhere. The log gets a count of people for each
+calendar month, when the month is over.`,
+		Example: `  ledgerd erase --subject-file person.txt
+  ledgerd erase --subject-file person.txt --month 2026-11 --apply --json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if file == "" {
+				return cli.Usagef("--subject-file is needed: a file with the person's code")
+			}
+			if call.Month != "" && !monthForm.MatchString(call.Month) {
+				return cli.Usagef("--month: expected a month like 2026-11, found %q", call.Month)
+			}
+			var err error
+			if call.Subjects, err = readSubjects(file); err != nil {
+				return err
+			}
+			reply, err := adminDo(cmd, &flags, adminCall{Erase: &call})
+			if err != nil {
+				return err
+			}
+			return cli.Print(cmd, &eraseAnswer{DryRun: !call.Apply, Wraps: reply.Erased.Wraps, Months: reply.Erased.Months, Held: reply.Erased.Held})
+		},
+	}
+	flags.add(cmd)
+	cmd.Flags().StringVar(&file, "subject-file", "", "file with the person's code, or one a line")
+	cmd.Flags().StringVar(&call.Month, "month", "", "only events of this month, e.g. 2026-11")
+	cmd.Flags().BoolVar(&call.Apply, "apply", false, "destroy the keys; without it they are only counted")
+	return cmd
+}
+
+var monthForm = regexp.MustCompile(`^[0-9]{4}-(0[1-9]|1[0-2])$`)
+
+// readSubjects reads one code a line, each once. No error repeats one.
+func readSubjects(path string) ([]ledger.Subject, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("couldn't read the subject file: %w", err)
+	}
+	var subjects []ledger.Subject
+	lines := bufio.NewScanner(bytes.NewReader(data))
+	for n := 1; lines.Scan(); n++ {
+		text := strings.TrimSpace(lines.Text())
+		if text == "" {
+			continue
+		}
+		subject, err := ledger.ParseSubject(text)
+		if err != nil {
+			return nil, cli.Usagef("%s, line %d: expected 16 capital letters and digits, or 11 digits, with a right check character", path, n)
+		}
+		if !slices.Contains(subjects, subject) {
+			subjects = append(subjects, subject)
+		}
+	}
+	switch {
+	case lines.Err() != nil:
+		return nil, cli.Usagef("%s: expected one code a line", path)
+	case len(subjects) == 0:
+		return nil, cli.Usagef("%s: expected the person's code, found none", path)
+	case len(subjects) > node.MaxErased:
+		return nil, cli.Usagef("%s: expected at most %d codes, found %d", path, node.MaxErased, len(subjects))
+	}
+	return subjects, nil
+}
+
+func doErase(ctx context.Context, n *node.Node, call *eraseCall) (*node.Erased, error) {
+	for _, s := range call.Subjects {
+		if _, err := ledger.ParseSubject(string(s)); err != nil {
+			return nil, fmt.Errorf("couldn't erase: %w", err)
+		}
+	}
+	return n.Erase(ctx, call.Subjects, call.Month, call.Apply)
+}
