@@ -14,7 +14,6 @@ import (
 	"github.com/traccia-ledger/traccia/ledger/history"
 	"github.com/traccia-ledger/traccia/ledger/index"
 	"github.com/traccia-ledger/traccia/ledger/rows"
-	"github.com/traccia-ledger/traccia/ledger/seal"
 	"github.com/traccia-ledger/traccia/ledger/sequencer"
 	"github.com/traccia-ledger/traccia/ledger/store"
 	"github.com/traccia-ledger/traccia/ledger/vrf"
@@ -193,7 +192,7 @@ func (m *historian) checkIndex(head ledger.Head, known map[string]*secret) error
 
 // open opens the events, and says which heads stand around them.
 func (m *historian) open(ctx context.Context) error {
-	opener := Opener{Rows: m.snap, Epoch: m.n.Epoch, Handle: m.n.handle, Months: m.n.months}
+	opener := Opener{Rows: m.snap, Epoch: m.n.Epoch, Handle: m.n.handle, Months: m.n.months, Erased: m.n.keys.Erased}
 	for _, index := range m.events {
 		m.keep[index] = true
 		leaf, err := m.leaf(ctx, index)
@@ -204,7 +203,7 @@ func (m *historian) open(ctx context.Context) error {
 		switch opened, err := opener.Open(ctx, index, leaf); {
 		case err == nil:
 			event.Nonce, event.Body = &opened.Nonce, opened.Body
-		case errors.Is(err, ErrErased), errors.Is(err, seal.ErrOpen) && m.n.erasedAt(ctx, m.snap, index):
+		case errors.Is(err, ErrErased):
 		default:
 			return err
 		}
@@ -214,25 +213,6 @@ func (m *historian) open(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// erasedAt says whether the erasure journal names the key that sealed an event: what was recorded after the erasure has
-// another one, in the same place.
-func (n *Node) erasedAt(ctx context.Context, snap store.Reader, index uint64) bool {
-	row, err := snap.Get(ctx, store.TableBody, rows.LeafKey(n.Epoch, index))
-	if err != nil {
-		return false
-	}
-	e, err := rows.ParseEvent(&n.handle, n.Epoch, index, row)
-	if err != nil {
-		return false
-	}
-	for _, erasure := range n.keys.Erasures() {
-		if erasure.Handle == e.Handle {
-			return true
-		}
-	}
-	return false
 }
 
 // around keeps the heads around an event and, where they are far apart, the records between them: docs/history.md.

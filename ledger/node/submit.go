@@ -152,7 +152,7 @@ type Opener struct {
 	Months sequencer.Months
 	// Erased says whether a key with this handle was erased. A person erased
 	// in a month gets another key for what follows in it, which doesn't open
-	// what went before. Nil: none was.
+	// what went before.
 	Erased func(handle ledger.Hash) bool
 }
 
@@ -175,7 +175,7 @@ func (o Opener) Open(ctx context.Context, index uint64, leaf []byte) (sequencer.
 		return sequencer.Event{}, fmt.Errorf("event %d: %w", index, err)
 	}
 	nonce, body, err := seal.OpenEvent(&k, leaf, e.Sealed)
-	if err != nil && o.Erased != nil && o.Erased(e.Handle) {
+	if err != nil && o.Erased(e.Handle) {
 		err = ErrErased
 	}
 	if err != nil {
