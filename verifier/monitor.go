@@ -44,6 +44,7 @@ type Monitor struct {
 	clock    clock
 
 	public  uint64 // the largest size that the log showed to all
+	shown   string // what was wrong with what it showed last, which is told once
 	alarms  findings
 	notices findings
 	broken  *Finding // the first that breaks the log
@@ -101,6 +102,8 @@ func (m *Monitor) Resume(at checkpoint.Checkpoint, leaves iter.Seq2[[]byte, erro
 
 // Forked has the Monitor know of a fork that a run before found.
 func (m *Monitor) Forked(old, other checkpoint.Checkpoint) {
+	m.resuming = true
+	defer func() { m.resuming = false }()
 	m.tell(LevelBroken, forkProblem(old, other))
 }
 
@@ -144,19 +147,29 @@ func (m *Monitor) Extend(ctx context.Context, now checkpoint.Checkpoint, at time
 // smaller than another before is told as a finding, with checkpoint.ErrRollback.
 func (m *Monitor) Public(ctx context.Context, now checkpoint.Checkpoint, at time.Time, kept Kept) error {
 	if now.Size < m.public {
-		m.tell(LevelAlarm, problem(CodeRollback, CheckpointPath, fmt.Sprintf("size %d or more", m.public), fmt.Sprintf("size %d", now.Size)))
+		m.showed(problem(CodeRollback, CheckpointPath, fmt.Sprintf("size %d or more", m.public), fmt.Sprintf("size %d", now.Size)))
 		return checkpoint.ErrRollback
 	}
 	if err := m.Extend(ctx, now, at, kept); err != nil {
 		return err
 	}
-	m.public = now.Size
+	m.public, m.shown = now.Size, ""
 	return nil
 }
 
 // BadSignature tells that what the log shows isn't signed by its key.
 func (m *Monitor) BadSignature() {
-	m.tell(LevelAlarm, problem(CodeBadSignature, CheckpointPath, "a checkpoint signed by the log's key", "one that isn't"))
+	m.showed(problem(CodeBadSignature, CheckpointPath, "a checkpoint signed by the log's key", "one that isn't"))
+}
+
+// showed tells what is wrong with what the log shows, unless it was wrong in the
+// same way at the look before.
+func (m *Monitor) showed(p *ledger.Problem) {
+	if m.shown == p.Error() {
+		return
+	}
+	m.shown = p.Error()
+	m.tell(LevelAlarm, p)
 }
 
 func (m *Monitor) forked(err error, before, now checkpoint.Checkpoint) error {
@@ -253,11 +266,14 @@ func (m *Monitor) Size() uint64 { return m.reader.Size() }
 // MonitorReport is what a Monitor knows of a log.
 type MonitorReport struct {
 	checkpoint.Checkpoint        // what is verified
+	Public                uint64 // the largest size that the log showed to all
 	Events                uint64 // type-1 leaves that count
 	Heads                 uint64 // recomputed
 	Keys                  uint64 // of the index
 	LastHead              time.Time
-	Final                 bool // the shard is closed
+	Looked                time.Time // the last look that read to the end
+	Final                 bool      // the shard is closed
+	Broken                bool      // see Monitor.Broken
 	// Alarm is the code of the gravest alarm, or "none".
 	Alarm string
 	// Alarms are those that still stand and those of this run, Notices those of
@@ -269,9 +285,9 @@ type MonitorReport struct {
 // Report says how the log stands.
 func (m *Monitor) Report() MonitorReport {
 	r := MonitorReport{
-		Checkpoint: m.verified(),
-		Events:     m.events, Heads: m.heads, Keys: m.replay.Index().Len(),
-		Final:  m.clock.final,
+		Checkpoint: m.verified(), Public: m.public,
+		Events: m.events, Heads: m.heads, Keys: m.replay.Index().Len(),
+		Looked: m.clock.at, Final: m.clock.final, Broken: m.broken != nil,
 		Alarm:  string(AlarmNone),
 		Alarms: m.alarms.list, Notices: m.notices.list, MoreAlarms: m.alarms.more, MoreNotices: m.notices.more,
 	}

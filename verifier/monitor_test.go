@@ -36,7 +36,7 @@ func TestMonitorFollows(t *testing.T) {
 		report := l.follow.Report()
 		got := w.Report()
 		want := verifier.MonitorReport{
-			Checkpoint: l.now(), Events: l.events, Heads: uint64(i + 2), Keys: report.Keys, LastHead: at(float64(i+1) * 30), Alarm: "none",
+			Checkpoint: l.now(), Public: uint64(len(l.Leaves)), Events: l.events, Heads: uint64(i + 2), Keys: report.Keys, LastHead: at(float64(i+1) * 30), Looked: at(float64(i+1)*30 + 2), Alarm: "none",
 			Notices: got.Notices,
 		}
 		if diff := cmp.Diff(want, got); diff != "" {

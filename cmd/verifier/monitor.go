@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/traccia-ledger/traccia/cmd/internal/cli"
+	"github.com/traccia-ledger/traccia/cmd/internal/fetch"
+	"github.com/traccia-ledger/traccia/cmd/internal/monitor"
+	"github.com/traccia-ledger/traccia/ledger"
+	"github.com/traccia-ledger/traccia/ledger/witness"
+	"github.com/traccia-ledger/traccia/verifier"
+)
+
+// monitorAnswer is the verdict on a log's leaves.
+type monitorAnswer struct {
+	cli.Verdict
+	Origin       string           `json:"origin"`
+	Size         uint64           `json:"size"` // leaves verified
+	Root         string           `json:"root"` // at size
+	Events       uint64           `json:"events"`
+	HeadsChecked uint64           `json:"heads_checked"`
+	Keys         uint64           `json:"keys"`
+	LastHead     string           `json:"last_head,omitempty"`
+	Final        bool             `json:"final"`
+	Alarm        string           `json:"alarm"`
+	AlarmsFound  uint64           `json:"alarms_found"` // of which problems lists the first ones
+	Broken       bool             `json:"broken"`
+	Notices      []ledger.Problem `json:"notices"` // the first ones
+	NoticesFound uint64           `json:"notices_found"`
+}
+
+func (a *monitorAnswer) fill(r verifier.MonitorReport) {
+	a.Origin, a.Size, a.Root = r.Origin, r.Size, hex.EncodeToString(r.Root[:])
+	a.Events, a.HeadsChecked, a.Keys, a.Final = r.Events, r.Heads, r.Keys, r.Final
+	a.Alarm, a.Broken = r.Alarm, r.Broken
+	a.AlarmsFound, a.NoticesFound = uint64(len(r.Alarms))+r.MoreAlarms, uint64(len(r.Notices))+r.MoreNotices
+	if !r.LastHead.IsZero() {
+		a.LastHead = instant(r.LastHead)
+	}
+	for _, f := range r.Alarms {
+		a.Problems = append(a.Problems, f.Problem)
+	}
+	a.Notices = []ledger.Problem{}
+	for _, f := range r.Notices {
+		a.Notices = append(a.Notices, f.Problem)
+	}
+	a.Result = cli.Proven
+	if len(r.Alarms) > 0 {
+		a.Result = cli.Unproven
+	}
+}
+
+// Text says how the log stands to people.
+func (a *monitorAnswer) Text(w io.Writer) {
+	fmt.Fprintf(w, "%s: %s read and recomputed, root %s.\n", a.Origin, plural64(a.Size), a.Root)
+	fmt.Fprintf(w, "  %d events, %d keys in the index, %d heads", a.Events, a.Keys, a.HeadsChecked)
+	switch {
+	case a.Final:
+		fmt.Fprintf(w, ", the last of %s closing the log.\n", a.LastHead)
+	case a.LastHead != "":
+		fmt.Fprintf(w, ", the last of %s.\n", a.LastHead)
+	default:
+		fmt.Fprintln(w, ".")
+	}
+	for _, p := range a.Notices {
+		fmt.Fprintf(w, "  new: %s at %s\n", p.Found, p.Where)
+	}
+	if more := a.NoticesFound - uint64(len(a.Notices)); more > 0 {
+		fmt.Fprintf(w, "  and %d more\n", more)
+	}
+	if a.Broken {
+		fmt.Fprintln(w, "BROKEN: nothing that comes later mends this. Keep the directory, and show it to the log's witnesses and to the authority.")
+	}
+	if more := a.AlarmsFound - uint64(len(a.Problems)); more > 0 {
+		fmt.Fprintf(w, "%d alarms, of which the first %d follow\n", a.AlarmsFound, len(a.Problems))
+	}
+	fmt.Fprintln(w, "Not proven: what no leaf tells, such as whose events they are, and that a new key or scope is its owner's.")
+}
+
+// findingLine is a line of the stream.
+type findingLine verifier.Finding
+
+func (f findingLine) Text(w io.Writer) {
+	word := map[verifier.Level]string{verifier.LevelNotice: "notice", verifier.LevelAlarm: "ALARM", verifier.LevelBroken: "BROKEN"}[f.Level]
+	fmt.Fprintf(w, "%s %s at %s: expected %s, found %s\n", word, f.Code, f.Where, f.Expected, f.Found)
+}
+
+// monitorFlags are those of monitor.
+type monitorFlags struct {
+	log, keyFile, dir, announced string
+	once                         bool
+	interval                     time.Duration
+	serve                        monitorServeFlags
+}
+
+func monitorCommand() *cobra.Command {
+	var f monitorFlags
+	cmd := &cobra.Command{
+		Use:   "monitor --log URL --key FILE --state DIR",
+		Short: "Follow a log and recompute all that it says",
+		Long: `monitor reads a log's leaves from its tiles, which anyone can, and recomputes the
+index, every head, the scopes and the records. It tells of
+
+  broken   two histories; a tag in two events; a wrong head; a clock that steps
+           back; a malformed leaf, one of another year or after the final head
+  alarm    a head more than 60 s out of step with the clock here; no head within
+           60 s of an event or for 5 minutes; a log that shrank or isn't signed; a
+           record that the rules refuse; with --announced a key, scope or policy
+           that isn't in the file
+  notice   a key revoked; without --announced each new key, scope and policy
+
+It looks at the log now and then until it is stopped, or with --once a single time.
+With --listen and --cosign-key it is also a witness (c2sp.org/tlog-witness), which
+cosigns what the ledger submits once it verified every leaf up to it, and nothing
+after it found the log broken.
+
+DIR holds the leaves as they were verified (104 bytes an event), the last signed
+checkpoint, and findings.ndjson, all that was ever found. A start reads the leaves
+again. An alarm about an instant is told once, any other in every run.`,
+		Example: `  verifier monitor --log https://registro.example --key log.vkey --state monitor --once
+  verifier monitor key --name monitor.example --out monitor.key
+  verifier monitor --log https://registro.example --key log.vkey --state monitor \
+    --announced announced.txt --listen 127.0.0.1:8090 --cosign-key monitor.key --json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runMonitor(cmd, f) },
+	}
+	cmd.Flags().StringVar(&f.log, "log", "", "URL of the ledger or log")
+	cmd.Flags().StringVar(&f.keyFile, "key", "", "file with the log's verifier key (log.vkey), one or more lines")
+	cmd.Flags().StringVar(&f.dir, "state", "", "directory that remembers the log, made the first time")
+	cmd.Flags().StringVar(&f.announced, "announced", "", "file of the keys, scopes and policies that their owners announced")
+	cmd.Flags().BoolVar(&f.once, "once", false, "read what there is, and end")
+	cmd.Flags().DurationVar(&f.interval, "interval", 5*time.Second, "how often to look")
+	f.serve.add(cmd)
+	for _, name := range []string{"log", "key", "state"} {
+		cmd.MarkFlagRequired(name)
+	}
+	cmd.MarkFlagFilename("key", "vkey")
+	cmd.MarkFlagFilename("announced")
+	cmd.MarkFlagDirname("state")
+	cmd.AddCommand(monitorKeyCommand())
+	return cmd
+}
+
+func runMonitor(cmd *cobra.Command, f monitorFlags) error {
+	if err := f.check(); err != nil {
+		return err
+	}
+	c, err := f.config(cmd)
+	if err != nil {
+		return err
+	}
+	progress := cli.NewProgress(cmd, "verifying leaves", 0)
+	defer progress.Close()
+	c.Verified = func(leaves int) { progress.Add(int64(leaves)) }
+	stream := make(chan error, 1)
+	if !f.once {
+		c.Found = func(found verifier.Finding) {
+			progress.Close()
+			if err := cli.PrintLine(cmd, findingLine(found)); err != nil {
+				select {
+				case stream <- err:
+				default:
+				}
+			}
+		}
+	}
+	m, err := monitor.Open(*c)
+	if err != nil {
+		return err
+	}
+	if f.once {
+		err = m.Look(cmd.Context())
+	} else {
+		err = f.follow(cmd, m, stream)
+	}
+	if err = errors.Join(err, m.Close()); err != nil {
+		return fmt.Errorf("couldn't check %s against %s: %w", f.log, f.dir, err)
+	}
+	progress.Close()
+	a := &monitorAnswer{}
+	a.fill(m.Report())
+	return cli.Print(cmd, a)
+}
+
+// follow tells what stands, and looks and serves until it is stopped, which is no
+// error.
+func (f *monitorFlags) follow(cmd *cobra.Command, m *monitor.Monitor, stream <-chan error) error {
+	for _, found := range m.Report().Alarms {
+		if err := cli.PrintLine(cmd, findingLine(found)); err != nil {
+			return err
+		}
+	}
+	ctx, cancel := context.WithCancelCause(cmd.Context())
+	defer cancel(nil)
+	end, err := f.serve.start(m, cmd.ErrOrStderr(), cancel)
+	if err != nil {
+		return err
+	}
+	defer end()
+	go func() {
+		select {
+		case err := <-stream:
+			cancel(err)
+		case <-ctx.Done():
+		}
+	}()
+	err = m.Follow(ctx, f.interval, func(err error) { fmt.Fprintf(cmd.ErrOrStderr(), "couldn't look at the log: %v\n", err) })
+	if cause := context.Cause(ctx); err == nil && cmd.Context().Err() == nil {
+		err = cause
+	}
+	return err
+}
+
+func (f *monitorFlags) check() error {
+	if f.interval < 100*time.Millisecond || f.interval > time.Minute {
+		return cli.Usagef("--interval: expected 100ms to 1m, found %s", f.interval)
+	}
+	if f.once && (f.serve.listen != "" || f.serve.metrics != "") {
+		return cli.Usagef("--once ends at once: nothing can listen")
+	}
+	return f.serve.check()
+}
+
+func (f *monitorFlags) config(cmd *cobra.Command) (*monitor.Config, error) {
+	base, err := fetch.ParseURL(f.log)
+	if err != nil {
+		return nil, err
+	}
+	logs, err := readKeys(f.keyFile)
+	if err != nil {
+		return nil, err
+	}
+	prefix, logs, err := chooseLog(base, logs, f.keyFile)
+	if err != nil {
+		return nil, err
+	}
+	c := &monitor.Config{Dir: f.dir, Logs: logs, Fetch: fetch.NewLog(prefix)}
+	if f.announced != "" {
+		data, err := readFile(f.announced, maxAnnounced)
+		if err != nil {
+			return nil, fmt.Errorf("couldn't read what was announced: %w", err)
+		}
+		if c.Announced, err = verifier.ParseAnnounced(data); err != nil {
+			return nil, cli.Usagef("--announced %s: %w", f.announced, err)
+		}
+	}
+	if f.serve.cosignKey != "" {
+		if c.Signer, err = witness.ReadKey(f.serve.cosignKey); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+const maxAnnounced = 16 << 20
