@@ -40,7 +40,8 @@ func devCommand() *cobra.Command {
 open data (some forty of them with keys, INPS's hub as a scope), lets a local
 stand-in for PDND issue vouchers, records some thousands of accesses over
 invented citizens, shaped by PDND's real token counts, and serves it all. A
-sample witness beside it cosigns what is published.
+sample witness and a sample monitor cosign what is published. They run in the
+ledger's own process, so they show how it works and prove nothing.
 
 Started again it goes on with the data it has. With --once it loads, verifies
 the whole log as an outsider would, prints a summary and ends.`,
@@ -75,6 +76,7 @@ the whole log as an outsider would, prints a summary and ends.`,
 			defer end()
 			var summary *devSummary
 			err = run(ctx, data, node.Options{Log: log}, flags, func(r *ready) error {
+				w.attach(ctx, r.node, log)
 				if fresh {
 					if err := load.into(ctx, cmd, r.node, world); err != nil {
 						return err

@@ -5,11 +5,13 @@ package main
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -30,6 +32,8 @@ type devSummary struct {
 	Heads      int     `json:"heads"`
 	Root       string  `json:"root"`
 	Origin     string  `json:"origin"`
+	Witnesses  int     `json:"witnesses"` // that cosigned, of the sample policy
+	Monitors   int     `json:"monitors"`
 	LogKeyFile string  `json:"log_key_file"`
 	Seconds    float64 `json:"seconds"`
 }
@@ -39,32 +43,21 @@ func (s *devSummary) Text(w io.Writer) {
 	fmt.Fprintf(w, "%d accesses recorded and the whole log verified from outside in %.1f s\n", s.Receipts, s.Seconds)
 }
 
-// verifyDev reads the whole log over HTTP, knowing nothing but its key file:
-// the checkpoint's signature, every leaf and tile against its root, every head
-// against the index and scopes recomputed.
+// verifyDev reads the whole log over HTTP, knowing nothing but the policy: the
+// signatures of log, witness and monitor on the checkpoint, every leaf and tile
+// against its root, every head against the index and scopes recomputed.
 func verifyDev(ctx context.Context, cmd *cobra.Command, r ready) (*devSummary, error) {
 	s := &devSummary{LogKeyFile: r.LogKeyFile}
-	vkeys, err := os.ReadFile(r.LogKeyFile)
-	if err != nil {
-		return nil, err
-	}
-	logs, err := checkpoint.ParseKeys(vkeys)
-	if err != nil {
-		return nil, err
-	}
 	base, err := fetch.ParseURL(r.URL)
 	if err != nil {
 		return nil, err
 	}
 	log := fetch.NewLog(base.JoinPath("log", strconv.FormatUint(uint64(r.node.Epoch), 10)))
-	signed, err := log.Fetch(ctx, verifier.CheckpointPath)
+	cp, err := cosigned(ctx, log, r.PolicyFile)
 	if err != nil {
 		return nil, err
 	}
-	cp, err := checkpoint.Open(signed, logs...)
-	if err != nil {
-		return nil, err
-	}
+	s.Witnesses, s.Monitors = len(cp.Witnesses), len(cp.Monitors)
 	s.Origin, s.LogSize, s.Root = cp.Origin, cp.Size, hex.EncodeToString(cp.Root[:])
 	follow, err := replay.New(cp.Origin)
 	if err != nil {
@@ -74,7 +67,7 @@ func verifyDev(ctx context.Context, cmd *cobra.Command, r ready) (*devSummary, e
 	defer progress.Close()
 	reader := checkpoint.NewReader(log)
 	reader.Tiles = true
-	err = reader.Read(ctx, cp, func(_ uint64, leaf []byte) error {
+	err = reader.Read(ctx, cp.Checkpoint, func(_ uint64, leaf []byte) error {
 		follow.Add(leaf)
 		progress.Add(1)
 		return nil
@@ -91,6 +84,40 @@ func verifyDev(ctx context.Context, cmd *cobra.Command, r ready) (*devSummary, e
 		s.Result = cli.Unproven
 	}
 	return s, nil
+}
+
+// cosignPatience is how long the sample monitor may take to read what was loaded.
+const cosignPatience = 15 * time.Second
+
+// cosigned returns the published checkpoint once it has all the signatures that
+// the policy asks for.
+func cosigned(ctx context.Context, log *fetch.Log, policyFile string) (c checkpoint.Cosigned, err error) {
+	file, err := os.ReadFile(policyFile)
+	if err != nil {
+		return c, err
+	}
+	policy, err := checkpoint.ParsePolicy(file)
+	if err != nil {
+		return c, fmt.Errorf("couldn't read %s: %w", policyFile, err)
+	}
+	for end := time.Now().Add(cosignPatience); ; {
+		signed, err := log.Fetch(ctx, verifier.CheckpointPath)
+		if err != nil {
+			return c, err
+		}
+		c, err = policy.Open(signed)
+		switch {
+		case err == nil && len(c.Monitors) > 0:
+			return c, nil
+		case err != nil && !errors.Is(err, checkpoint.ErrQuorum) || time.Now().After(end):
+			return c, errors.Join(errors.New("the published checkpoint lacks cosignatures"), err)
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			return c, ctx.Err()
+		}
+	}
 }
 
 // alarms says what a reader of the log found wrong.
