@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package verifier
+
+import (
+	"time"
+
+	"github.com/traccia-ledger/traccia/ledger"
+	"github.com/traccia-ledger/traccia/ledger/checkpoint"
+	"github.com/traccia-ledger/traccia/ledger/history"
+)
+
+// Codes of problems of histories, beside those of packages ledger and opened.
+const (
+	CodeBadCheckpoint   = "bad_checkpoint"    // no log of the policy signed it
+	CodeTooFewWitnesses = "too_few_witnesses" // of the policy
+	CodeNoMonitor       = "no_monitor"        // the policy names some, none cosigned
+	CodeOtherLedger     = "other_ledger"      // than the other years'
+	CodeNoPreamble      = "no_preamble"       // leaf 0 isn't this log's
+	CodeNoHead          = "no_head"           // no head there, or one that can't be
+	CodeHeadAhead       = "head_ahead"        // more than 60 s after the latest cosignature
+	CodeHeadClock       = "head_clock"        // heads whose time doesn't grow
+	CodeAfterFinal      = "after_final"       // a leaf after the final head
+	CodeNotFinal        = "not_final"         // a past year's part doesn't end with its final head
+	CodeYearMissing     = "year_missing"      // between two years
+	CodePreviousLog     = "previous_log"      // a year that doesn't follow on the one before
+	CodeWrongScopes     = "wrong_scopes"      // not those that the head states
+	CodeNoVRFProof      = "no_vrf_proof"      // a list whose key isn't given
+	CodeBadVRFProof     = "bad_vrf_proof"     // not of this citizen, scope and year
+	CodeDeferredOverdue = "deferred_overdue"  // +deferred's key should be given by now
+	CodeBadIndexProof   = "bad_index_proof"   // doesn't lead to the head's root
+	CodeNumberAbsent    = "number_absent"     // a gap in a list
+	CodeMoreEvents      = "more_events"       // than the list has
+	CodeStrayEvent      = "stray_event"       // that no list leads to
+	CodeNotCovered      = "not_covered"       // an event that the head can't cover
+	CodeNotAscending    = "not_ascending"     // leaf indexes don't ascend with the numbers
+	CodeLeafMissing     = "leaf_missing"      // of a number in a list
+	CodeWrongTag        = "wrong_tag"         // the tag isn't the leaf's subject tag
+	CodeOtherSubject    = "other_subject"     // a body of another citizen
+	CodeOtherScope      = "other_scope"       // a body of another list
+	CodeWrongRole       = "wrong_role"        // of a receipt
+	CodeTwice           = "recorded_twice"    // one (iss, jti) twice
+	CodeNoHeads         = "no_heads"          // a head before or after an event isn't there
+	CodeHeadsApart      = "heads_apart"       // heads far apart that aren't neighbours
+	CodeNoConsent       = "no_consent"        // the consent that a receipt names isn't there, or not in force
+	CodeNotOpened       = "not_opened"        // without a ground
+	CodeStale           = "stale"             // the head is too old
+)
+
+// States of an event.
+const (
+	StateOpen        = "open"        // opened, and right by every rule
+	StateErased      = "erased"      // not opened, on a ground that was checked
+	StateWithheld    = "withheld"    // not opened, without such a ground
+	StateUnexplained = "unexplained" // it breaks a rule
+)
+
+// Limits of formats section 5.
+const (
+	staleAfter   = 10 * time.Minute
+	oldAfter     = 48 * time.Hour
+	aheadAtMost  = time.Minute
+	deferredEnds = 24 // months after the year
+)
+
+// HistoryReport says what a citizen's bundle proves.
+type HistoryReport struct {
+	// Malformed is set when the file isn't a bundle at all.
+	Malformed *ledger.Problem
+
+	Excerpt bool // chosen events: nothing is said of others
+	Subject ledger.Subject
+	// Complete says that the list is whole up to CompleteUntil, and not stale.
+	Complete bool
+	// CompleteUntil is the instant of the last year's head; zero unless every rule holds.
+	CompleteUntil time.Time
+	Stale         bool
+	Shards        []HistoryShard
+	Scopes        []HistoryScope
+	Events        []HistoryEvent // by year and index
+	Problems      []ledger.Problem
+	// Missing says each problem in plain words; Notes what isn't proven, though nothing is wrong.
+	Missing []string
+	Notes   []string
+}
+
+// HistoryShard is one year of a bundle.
+type HistoryShard struct {
+	Origin    string    `json:"origin"`
+	Size      uint64    `json:"tree_size"`
+	Head      time.Time `json:"head"`               // its instant
+	Final     bool      `json:"final,omitempty"`    // the year is over
+	Cosigned  time.Time `json:"cosigned"`           // the latest cosignature
+	Witnesses []string  `json:"witnesses"`          // that cosigned
+	Monitors  []string  `json:"monitors,omitempty"` // that cosigned
+}
+
+// HistoryScope is what one list of one year holds.
+type HistoryScope struct {
+	Epoch    uint32    `json:"epoch"`
+	Scope    string    `json:"scope"`
+	Events   uint32    `json:"events"`
+	Withheld bool      `json:"withheld,omitempty"` // its key isn't given yet (+deferred)
+	Attested time.Time `json:"attested,omitzero"`  // the head after its party's last provider-check record; zero: declared, not checked
+}
+
+// HistoryEvent is one event. What it says stands only while State is open.
+type HistoryEvent struct {
+	Epoch   uint32  `json:"epoch"`
+	Index   uint64  `json:"index"`
+	Scope   string  `json:"scope"`
+	Number  *uint32 `json:"number,omitempty"` // in its scope; unknown in an excerpt
+	State   string  `json:"state"`
+	Ground  string  `json:"ground,omitempty"` // of an erasure: retention, request
+	Kind    string  `json:"kind,omitempty"`
+	Agency  string  `json:"agency,omitempty"` // who consulted
+	Issuer  string  `json:"issuer,omitempty"` // who signed
+	Key     string  `json:"key_basis,omitempty"`
+	Partner *uint64 `json:"paired_with,omitempty"` // index of the other side's receipt of the same access, in the same year
+
+	Provider       string   `json:"provider,omitempty"`
+	OccurredAt     string   `json:"occurred_at,omitempty"`
+	RecordedAt     string   `json:"recorded_at,omitempty"`
+	Purpose        string   `json:"purpose,omitempty"`
+	LegalBasis     string   `json:"legal_basis,omitempty"`
+	LegalReference string   `json:"legal_reference,omitempty"`
+	DataCategories []string `json:"data_categories,omitempty"`
+	Actor          string   `json:"actor,omitempty"`
+	ConsentID      string   `json:"consent_id,omitempty"`
+	Profile        string   `json:"assurance,omitempty"`
+	Late           bool     `json:"late,omitempty"`
+}
+
+// Proven reports whether nothing is wrong: a whole bundle is complete, and of an excerpt every event is right.
+func (r *HistoryReport) Proven() bool {
+	return r.Malformed == nil && len(r.Problems) == 0 && (r.Complete || r.Excerpt)
+}
+
+// History checks a citizen's bundle (docs/history.md) by every rule of docs/formats.md section 5, with the keys and
+// witnesses that the reader's policy trusts and the reader's clock.
+//
+// It can't replay decisions, nor see records that the ledger left out of the file (revoked keys, longer terms of
+// retention): monitors can. The report's notes say so.
+func History(file []byte, policy *checkpoint.Policy, now time.Time) *HistoryReport {
+	b, err := history.Parse(file)
+	if err != nil {
+		return &HistoryReport{Malformed: asProblem(err)}
+	}
+	c := &historyCheck{report: &HistoryReport{Excerpt: b.Excerpt, Subject: b.Subject}, bundle: b, policy: policy, now: now}
+	for i := range b.Shards {
+		c.shard(i)
+	}
+	c.years()
+	c.judge()
+	c.conclude()
+	return c.report
+}

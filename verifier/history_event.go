@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package verifier
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/traccia-ledger/traccia/ledger"
+	"github.com/traccia-ledger/traccia/ledger/history"
+	"github.com/traccia-ledger/traccia/ledger/opened"
+)
+
+// historyEvent is one event under check.
+type historyEvent struct {
+	shard  *historyShard
+	scope  string
+	number *uint32        // nil in an excerpt
+	tag    *ledger.Hash   // that led to it; nil in an excerpt
+	entry  *history.Event // nil if the bundle has none
+	at     place
+	opened *opened.Event // nil unless it could be read
+	faults []ledger.Problem
+	state  string
+	ground string
+	mate   *historyEvent
+}
+
+func (e *historyEvent) fault(code, where, expected, found string) {
+	e.faults = append(e.faults, ledger.Problem{Code: code, Where: where, Expected: expected, Found: found})
+}
+
+// judge checks every event by itself, and then what rests on others.
+func (c *historyCheck) judge() {
+	slices.SortFunc(c.events, func(a, b *historyEvent) int {
+		return cmp.Or(cmp.Compare(a.at.epoch, b.at.epoch), cmp.Compare(a.at.index, b.at.index))
+	})
+	for _, e := range c.events {
+		c.open(e)
+	}
+	c.once()
+	c.consents()
+	for _, e := range c.events {
+		switch {
+		case len(e.faults) > 0 && e.state == "":
+			e.state = StateUnexplained
+		case e.state == "" && e.opened != nil:
+			e.state = StateOpen
+		}
+	}
+	c.erasures()
+	c.pairs()
+	for _, e := range c.events {
+		where := fmt.Sprintf("%d/events/%d", e.at.epoch, e.at.index)
+		for _, f := range e.faults {
+			f.Where = where + "/" + f.Where
+			c.report.Problems = append(c.report.Problems, f)
+		}
+		c.report.Events = append(c.report.Events, e.report())
+	}
+}
+
+// open checks one event as far as it stands for itself.
+func (c *historyCheck) open(e *historyEvent) {
+	s := e.shard
+	raw, ok := s.leaves[e.at.index]
+	if !ok {
+		e.state = StateWithheld
+		e.fault(CodeLeafMissing, "leaf", "the leaf in the file", "none")
+		return
+	}
+	leaf, ok := raw.(ledger.Event)
+	if !ok {
+		e.fault(CodeWrongTag, "leaf", "an event", "another leaf")
+		return
+	}
+	if e.tag != nil && leaf.SubjectTag != *e.tag {
+		e.fault(CodeWrongTag, "leaf", "the citizen's tag as subject tag", "another")
+	}
+	if p := s.around(e.at.index); p != nil {
+		e.faults = append(e.faults, *p)
+	}
+	if e.entry == nil || e.entry.Nonce == nil {
+		return
+	}
+	var faults []ledger.Problem
+	e.opened, faults = s.checker.Check(e.at.index, leaf, e.entry.Nonce, e.entry.Body)
+	e.faults = append(e.faults, faults...)
+	if e.opened == nil {
+		return
+	}
+	b, r := e.opened.Body, e.opened.Receipt
+	if c.bundle.Excerpt {
+		e.scope = b.Scope
+	}
+	if b.Subject.Code != c.bundle.Subject {
+		e.fault(CodeOtherSubject, "body#subject/code", "the citizen of this history", "another")
+	}
+	if b.Scope != e.scope {
+		e.fault(CodeOtherScope, "body#scope", e.scope, b.Scope)
+	}
+	if r.Names([]ledger.Subject{b.Subject.Code}) {
+		e.fault(ledger.CodeNamesSubject, "body#receipt", "a receipt that names nobody", "one that names the citizen")
+	}
+	if want := role(b); want != "" && r.Role != want {
+		e.fault(CodeWrongRole, "receipt#role", want, r.Role)
+	}
+}
+
+// role is what the receipt of an event must be signed as; "" where the formats don't say.
+func role(b *ledger.Body) string {
+	switch b.Kind {
+	case ledger.KindLookUp:
+		return ledger.RoleRequester
+	case ledger.KindAccess, ledger.KindDenied:
+		if b.Scope == ledger.ScopeReported {
+			return ledger.RoleConsumer
+		}
+		return ledger.RoleProvider
+	}
+	return ""
+}
+
+// around checks that the heads around an event are there, and neighbours unless they are near: docs/history.md.
+func (s *historyShard) around(at uint64) *ledger.Problem {
+	before, after := history.Around(s.indexes, at)
+	if before == 0 || after == 0 {
+		return problem(CodeNoHeads, "heads", "the heads before and after the event", "one of them or none")
+	}
+	first, _ := s.leaves[before].(ledger.Head)
+	second, _ := s.leaves[after].(ledger.Head)
+	if second.UnixMS-first.UnixMS <= uint64(history.NearHeads.Milliseconds()) {
+		return nil
+	}
+	shown := uint64(0)
+	for index, leaf := range s.leaves {
+		if _, event := leaf.(ledger.Event); !event && before < index && index < after {
+			shown++
+		}
+	}
+	if keys := second.Keys - first.Keys; keys%2 != 0 || keys/2+shown != after-before-1 {
+		return problem(CodeHeadsApart, "heads", "neighbours, or heads at most 5 minutes apart", fmt.Sprintf("the heads at %d and %d", before, after))
+	}
+	return nil
+}
+
+// once finds submissions that were recorded twice for the citizen.
+func (c *historyCheck) once() {
+	seen := map[[16]byte]*historyEvent{}
+	for _, e := range c.events {
+		if e.opened == nil {
+			continue
+		}
+		id := e.opened.Once()
+		if first := seen[id]; first != nil {
+			e.fault(CodeTwice, "receipt#jti", "a receipt once", fmt.Sprintf("one that event %d/%d has", first.at.epoch, first.at.index))
+			continue
+		}
+		seen[id] = e
+	}
+}
+
+// consents checks that a consent that an access names was given before it and not withdrawn.
+func (c *historyCheck) consents() {
+	if c.bundle.Excerpt {
+		for _, e := range c.events {
+			if e.opened != nil && e.opened.Receipt.ConsentID != "" && e.opened.Body.Scope != ledger.ScopeConsent {
+				c.note("Event %d/%d names a consent, which an excerpt doesn't show.", e.at.epoch, e.at.index)
+			}
+		}
+		return
+	}
+	inForce := map[string]bool{}
+	for _, e := range c.events {
+		if e.opened == nil {
+			continue
+		}
+		id := e.opened.Receipt.ConsentID
+		switch kind := e.opened.Body.Kind; {
+		case id == "":
+		case kind == ledger.KindConsentGiven && len(e.faults) == 0:
+			inForce[id] = true
+		case kind == ledger.KindConsentWithdrawn && len(e.faults) == 0:
+			inForce[id] = false
+		case kind == ledger.KindAccess && !inForce[id]:
+			e.fault(CodeNoConsent, "receipt#consent_id", "a consent given before the access and in force", "none in the citizen's list")
+		}
+	}
+}
+
+// erasures looks for the ground on which events aren't opened.
+func (c *historyCheck) erasures() {
+	var latest time.Time
+	var terms []term
+	for _, s := range c.shards {
+		terms = append(terms, s.terms...)
+		if len(s.cosigned.Witnesses) >= c.policy.K && s.cosigned.Latest.After(latest) {
+			latest = s.cosigned.Latest
+		}
+	}
+	for _, e := range c.events {
+		if e.state != "" || e.opened != nil {
+			continue
+		}
+		switch {
+		case e.expired(terms, latest):
+			e.state, e.ground = StateErased, "retention"
+		case c.requested(e):
+			e.state, e.ground = StateErased, "request"
+		default:
+			e.state = StateWithheld
+			e.fault(CodeNotOpened, "body", "a body, or a ground for its erasure", "neither")
+		}
+	}
+}
+
+// expired says whether the event's term of retention was over at the latest cosignature.
+func (e *historyEvent) expired(terms []term, latest time.Time) bool {
+	_, after := history.Around(e.shard.indexes, e.at.index)
+	head, ok := e.shard.leaves[after].(ledger.Head)
+	if !ok || after == 0 || head.UnixMS > 1<<53 {
+		return false
+	}
+	months, said := 0, false
+	for _, t := range terms {
+		if t.at.before(e.at) {
+			months, said = t.months, true
+		} else {
+			months = max(months, t.months)
+		}
+	}
+	return said && time.UnixMilli(int64(head.UnixMS)).UTC().AddDate(0, months, 0).Before(latest)
+}
+
+// requested says whether the citizen asked for the erasure of this event, or of its month, after it.
+func (c *historyCheck) requested(e *historyEvent) bool {
+	for _, r := range c.events {
+		if r.state != StateOpen || r.opened.Body.Kind != ledger.KindRequest || !e.at.before(r.at) {
+			continue
+		}
+		asked, ok := history.ParseErasure(r.opened.Receipt.Operation)
+		switch {
+		case !ok:
+		case asked.Month == "" && asked.Epoch == e.at.epoch && asked.Index == e.at.index:
+			return true
+		case asked.Month != "" && e.mayBeOf(asked.Month):
+			return true
+		}
+	}
+	return false
+}
+
+// mayBeOf says whether the heads around an event let it lie in a month.
+func (e *historyEvent) mayBeOf(month string) bool {
+	before, after := history.Around(e.shard.indexes, e.at.index)
+	first, ok := e.shard.leaves[before].(ledger.Head)
+	second, also := e.shard.leaves[after].(ledger.Head)
+	if !ok || !also {
+		return false
+	}
+	text := func(ms uint64) string { return time.UnixMilli(int64(min(ms, 1<<53))).UTC().Format("2006-01") }
+	return text(first.UnixMS) <= month && month <= text(second.UnixMS)
+}
+
+// pairs ties a consumer's receipt to the provider's of the same access, one to one.
+func (c *historyCheck) pairs() {
+	waiting := map[ledger.Hex][]*historyEvent{}
+	take := func(role string, f func(e *historyEvent)) {
+		for _, e := range c.events {
+			if e.state == StateOpen && e.opened.Receipt.Role == role && e.opened.Body.Scope != ledger.ScopeConsent {
+				f(e)
+			}
+		}
+	}
+	take(ledger.RoleProvider, func(e *historyEvent) {
+		pair := e.opened.Receipt.Pair
+		waiting[pair] = append(waiting[pair], e)
+	})
+	take(ledger.RoleConsumer, func(e *historyEvent) {
+		r := &e.opened.Receipt.Receipt
+		for i, p := range waiting[r.Pair] {
+			// Another provider's or consumer's receipt is of another access, whatever it says of pair.
+			if q := &p.opened.Receipt.Receipt; p.at.epoch == e.at.epoch && q.Provider == r.Provider && q.Consumer == r.Consumer {
+				e.mate, p.mate = p, e
+				waiting[r.Pair] = slices.Delete(waiting[r.Pair], i, i+1)
+				return
+			}
+		}
+	})
+}
+
+func (e *historyEvent) report() HistoryEvent {
+	out := HistoryEvent{Epoch: e.at.epoch, Index: e.at.index, Scope: e.scope, Number: e.number, State: e.state, Ground: e.ground}
+	if e.mate != nil {
+		out.Partner = &e.mate.at.index
+	}
+	if e.opened == nil {
+		return out
+	}
+	b, r := e.opened.Body, e.opened.Receipt
+	out.Kind, out.Agency, out.Issuer, out.Provider = b.Kind, b.Agency, r.Iss, r.Provider
+	out.OccurredAt, out.RecordedAt = r.OccurredAt, instantText(time.UnixMilli(b.RecordedAt))
+	out.Purpose, out.LegalBasis, out.LegalReference, out.DataCategories = r.Purpose, r.LegalBasis, r.LegalReference, r.DataCategories
+	out.Actor, out.ConsentID, out.Profile, out.Late = r.Actor, r.ConsentID, b.Assurance.Profile, b.Assurance.Late
+	for _, k := range e.shard.registry.Keys(r.Iss) {
+		if k.Kid == r.JWS.Header.Kid {
+			out.Key = k.Basis
+		}
+	}
+	return out
+}
