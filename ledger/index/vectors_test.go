@@ -193,8 +193,8 @@ func makeManyVectors() manyVectors {
 	value := func(i byte) []byte { return []byte{0, 0, 0, 0, 0, 0, 0, i} }
 	whole := func(k [32]byte, i byte) []byte { return append(k[:], value(i)...) }
 	la, lb, lc, empty := leaf(a, 7), leaf(b, 8), leaf(c, 9), [32]byte{}
-	good := three.proveMany([][32]byte{a, bitsKey("011")})
-	refuse("no key", three.root(), good)
+	left := nodeOf(la, lb)
+	refuse("no key", three.root(), packMany("11"+"1"+"1", slices.Concat(left[:], lc[:])))
 	refuse("no proof", three.root(), nil, a)
 	refuse("the shape is longer than the proof", la, append([]byte{0, 0, 0, 99}, packMany("01", value(7))[4:]...), a)
 	refuse("a shape of a byte too many", la, slices.Concat([]byte{0, 0, 0, 2, 0x40, 0}, value(7)), a)
