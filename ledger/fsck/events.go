@@ -289,7 +289,7 @@ func (s *shard) endReceipts(index uint64) {
 		switch {
 		case r.row.Count == 0 || f.covered != r.row.Count:
 			s.report.problem(CodeMismatch, where, fmt.Sprintf("%d events that no other receipt has", r.row.Count), fmt.Sprint(f.covered))
-		case !r.private:
+		case !r.private && !s.retired(r.row.First):
 			s.report.problem(CodeMissing, at(store.TablePrivate, r.row.First), "the private part of this receipt", "no row")
 		case r.checked == usable:
 			s.report.PrivateParts++

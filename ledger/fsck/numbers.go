@@ -82,14 +82,24 @@ func (s *shard) readCounters(ctx context.Context) error {
 		case string(key) == string(rows.ErasedKey(string(rest))):
 			// How many people were erased: no row vouches for it.
 		case string(key) == string(rows.RenewedKey(string(rest))):
-			if version, destroyed := s.Keys.Version(string(rest)); next != uint64(version) || destroyed {
-				s.report.problem(CodeMismatch, fmt.Sprintf("counter/renewed/%q", rest), fmt.Sprintf("version %d of the month's key", version), fmt.Sprint(next))
-			}
+			s.checkRenewed(string(rest), next)
 		default:
 			s.report.problem(CodeUnexpected, counterAt(key), "a counter of a subject or of an agency", "another row")
 		}
 		return nil
 	})
+}
+
+// checkRenewed compares the row that says how far a month's wraps were renewed with the month's key.
+func (s *shard) checkRenewed(month string, version uint64) {
+	newest, destroyed := s.Keys.Version(month)
+	want := uint64(newest)
+	if destroyed {
+		want = rows.GoneVersion
+	}
+	if version != want {
+		s.report.problem(CodeMismatch, fmt.Sprintf("counter/renewed/%q", month), fmt.Sprintf("version %d of the month's key", want), fmt.Sprint(version))
+	}
 }
 
 // counterAt names a counter: an agency by its id, a subject's by what its key starts with.

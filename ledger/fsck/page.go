@@ -147,11 +147,11 @@ func (w *worker) event(ctx context.Context, p *page, index uint64, leaf ledger.E
 	if err != nil {
 		return err
 	}
-	switch u.state {
-	case erased:
+	switch {
+	case u.state == erased, u.state == lost && w.retired(index):
 		e.state = erased
 		return nil
-	case lost:
+	case u.state == lost:
 		p.problem(CodeSealed, where, "a wrapped key that opens it", u.found)
 		return nil
 	}

@@ -50,6 +50,20 @@ func (d *Dir) Months() []string {
 	return months
 }
 
+// DestroyedMonths returns the months whose key was destroyed, ascending.
+func (d *Dir) DestroyedMonths() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var months []string
+	for month, version := range d.newest {
+		if d.keys[monthSlot(month, version)].destroyed {
+			months = append(months, month)
+		}
+	}
+	slices.Sort(months)
+	return months
+}
+
 // RenewMonth makes the next version of a month's key, which Month returns from then on. With it one person is erased:
 // journal their wraps and delete them, rewrap the others of the month under the new version, keep those as Survivors, then
 // DestroyOlder. Who was interrupted goes on from there. Nothing may add wraps of the month from a version that Month

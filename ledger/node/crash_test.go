@@ -391,7 +391,7 @@ func TestKilledAtTheFirstHead(t *testing.T) {
 		if err != nil {
 			t.Fatalf("after %q: %v", step, err)
 		}
-		if heads := len(seen.Report.Heads); heads != 1 || len(seen.Leaves) != 4 {
+		if heads := len(seen.Report.Heads); heads != 1 || len(seen.Leaves) != 5 {
 			t.Errorf("after %q: %d heads in %d leaves, expected the first head alone", step, heads, len(seen.Leaves))
 		}
 	}

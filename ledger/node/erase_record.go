@@ -142,28 +142,27 @@ func (n *Node) recordErasures(ctx context.Context, before string) error {
 
 // firstMonth is the month of the shard's first head, or of the end of the shard before.
 func (n *Node) firstMonth(ctx context.Context) (string, error) {
-	for from := uint64(0); from < n.seq.Latest().Root.Size; {
-		leaves, err := n.shard.Leaves(ctx, from, 256)
-		if err != nil || len(leaves) == 0 {
-			return "", err
-		}
-		for _, b := range leaves {
-			leaf, err := ledger.ParseLeaf(b)
-			if err != nil {
-				continue
-			}
-			switch l := leaf.(type) {
-			case ledger.Preamble:
-				if l.PreviousSize > 0 {
-					return fmt.Sprintf("%04d-12", n.Epoch-1), nil
-				}
-			case ledger.Head:
-				return seal.Month(time.UnixMilli(int64(l.UnixMS))), nil
-			}
-		}
-		from += uint64(len(leaves))
+	preamble, err := n.shard.Leaves(ctx, 0, 1)
+	if err != nil || len(preamble) != 1 {
+		return "", fmt.Errorf("couldn't read the preamble: %w", err)
 	}
-	return seal.Month(n.opt.now()), nil
+	leaf, err := ledger.ParseLeaf(preamble[0])
+	if err != nil {
+		return "", fmt.Errorf("couldn't read the preamble: %w", err)
+	}
+	if p, ok := leaf.(ledger.Preamble); ok && p.PreviousSize > 0 {
+		return fmt.Sprintf("%04d-12", n.Epoch-1), nil
+	}
+	snap, err := n.rows.Snapshot(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer snap.Close()
+	first, err := headsOf(snap, n.shard, n.Epoch).from(ctx, 0)
+	if err != nil {
+		return "", err
+	}
+	return seal.Month(time.UnixMilli(int64(first.UnixMS))), nil
 }
 
 // countedMonths reads which months the shard's records name.
@@ -196,13 +195,4 @@ func (n *Node) eachRecord(ctx context.Context, epoch uint32, f func(index uint64
 		return fmt.Errorf("couldn't read the records: %w", err)
 	}
 	return nil
-}
-
-// monthAfter is the calendar month after one like 2026-11.
-func monthAfter(month string) string {
-	t, err := time.Parse("2006-01", month)
-	if err != nil {
-		panic(err) // only for what seal.Month didn't make
-	}
-	return seal.Month(t.AddDate(0, 1, 0))
 }

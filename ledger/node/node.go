@@ -152,8 +152,9 @@ func Create(ctx context.Context, dir string, settings Settings, opt Options) err
 	return WriteSettings(dir, settings)
 }
 
-// createShard makes the ledger's first log: its preamble, and the operator as
-// the first body, whose key signs the look-ups that the operator makes.
+// createShard makes the ledger's first log: its preamble; the operator as the
+// first body, whose key signs the look-ups that the operator makes; and how long
+// events are kept, without which nothing could ever be destroyed.
 func createShard(ctx context.Context, db store.Store, k *keys.Dir, settings Settings, epoch uint32) error {
 	e, err := engine.New(db)
 	if err != nil {
@@ -185,20 +186,30 @@ func createShard(ctx context.Context, db store.Store, k *keys.Dir, settings Sett
 	}
 	id := settings.operator()
 	leaves, table := [][]byte{preamble}, []store.Row(nil)
+	add := func(r []byte) error {
+		leaf, err := ledger.FormatLeaf(ledger.Record{Epoch: epoch, JSON: r})
+		table = append(table, store.Row{Table: store.TableRecord, Key: rows.LeafKey(epoch, uint64(len(leaves))), Value: r})
+		leaves = append(leaves, leaf)
+		return err
+	}
 	for _, record := range []any{
 		registry.Body{ID: id, Name: "Operator of " + settings.Name},
 		registry.Key{Body: id, Kid: key.Kid, JWK: jwk, Basis: registry.BasisOperator},
 	} {
 		r, err := registry.FormatRecord(record)
+		if err == nil {
+			err = add(r)
+		}
 		if err != nil {
 			return err
 		}
-		leaf, err := ledger.FormatLeaf(ledger.Record{Epoch: epoch, JSON: r})
-		if err != nil {
-			return err
-		}
-		table = append(table, store.Row{Table: store.TableRecord, Key: rows.LeafKey(epoch, uint64(len(leaves))), Value: r})
-		leaves = append(leaves, leaf)
+	}
+	term, err := retentionRecord(DefaultTerm)
+	if err == nil {
+		err = add(term)
+	}
+	if err != nil {
+		return err
 	}
 	_, err = shard.Append(ctx, leaves, table)
 	return err
@@ -272,6 +283,9 @@ func (n *Node) open(ctx context.Context) error {
 		return err
 	}
 	if err := n.finishErasures(ctx); err != nil {
+		return err
+	}
+	if err := n.finishRetention(ctx); err != nil {
 		return err
 	}
 	if n.Registry, err = n.readRegistry(ctx); err != nil {

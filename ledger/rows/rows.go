@@ -18,6 +18,7 @@ import (
 	"crypto/sha512"
 	"encoding/binary"
 	"errors"
+	"math"
 	"strconv"
 
 	"github.com/traccia-ledger/traccia/ledger"
@@ -231,6 +232,10 @@ func ParseWrap(b []byte) (Wrap, error) {
 //
 //	u32 epoch ‖ "w" ‖ month, e.g. "2026-11"
 func RenewedKey(month string) []byte { return monthKey('w', month) }
+
+// GoneVersion stands for a version where the month's key was destroyed and none
+// of its wraps, bodies and private parts is left.
+const GoneVersion = math.MaxUint32
 
 // ErasedKey finds how many people were erased in a month, a u64, until the
 // record of it is written.

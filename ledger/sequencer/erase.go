@@ -15,8 +15,8 @@ type forgetting struct {
 	do      func() error
 }
 
-// Forget calls do while nothing is numbered, sealed or wrapped, and then forgets the sealing keys of these handles: what
-// was recorded before is durable, and what comes after reads or makes their wraps anew. do must be short, since everyone
+// Forget calls do while nothing is numbered, sealed or wrapped, and then forgets the sealing keys of these handles, or of
+// all where there are none: what was recorded before is durable, and what comes after reads or makes their wraps anew. do must be short, since everyone
 // waits for it. It runs to its end even if the caller gives up, so there is no context; its error is returned as it is.
 func (s *Sequencer) Forget(handles []ledger.Hash, do func() error) error {
 	_, err := s.enqueue(context.Background(), &job{forget: &forgetting{handles, do}})
@@ -31,6 +31,9 @@ func (s *Sequencer) forget(j *job) {
 	}
 	err := j.forget.do()
 	// Also after an error: what it left of the wraps is in the store.
+	if len(j.forget.handles) == 0 {
+		s.subjectKs.Purge()
+	}
 	for _, handle := range j.forget.handles {
 		s.subjectKs.Remove(handle)
 	}
