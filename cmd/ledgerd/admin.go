@@ -39,6 +39,7 @@ type adminCall struct {
 	List      bool            `json:"list,omitempty"`
 	Backup    string          `json:"backup,omitempty"` // absolute path of a new directory
 	Erase     *eraseCall      `json:"erase,omitempty"`
+	Retention *retentionCall  `json:"retention,omitempty"`
 }
 
 type addKeys struct {
@@ -56,12 +57,13 @@ type revokeKey struct {
 
 // adminReply is its answer.
 type adminReply struct {
-	Index   uint64          `json:"index,omitempty"`
-	Kids    []string        `json:"kids,omitempty"`
-	Bodies  []listedBody    `json:"bodies,omitempty"`
-	Erased  *node.Erased    `json:"erased,omitempty"`
-	Problem *ledger.Problem `json:"problem,omitempty"`
-	Error   string          `json:"error,omitempty"`
+	Index     uint64          `json:"index,omitempty"`
+	Kids      []string        `json:"kids,omitempty"`
+	Bodies    []listedBody    `json:"bodies,omitempty"`
+	Erased    *node.Erased    `json:"erased,omitempty"`
+	Retention *node.Retention `json:"retention,omitempty"`
+	Problem   *ledger.Problem `json:"problem,omitempty"`
+	Error     string          `json:"error,omitempty"`
 }
 
 type listedBody struct {
@@ -143,6 +145,8 @@ func doAdmin(ctx context.Context, n *node.Node, call adminCall) adminReply {
 		err = n.Backup(ctx, call.Backup)
 	case call.Erase != nil:
 		reply.Erased, err = doErase(ctx, n, call.Erase)
+	case call.Retention != nil:
+		reply.Retention, err = doRetention(ctx, n, call.Retention)
 	case call.List:
 		reply.Bodies = listBodies(n)
 	}

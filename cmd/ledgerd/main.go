@@ -33,7 +33,7 @@ Run one of your own:
 	}
 	root.AddCommand(
 		devCommand(), initCommand(), serveCommand(),
-		bodyCommand(), scopeCommand(), eraseCommand(),
+		bodyCommand(), scopeCommand(), eraseCommand(), retentionCommand(),
 		fsckCommand(), reindexCommand(), backupCommand(), restoreCommand(), exportCommand(),
 	)
 	return root
