@@ -114,11 +114,13 @@ type HistoryEvent struct {
 	Ground  string  `json:"ground,omitempty"` // of an erasure: retention, request
 	Kind    string  `json:"kind,omitempty"`
 	Agency  string  `json:"agency,omitempty"` // who consulted
+	Name    string  `json:"agency_name,omitempty"`
 	Issuer  string  `json:"issuer,omitempty"` // who signed
 	Key     string  `json:"key_basis,omitempty"`
 	Partner *uint64 `json:"paired_with,omitempty"` // index of the other side's receipt of the same access, in the same year
 
-	Provider       string   `json:"provider,omitempty"`
+	Provider       string   `json:"provider,omitempty"` // whose data
+	ProviderName   string   `json:"provider_name,omitempty"`
 	OccurredAt     string   `json:"occurred_at,omitempty"`
 	RecordedAt     string   `json:"recorded_at,omitempty"`
 	Purpose        string   `json:"purpose,omitempty"`

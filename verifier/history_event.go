@@ -301,6 +301,9 @@ func (e *historyEvent) report() HistoryEvent {
 	}
 	b, r := e.opened.Body, e.opened.Receipt
 	out.Kind, out.Agency, out.Issuer, out.Provider = b.Kind, b.Agency, r.Iss, r.Provider
+	agency, _ := e.shard.registry.Body(b.Agency)
+	provider, _ := e.shard.registry.Body(r.Provider)
+	out.Name, out.ProviderName = agency.Name, provider.Name
 	out.OccurredAt, out.RecordedAt = r.OccurredAt, instantText(time.UnixMilli(b.RecordedAt))
 	out.Purpose, out.LegalBasis, out.LegalReference, out.DataCategories = r.Purpose, r.LegalBasis, r.LegalReference, r.DataCategories
 	out.Actor, out.ConsentID, out.Profile, out.Late = r.Actor, r.ConsentID, b.Assurance.Profile, b.Assurance.Late

@@ -87,7 +87,8 @@ func (s *Shard) excerpt(chosen []uint64) (*Shard, error) {
 		if err != nil {
 			return nil, err
 		}
-		for _, index := range catalogue.Signer(receipt.Iss, receipt.JWS.Header.Kid) {
+		needed := append(catalogue.Signer(receipt.Iss, receipt.JWS.Header.Kid), catalogue.Bodies(receipt.Consumer, receipt.Provider)...)
+		for _, index := range needed {
 			keep[index] = true
 		}
 	}

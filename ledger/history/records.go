@@ -112,9 +112,7 @@ func (c *Catalogue) Add(index uint64, record []byte) {
 // Signer returns the records about a signature of a body by a key: the body, the key, those that vouched for it one by
 // the other, their revocations, and the providers that the body speaks for.
 func (c *Catalogue) Signer(body, kid string) (indexes []uint64) {
-	if first, ok := c.bodies[body]; ok {
-		indexes = append(indexes, first)
-	}
+	indexes = c.Bodies(body)
 	for seen := map[string]bool{}; kid != "" && !seen[kid]; {
 		seen[kid] = true
 		name := keyName{body, kid}
@@ -126,6 +124,16 @@ func (c *Catalogue) Signer(body, kid string) (indexes []uint64) {
 		kid = k.by
 	}
 	return append(indexes, c.scopes[body]...)
+}
+
+// Bodies returns the records that name bodies.
+func (c *Catalogue) Bodies(ids ...string) (indexes []uint64) {
+	for _, id := range ids {
+		if first, ok := c.bodies[id]; ok {
+			indexes = append(indexes, first)
+		}
+	}
+	return indexes
 }
 
 // Terms returns every retention record.

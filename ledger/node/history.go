@@ -297,6 +297,7 @@ func (m *historian) records(ctx context.Context) error {
 			return fmt.Errorf("couldn't read the receipt of event %d: %w", e.Index, err)
 		}
 		needed = append(needed, c.Signer(receipt.Iss, receipt.JWS.Header.Kid)...)
+		needed = append(needed, c.Bodies(receipt.Consumer, receipt.Provider)...)
 	}
 	for _, l := range m.shard.Lists {
 		if at, ok := c.LastCheck(l.Scope); ok {

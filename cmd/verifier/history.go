@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/traccia-ledger/traccia/cmd/internal/cli"
+	"github.com/traccia-ledger/traccia/ledger"
+	"github.com/traccia-ledger/traccia/ledger/checkpoint"
+	"github.com/traccia-ledger/traccia/ledger/history"
+	"github.com/traccia-ledger/traccia/verifier"
+)
+
+// historyAnswer is the verdict on a citizen's bundle. It holds no person's code.
+type historyAnswer struct {
+	cli.Verdict
+	Complete      bool                    `json:"complete"`
+	CompleteUntil string                  `json:"complete_until"` // "" unless every rule holds
+	Stale         bool                    `json:"stale"`
+	Excerpt       bool                    `json:"excerpt"`
+	Scopes        int                     `json:"scopes"` // lists of the last year
+	Events        []verifier.HistoryEvent `json:"events"`
+	Missing       []string                `json:"missing"`
+	Notes         []string                `json:"notes"`
+	Lists         []verifier.HistoryScope `json:"lists"`
+	Logs          []verifier.HistoryShard `json:"logs"`
+	Warning       string                  `json:"warning,omitempty"`
+
+	file   string
+	report *verifier.HistoryReport
+}
+
+const wholeWarning = "Whoever has this file can recognise each further event of its citizen in the public log until the year ends. Show an excerpt instead (--excerpt)."
+
+type historyFlags struct {
+	policy, html, lang, excerpt, out string
+}
+
+func historyCommand() *cobra.Command {
+	var f historyFlags
+	cmd := &cobra.Command{
+		Use:   "history FILE --policy FILE",
+		Short: "Check a citizen's history, offline: is the list complete?",
+		Long: `history checks the file that ledgerd history wrote for a citizen, without asking the
+ledger: who consulted their data, when, why, on what legal basis, and whether the
+list is complete. It says COMPLETE up to an instant only if
+
+  - as many of the policy's witnesses as it asks for, and one of its monitors if
+    it names any, cosigned the state of the ledger that the file shows
+  - the file has a list for each scope that the ledger states, made with the
+    citizen's key, with no event left out between or after those shown
+  - each event is opened and right by every rule of docs/formats.md section 5, or
+    erased on a ground that is checked
+
+and otherwise exactly what is missing. The policy names the log's key, witnesses
+and monitors; get it once, from a place you trust, and keep it. docs/history.md
+describes the file.
+
+WARNING: whoever has a whole history can recognise each further event of its
+citizen in the public log until the year ends. Don't give it away: --excerpt
+writes a file of chosen events alone, by the numbers after "event".`,
+		Example: `  verifier history mine.history --policy policy.txt
+  verifier history mine.history --policy policy.txt --html mine.html --lang en
+  verifier history mine.history --policy policy.txt --excerpt 2026/12,2026/40 --out to-show.history`,
+		Args: oneArgument("the file with the history"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			a, err := checkHistory(args[0], &f)
+			if err != nil {
+				return err
+			}
+			return cli.Print(cmd, a)
+		},
+	}
+	cmd.Flags().StringVar(&f.policy, "policy", "", "file with the keys of log, witnesses and monitors that you trust")
+	cmd.Flags().StringVar(&f.html, "html", "", "also write a page to read and print, which needs nothing else")
+	cmd.Flags().StringVar(&f.lang, "lang", "it", "language of the page: it or en")
+	cmd.Flags().StringVar(&f.excerpt, "excerpt", "", "events to put into a file to show to others: YEAR/INDEX, …")
+	cmd.Flags().StringVar(&f.out, "out", "", "where --excerpt writes that file")
+	cmd.MarkFlagRequired("policy")
+	cmd.MarkFlagFilename("policy", "txt")
+	cmd.MarkFlagsRequiredTogether("excerpt", "out")
+	return cmd
+}
+
+func checkHistory(file string, f *historyFlags) (*historyAnswer, error) {
+	if f.lang != "it" && f.lang != "en" {
+		return nil, cli.Usagef("--lang: expected it or en, found %q", f.lang)
+	}
+	text, err := readFile(f.policy, maxKeys)
+	if err != nil {
+		return nil, fmt.Errorf("couldn't read the policy: %w", err)
+	}
+	policy, err := checkpoint.ParsePolicy(text)
+	if err != nil {
+		return nil, cli.Usagef("--policy %s: %w", f.policy, err)
+	}
+	data, err := readFile(file, history.MaxFile)
+	if err != nil {
+		return nil, fmt.Errorf("couldn't read the history: %w", err)
+	}
+	a := newHistoryAnswer(file, verifier.History(data, policy, time.Now()))
+	if f.html != "" && a.report.Malformed == nil {
+		if err := writePage(f.html, f.lang, a.report); err != nil {
+			return nil, err
+		}
+	}
+	if f.excerpt != "" && a.report.Malformed == nil {
+		if err := writeExcerpt(data, f); err != nil {
+			return nil, err
+		}
+	}
+	return a, nil
+}
+
+func newHistoryAnswer(file string, r *verifier.HistoryReport) *historyAnswer {
+	a := &historyAnswer{
+		file: file, report: r, Complete: r.Complete, Stale: r.Stale, Excerpt: r.Excerpt,
+		Events: orEmpty(r.Events), Missing: orEmpty(r.Missing), Notes: orEmpty(r.Notes), Lists: orEmpty(r.Scopes), Logs: orEmpty(r.Shards),
+	}
+	a.Problems = r.Problems
+	if r.Malformed != nil {
+		a.Problems = []ledger.Problem{*r.Malformed}
+		a.Missing = []string{"This is no history of a ledger."}
+	}
+	a.Result = cli.Unproven
+	if r.Proven() {
+		a.Result = cli.Proven
+	}
+	if !r.CompleteUntil.IsZero() {
+		a.CompleteUntil = instant(r.CompleteUntil)
+	}
+	for _, s := range r.Scopes {
+		if s.Epoch == r.Scopes[len(r.Scopes)-1].Epoch {
+			a.Scopes++
+		}
+	}
+	if r.Malformed == nil && !r.Excerpt {
+		a.Warning = wholeWarning
+	}
+	return a
+}
+
+func orEmpty[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}
+
+// writeExcerpt writes the file that is fit to be shown. What is wrong with the whole is wrong with it too.
+func writeExcerpt(data []byte, f *historyFlags) error {
+	b, err := history.Parse(data)
+	if err != nil {
+		return err
+	}
+	chosen := map[uint32][]uint64{}
+	for word := range strings.SplitSeq(f.excerpt, ",") {
+		year, at, found := strings.Cut(strings.TrimSpace(word), "/")
+		epoch, err := strconv.ParseUint(year, 10, 32)
+		index, wrong := strconv.ParseUint(at, 10, 64)
+		if !found || err != nil || wrong != nil {
+			return cli.Usagef("--excerpt: expected YEAR/INDEX, …, found %q", word)
+		}
+		chosen[uint32(epoch)] = append(chosen[uint32(epoch)], index)
+	}
+	x, err := b.Choose(chosen)
+	if err != nil {
+		return cli.Usagef("--excerpt: %w", err)
+	}
+	file, err := history.Format(x)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(f.out, file, 0o600); err != nil {
+		return fmt.Errorf("couldn't write the excerpt: %w", err)
+	}
+	return nil
+}
+
+// Text says the history to people.
+func (a *historyAnswer) Text(w io.Writer) {
+	r := a.report
+	if r.Malformed != nil {
+		fmt.Fprintf(w, "%s is no history of a ledger.\n", a.file)
+		return
+	}
+	if len(r.Events) == 0 {
+		fmt.Fprintln(w, "Nobody is recorded to have consulted your data.")
+	}
+	for i := range r.Events {
+		printEvent(w, &r.Events[i])
+	}
+	fmt.Fprintln(w)
+	switch {
+	case a.Excerpt && a.Result == cli.Proven:
+		fmt.Fprintln(w, "EXCERPT: the events above took place. Nothing is said of others.")
+	case a.Complete:
+		fmt.Fprintf(w, "COMPLETE up to %s: nothing is left out of %d lists.\n", a.CompleteUntil, a.Scopes)
+	case a.Stale && a.CompleteUntil != "":
+		fmt.Fprintf(w, "STALE: nothing is left out up to %s, but that is too long ago. Ask for a new file.\n", a.CompleteUntil)
+	default:
+		fmt.Fprintln(w, "NOT COMPLETE:")
+		for _, m := range a.Missing {
+			fmt.Fprintf(w, "  - %s\n", m)
+		}
+	}
+	for _, s := range r.Shards {
+		fmt.Fprintf(w, "%s: %d entries, seen by witnesses %s, by monitors %s\n", s.Origin, s.Size, names(s.Witnesses), names(s.Monitors))
+	}
+	fmt.Fprintln(w)
+	if !a.Excerpt {
+		printLists(w, r.Scopes)
+	}
+	fmt.Fprintln(w, "Not proven by this file:")
+	for _, n := range r.Notes {
+		fmt.Fprintf(w, "  - %s\n", n)
+	}
+	if a.Warning != "" {
+		fmt.Fprintf(w, "\nWARNING: %s\n", a.Warning)
+	}
+}
+
+func names(list []string) string {
+	if len(list) == 0 {
+		return "none"
+	}
+	return strings.Join(list, ", ")
+}
+
+func printEvent(w io.Writer, e *verifier.HistoryEvent) {
+	when := e.OccurredAt
+	if e.State != verifier.StateOpen {
+		when = strings.ToUpper(e.State)
+	}
+	switch e.State {
+	case verifier.StateOpen, verifier.StateUnexplained:
+		fmt.Fprintf(w, "%-21s %s\n", when, what(e))
+		if e.Purpose != "" {
+			fmt.Fprintf(w, "%-21s why: %s; legal basis: %s\n", "", e.Purpose, strings.TrimSuffix(e.LegalBasis+", "+e.LegalReference, ", "))
+			fmt.Fprintf(w, "%-21s %s\n", "", signatures(e))
+		}
+	case verifier.StateErased:
+		ground := "its term of retention is over"
+		if e.Ground == "request" {
+			ground = "you asked for it"
+		}
+		fmt.Fprintf(w, "%-21s its content was erased: %s\n", when, ground)
+	default:
+		fmt.Fprintf(w, "%-21s its content isn't shown, without a ground\n", when)
+	}
+	fmt.Fprintf(w, "%-21s event %d/%d, list %s", "", e.Epoch, e.Index, e.Scope)
+	if e.Number != nil {
+		fmt.Fprintf(w, ", number %d", *e.Number)
+	}
+	fmt.Fprintln(w)
+}
+
+// what says who did what.
+func what(e *verifier.HistoryEvent) string {
+	who, whose := named(e.Agency, e.Name), named(e.Provider, e.ProviderName)
+	switch e.Kind {
+	case ledger.KindAccess:
+		return fmt.Sprintf("%s consulted data of %s", who, whose)
+	case ledger.KindDenied:
+		return fmt.Sprintf("%s asked for data of %s and was refused", who, whose)
+	case ledger.KindConsentGiven:
+		return "you gave a consent, collected by " + who
+	case ledger.KindConsentWithdrawn:
+		return "you withdrew a consent, by way of " + who
+	case ledger.KindRequest:
+		return "you made a request, by way of " + who
+	case ledger.KindLookUp:
+		return who + " looked into this ledger"
+	}
+	return "an event that nothing explains"
+}
+
+func named(id, name string) string {
+	if name == "" || name == id {
+		return id
+	}
+	return name + " (" + id + ")"
+}
+
+// signatures says whose word an event is.
+func signatures(e *verifier.HistoryEvent) string {
+	text := "signed by " + e.Issuer + " alone"
+	switch {
+	case e.Partner != nil:
+		text = fmt.Sprintf("signed by %s; the other side signed too, see event %d/%d", e.Issuer, e.Epoch, *e.Partner)
+	case e.Kind == ledger.KindAccess && e.Scope == ledger.ScopeReported:
+		text = "signed by who consulted (" + e.Issuer + "), not by the holder of the data"
+	case e.Kind == ledger.KindAccess || e.Kind == ledger.KindDenied:
+		text = "signed by the holder's side (" + e.Issuer + "), not by who consulted"
+	}
+	if e.Key == "operator" {
+		text += "; that the key is theirs is the ledger operator's word"
+	}
+	return text
+}
+
+func printLists(w io.Writer, scopes []verifier.HistoryScope) {
+	fmt.Fprintln(w, "Lists:")
+	for _, s := range scopes {
+		state := "declared, not checked"
+		switch {
+		case s.Withheld:
+			state = "not shown yet"
+		case !s.Attested.IsZero():
+			state = "checked by its party, last before " + instant(s.Attested)
+		case s.Scope[0] == '+':
+			state = "kept by the ledger itself"
+		}
+		fmt.Fprintf(w, "  %d %-20s %d events, %s\n", s.Epoch, s.Scope, s.Events, state)
+	}
+	fmt.Fprintln(w)
+}

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package main
+
+import (
+	"bytes"
+	_ "embed"
+	"fmt"
+	"html/template"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/traccia-ledger/traccia/ledger"
+	"github.com/traccia-ledger/traccia/verifier"
+)
+
+//go:embed history.html
+var pageText string
+
+// The page is self-contained: no script, no link, nothing to fetch.
+var pageTemplate = template.Must(template.New("history").Parse(pageText))
+
+// page is what the template shows, in one language.
+type page struct {
+	Lang, Title, Subject, Verdict, Class, Made string
+	W                                          map[string]string
+	Missing, Notes                             []string
+	Events                                     []pageEvent
+	Lists                                      []pageList
+	Logs                                       []verifier.HistoryShard
+	Warning                                    string
+}
+
+type pageEvent struct {
+	When, What, Why, Basis, Signed, Place, State string
+}
+
+type pageList struct {
+	Name, State string
+	Events      uint32
+}
+
+// writePage writes a history as a page to print. It names the citizen: it is theirs.
+func writePage(path, lang string, r *verifier.HistoryReport) error {
+	var out bytes.Buffer
+	if err := pageTemplate.Execute(&out, newPage(lang, r)); err != nil {
+		return fmt.Errorf("couldn't make the page: %w", err)
+	}
+	if err := os.WriteFile(path, out.Bytes(), 0o600); err != nil {
+		return fmt.Errorf("couldn't write the page: %w", err)
+	}
+	return nil
+}
+
+func newPage(lang string, r *verifier.HistoryReport) *page {
+	w := pageWords[lang]
+	p := &page{Lang: lang, Title: w["title"], Subject: string(r.Subject), W: w, Notes: r.Notes, Logs: r.Shards}
+	switch {
+	case r.Excerpt && r.Proven():
+		p.Verdict, p.Class = w["excerpt"], "good"
+	case r.Complete:
+		p.Verdict, p.Class = fmt.Sprintf(w["complete"], pageTime(r.CompleteUntil)), "good"
+	case r.Stale && !r.CompleteUntil.IsZero():
+		p.Verdict, p.Class = fmt.Sprintf(w["stale"], pageTime(r.CompleteUntil)), "bad"
+	default:
+		p.Verdict, p.Class, p.Missing = w["incomplete"], "bad", r.Missing
+	}
+	if lang == "it" {
+		// Those of problems stay as the verifier says them: they are for whoever looks into it.
+		p.Notes = []string{w["note_decisions"], w["note_revoked"], w["note_purpose"], w["note_deferred"]}
+	}
+	if !r.Excerpt {
+		p.Warning = w["warning"]
+	}
+	for i := range r.Events {
+		p.Events = append(p.Events, newPageEvent(w, &r.Events[i]))
+	}
+	for _, s := range r.Scopes {
+		l := pageList{Name: fmt.Sprintf("%d %s", s.Epoch, s.Scope), Events: s.Events, State: w["declared"]}
+		switch {
+		case s.Withheld:
+			l.State = w["deferred"]
+		case !s.Attested.IsZero():
+			l.State = w["attested"] + " " + pageTime(s.Attested)
+		case s.Scope[0] == '+':
+			l.State = w["own"]
+		}
+		p.Lists = append(p.Lists, l)
+	}
+	return p
+}
+
+func pageTime(t time.Time) string { return t.UTC().Format("02/01/2006 15:04:05 UTC") }
+
+func newPageEvent(w map[string]string, e *verifier.HistoryEvent) pageEvent {
+	p := pageEvent{State: e.State, Place: fmt.Sprintf("%d/%d, %s", e.Epoch, e.Index, e.Scope), When: w[e.State]}
+	if e.Number != nil {
+		p.Place += fmt.Sprintf(", %s %d", w["number"], *e.Number)
+	}
+	if e.Ground != "" {
+		p.What = w["ground_"+e.Ground]
+	}
+	if e.Kind == "" {
+		return p
+	}
+	if t, err := time.Parse(time.RFC3339, e.OccurredAt); err == nil && e.State == verifier.StateOpen {
+		p.When = pageTime(t)
+	}
+	who, whose := named(e.Agency, e.Name), named(e.Provider, e.ProviderName)
+	p.What = strings.NewReplacer("{who}", who, "{whose}", whose).Replace(w["kind_"+e.Kind])
+	p.Why, p.Basis = e.Purpose, basis(w, e)
+	switch {
+	case e.Partner != nil:
+		p.Signed = w["both"]
+	case e.Kind != ledger.KindAccess && e.Kind != ledger.KindDenied:
+		p.Signed = e.Issuer
+	case e.Scope == ledger.ScopeReported:
+		p.Signed = fmt.Sprintf(w["consumer_only"], e.Issuer)
+	default:
+		p.Signed = fmt.Sprintf(w["provider_only"], e.Issuer)
+	}
+	return p
+}
+
+// basis names a legal basis of the GDPR, given as an IRI of DPV, in words.
+func basis(w map[string]string, e *verifier.HistoryEvent) string {
+	text := e.LegalBasis
+	if _, article, ok := strings.Cut(e.LegalBasis, "gdpr#"); ok && w[article] != "" {
+		text = w[article]
+	}
+	return strings.TrimSuffix(text+", "+e.LegalReference, ", ")
+}
+
+var pageWords = map[string]map[string]string{
+	"it": {
+		"title": "Storico degli accessi ai tuoi dati", "of": "Codice", "who": "Chi e che cosa", "when": "Quando", "why": "Perché", "basis": "Base giuridica",
+		"signed": "Firma", "place": "Nel registro", "number": "numero", "lists": "Elenchi controllati", "events": "eventi", "notes": "Che cosa questo documento non prova",
+		"missing": "Che cosa manca", "logs": "Registri", "none": "Non risulta alcun accesso.", "entries": "voci", "witnesses": "testimoni", "monitors": "monitor",
+		"complete":   "COMPLETO fino al %s: in nessun elenco manca qualcosa.",
+		"stale":      "NON AGGIORNATO: completo fino al %s, ma è passato troppo tempo. Chiedi un documento nuovo.",
+		"incomplete": "NON COMPLETO",
+		"excerpt":    "ESTRATTO: gli eventi elencati sono avvenuti. Di altri non si dice nulla.",
+		"warning":    "Chi possiede il file dello storico intero può riconoscere nel registro pubblico ogni tuo evento futuro fino alla fine dell'anno. A chi te lo chiede mostra un estratto.",
+		"open":       "", "erased": "cancellato", "withheld": "NON MOSTRATO", "unexplained": "NON SPIEGATO",
+		"ground_retention": "Contenuto cancellato: è finito il periodo di conservazione.", "ground_request": "Contenuto cancellato su tua richiesta.",
+		"kind_access": "{who} ha consultato dati di {whose}", "kind_denied": "{who} ha chiesto dati di {whose}; l'accesso è stato rifiutato",
+		"kind_consent-given": "Hai dato un consenso, raccolto da {who}", "kind_consent-withdrawn": "Hai revocato un consenso, tramite {who}",
+		"kind_request": "Hai fatto una richiesta, tramite {who}", "kind_look-up": "{who} ha consultato questo registro",
+		"both": "di entrambe le parti", "consumer_only": "solo di chi ha consultato (%s)", "provider_only": "solo di chi detiene i dati (%s)",
+		"declared": "dichiarato, non controllato", "attested": "controllato da chi lo tiene, prima del", "own": "tenuto dal registro stesso", "deferred": "non ancora mostrato",
+		"note_decisions": "Le decisioni di accesso non sono state ricalcolate: che le regole in vigore lo permettessero lo dice il registro.",
+		"note_revoked":   "Che nessun'altra chiave fosse stata revocata lo vede solo chi legge l'intero registro, come i monitor.",
+		"note_purpose":   "Che la finalità dichiarata sia vera, e che nessuno abbia letto i dati senza passare dal registro, non si può provare.",
+		"note_deferred":  "Possono esistere accessi la cui notizia è differita da un giudice o dalla legge.",
+		"A6-1-a":         "consenso (GDPR art. 6.1.a)", "A6-1-b": "contratto (GDPR art. 6.1.b)", "A6-1-c": "obbligo di legge (GDPR art. 6.1.c)",
+		"A6-1-d": "interessi vitali (GDPR art. 6.1.d)", "A6-1-e": "compito di interesse pubblico (GDPR art. 6.1.e)", "A6-1-f": "legittimo interesse (GDPR art. 6.1.f)",
+	},
+	"en": {
+		"title": "Who accessed your data", "of": "Code", "who": "Who and what", "when": "When", "why": "Why", "basis": "Legal basis",
+		"signed": "Signature", "place": "In the ledger", "number": "number", "lists": "Lists checked", "events": "events", "notes": "What this document doesn't prove",
+		"missing": "What is missing", "logs": "Logs", "none": "No access is recorded.", "entries": "entries", "witnesses": "witnesses", "monitors": "monitors",
+		"complete":   "COMPLETE up to %s: nothing is left out of any list.",
+		"stale":      "STALE: complete up to %s, but that is too long ago. Ask for a new document.",
+		"incomplete": "NOT COMPLETE",
+		"excerpt":    "EXCERPT: the events listed took place. Nothing is said of others.",
+		"warning":    "Whoever has the file of the whole history can recognise each of your further events in the public log until the year ends. Show an excerpt to those who ask.",
+		"open":       "", "erased": "erased", "withheld": "NOT SHOWN", "unexplained": "UNEXPLAINED",
+		"ground_retention": "Content erased: its term of retention is over.", "ground_request": "Content erased because you asked for it.",
+		"kind_access": "{who} consulted data of {whose}", "kind_denied": "{who} asked for data of {whose} and was refused",
+		"kind_consent-given": "You gave a consent, collected by {who}", "kind_consent-withdrawn": "You withdrew a consent, by way of {who}",
+		"kind_request": "You made a request, by way of {who}", "kind_look-up": "{who} looked into this ledger",
+		"both": "of both sides", "consumer_only": "of who consulted (%s) alone", "provider_only": "of the holder's side (%s) alone",
+		"declared": "declared, not checked", "attested": "checked by its party, before", "own": "kept by the ledger itself", "deferred": "not shown yet",
+		"A6-1-a": "consent (GDPR art. 6.1.a)", "A6-1-b": "contract (GDPR art. 6.1.b)", "A6-1-c": "legal obligation (GDPR art. 6.1.c)",
+		"A6-1-d": "vital interests (GDPR art. 6.1.d)", "A6-1-e": "task in the public interest (GDPR art. 6.1.e)", "A6-1-f": "legitimate interests (GDPR art. 6.1.f)",
+	},
+}
