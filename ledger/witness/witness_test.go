@@ -32,6 +32,7 @@ type world struct {
 	tree    *testonly.Tree
 	signer  note.Signer
 	log     note.Verifier
+	logKey  string
 	witness *Witness
 	url     string
 	vkey    string
@@ -44,7 +45,7 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, tree: testonly.New(rfc6962.DefaultHasher), dir: t.TempDir()}
+	w := &world{t: t, tree: testonly.New(rfc6962.DefaultHasher), dir: t.TempDir(), logKey: vkey}
 	if w.signer, err = note.NewSigner(skey); err != nil {
 		t.Fatal(err)
 	}
