@@ -38,6 +38,7 @@ type adminCall struct {
 	SetScope  *registry.Scope `json:"set_scope,omitempty"`
 	List      bool            `json:"list,omitempty"`
 	Backup    string          `json:"backup,omitempty"` // absolute path of a new directory
+	History   *historyCall    `json:"history,omitempty"`
 	Erase     *eraseCall      `json:"erase,omitempty"`
 	Retention *retentionCall  `json:"retention,omitempty"`
 }
@@ -62,6 +63,7 @@ type adminReply struct {
 	Bodies    []listedBody    `json:"bodies,omitempty"`
 	Erased    *node.Erased    `json:"erased,omitempty"`
 	Retention *node.Retention `json:"retention,omitempty"`
+	File      []byte          `json:"file,omitempty"`
 	Problem   *ledger.Problem `json:"problem,omitempty"`
 	Error     string          `json:"error,omitempty"`
 }
@@ -147,6 +149,8 @@ func doAdmin(ctx context.Context, n *node.Node, call adminCall) adminReply {
 		reply.Erased, err = doErase(ctx, n, call.Erase)
 	case call.Retention != nil:
 		reply.Retention, err = doRetention(ctx, n, call.Retention)
+	case call.History != nil:
+		reply.File, err = doHistory(ctx, n, call.History)
 	case call.List:
 		reply.Bodies = listBodies(n)
 	}
