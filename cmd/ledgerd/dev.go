@@ -85,6 +85,11 @@ the whole log as an outsider would, prints a summary and ends.`,
 				if err := r.node.Settle(ctx); err != nil {
 					return err
 				}
+				if fresh {
+					if err := writeSampleHistory(ctx, r.node); err != nil {
+						return err
+					}
+				}
 				r.PolicyFile = policyFile(data)
 				if !once {
 					printNext(cmd.OutOrStdout(), *r, time.Since(begun))
@@ -149,6 +154,11 @@ func prepareDev(ctx context.Context, dir string, seed uint64, log *slog.Logger) 
 func loadedFile(dir string) string { return filepath.Join(dir, "sample", "receipt.json") }
 
 func policyFile(dir string) string { return filepath.Join(dir, "policy.txt") }
+
+// subjectFile has the code of the citizen of the sample receipt, historyFile
+// their history.
+func subjectFile(dir string) string { return filepath.Join(dir, "sample", "subject.txt") }
+func historyFile(dir string) string { return filepath.Join(dir, "sample", "subject.history") }
 
 // sampleLoad is what a new sample ledger is filled with.
 type sampleLoad struct {
@@ -239,7 +249,7 @@ func writeSample(ctx context.Context, n *node.Node, w *dev.World, receipts int) 
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("couldn't write the samples: %w", err)
 	}
-	submission, receipt, err := sample(ctx, n, w, receipts)
+	submission, receipt, subject, err := sample(ctx, n, w, receipts)
 	if err != nil {
 		return fmt.Errorf("couldn't record a sample: %w", err)
 	}
@@ -249,6 +259,7 @@ func writeSample(ctx context.Context, n *node.Node, w *dev.World, receipts int) 
 		mode os.FileMode
 	}{
 		{filepath.Join(dir, "submission.json"), submission, 0o600},
+		{subjectFile(n.Dir), []byte(subject + "\n"), 0o600},
 		{loadedFile(n.Dir), receipt, 0o600}, // last: it says that loading is done
 	} {
 		if err := os.WriteFile(f.path, f.data, f.mode); err != nil {
@@ -258,25 +269,40 @@ func writeSample(ctx context.Context, n *node.Node, w *dev.World, receipts int) 
 	return nil
 }
 
+// writeSampleHistory leaves the history of the sample receipt's citizen, while
+// the sample witness and monitor are there to cosign it.
+func writeSampleHistory(ctx context.Context, n *node.Node) error {
+	subjects, err := readSubjects(subjectFile(n.Dir))
+	if err != nil {
+		return err
+	}
+	file, err := doHistory(ctx, n, &historyCall{Subject: subjects[0]})
+	if err != nil {
+		return fmt.Errorf("couldn't make a sample history: %w", err)
+	}
+	_, err = writeHistory(historyFile(n.Dir), file)
+	return err
+}
+
 // sample sends one of the last accesses once more and returns both sides.
-func sample(ctx context.Context, n *node.Node, w *dev.World, receipts int) (submission, receipt []byte, err error) {
+func sample(ctx context.Context, n *node.Node, w *dev.World, receipts int) (submission, receipt []byte, subject ledger.Subject, err error) {
 	last := max(receipts-1, 0)
 	sub, err := w.Submission(last)
 	for ; err == nil && len(sub.Subjects) > 1 && last > 0; last-- {
 		sub, err = w.Submission(last - 1)
 	}
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, "", err
 	}
 	if submission, err = ledger.FormatSubmission(sub); err != nil {
-		return nil, nil, err
+		return nil, nil, "", err
 	}
 	answer, _, err := n.Submit(ctx, submission)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, "", err
 	}
 	receipt, err = ledger.FormatAnswer(answer)
-	return append(submission, '\n'), append(receipt, '\n'), err
+	return append(submission, '\n'), append(receipt, '\n'), sub.Subjects[0].Subject, err
 }
 
 // printNext says what to try, each line a command that works as it stands.
@@ -296,6 +322,10 @@ Try in another terminal, from this directory:
   # check a receipt offline: nothing but two files
   %s receipt %s --key %s
 
+  # a citizen's history: who consulted their data, and that nothing is left out
+  %s history --data %s --subject-file %s --out %s
+  %s history %s --policy %s
+
   # follow the public log: signature, consistency with what was seen before
   %s log %s/log/%d --key %s --state %s
 
@@ -311,6 +341,8 @@ Try in another terminal, from this directory:
 `,
 		r.URL, root.Size, took.Seconds(),
 		tool("verifier"), filepath.Join(d, "sample", "receipt.json"), r.LogKeyFile,
+		tool("ledgerd"), d, subjectFile(d), historyFile(d),
+		tool("verifier"), historyFile(d), r.PolicyFile,
 		tool("verifier"), r.URL, r.node.Epoch, r.LogKeyFile, filepath.Join(d, "sample", "log.state"),
 		tool("agency"), filepath.Join(d, "sample", "submission.json"), r.URL, filepath.Join(d, "sample", "again.json"),
 		tool("ledgerd"), d, r.URL, r.MetricsURL)
