@@ -123,6 +123,18 @@ func (d *Dir) Version(month string) (version uint32, destroyed bool) {
 	return version, version > 0 && d.keys[monthSlot(month, version)].destroyed
 }
 
+// HasOlder says whether versions of a month's key before the newest are left, which an erasure that isn't finished uses.
+func (d *Dir) HasOlder(month string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for version := uint32(1); version < d.newest[month]; version++ {
+		if e := d.keys[monthSlot(month, version)]; e != nil && !e.destroyed {
+			return true
+		}
+	}
+	return false
+}
+
 func (d *Dir) newMonth(month string, version uint32) ([32]byte, uint32, error) {
 	if !isMonth(month) {
 		return [32]byte{}, 0, errMonth

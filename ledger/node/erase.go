@@ -255,7 +255,7 @@ func (n *Node) finishErasures(ctx context.Context) (err error) {
 				mark, month, filepath.Join(n.Dir, keysDir), version)
 		case mark < version:
 			err = r.add(month, version)
-		case n.hasOlder(month, version):
+		case n.keys.HasOlder(month):
 			err = n.keys.DestroyOlder(month)
 		}
 		if err != nil {
@@ -276,16 +276,6 @@ func (n *Node) finishErasures(ctx context.Context) (err error) {
 	}
 	n.step("erasure: rewrapped")
 	return r.finish(ctx)
-}
-
-// hasOlder says whether a version of a month's key before this one still exists.
-func (n *Node) hasOlder(month string, version uint32) bool {
-	for v := uint32(1); v < version; v++ {
-		if _, err := n.keys.MonthKey(month, v); err == nil {
-			return true
-		}
-	}
-	return false
 }
 
 // rewrapping goes once through all wraps.
