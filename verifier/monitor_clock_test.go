@@ -9,6 +9,7 @@ import (
 
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/verifier"
+	"github.com/traccia-ledger/traccia/verifier/verifiertest"
 )
 
 // TestMonitorClock: what one who looks while a log grows finds by the clock.
@@ -16,11 +17,13 @@ import (
 func TestMonitorClock(t *testing.T) {
 	type step struct {
 		seconds float64
-		add     func(*madeLog)
+		add     func(*verifiertest.Shard)
 	}
-	nothing := func(*madeLog) {}
-	event := func(l *madeLog) { l.event(1) }
-	head := func(seconds float64) func(*madeLog) { return func(l *madeLog) { l.head(seconds) } }
+	nothing := func(*verifiertest.Shard) {}
+	event := func(l *verifiertest.Shard) { l.Event(1) }
+	head := func(seconds float64) func(*verifiertest.Shard) {
+		return func(l *verifiertest.Shard) { l.Head(seconds) }
+	}
 	for _, c := range []struct {
 		name  string
 		steps []step
@@ -41,7 +44,7 @@ func TestMonitorClock(t *testing.T) {
 		{"frozen twice", []step{{5, nothing}, {320, nothing}, {330, head(329)}, {650, nothing}}, []string{
 			"alarm head_gap leaf 4: ", "alarm head_gap leaf 5: expected a head at most 5 minutes after", "alarm head_gap leaf 5: expected another head",
 		}, false},
-		{"closed", []step{{5, func(l *madeLog) { l.head(4, func(h *ledger.Head) { h.Final = true }) }}, {1000, nothing}}, nil, false},
+		{"closed", []step{{5, func(l *verifiertest.Shard) { l.Head(4, func(h *ledger.Head) { h.Final = true }) }}, {1000, nothing}}, nil, false},
 		{"a clock ahead", []step{{5, nothing}, {30, head(91)}}, []string{
 			"alarm clock_ahead leaf 5: expected a head at most 60 s later than the monitor's clock, 2026-01-01T00:00:30.000Z, found 2026-01-01T00:01:31.000Z",
 		}, true},
@@ -50,17 +53,17 @@ func TestMonitorClock(t *testing.T) {
 		{"dated back", []step{{5, nothing}, {100, nothing}, {130, head(39)}}, []string{
 			"alarm clock_behind leaf 5: expected a head of 2026-01-01T00:00:40.000Z or later, since there was none at 2026-01-01T00:01:40.000Z, found 2026-01-01T00:00:39.000Z",
 		}, false},
-		{"the past of a log first seen", []step{{1e6, func(l *madeLog) { l.event(5); l.head(100); l.head(1e6 - 5) }}}, []string{"alarm head_gap leaf 11: expected a head at most"}, false},
+		{"the past of a log first seen", []step{{1e6, func(l *verifiertest.Shard) { l.Event(5); l.Head(100); l.Head(1e6 - 5) }}}, []string{"alarm head_gap leaf 11: expected a head at most"}, false},
 		{"a clock that stepped back here", []step{{100, head(99)}, {50, event}, {120, head(119)}, {130, event}}, nil, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			l := usual(t)
+			l := usual()
 			w := newWatch(t, l, nil)
 			var last time.Time
 			for _, s := range c.steps {
 				s.add(l)
 				last = at(s.seconds)
-				if err := w.look(t, l.now(), last); err != nil {
+				if err := w.look(t, l.Now(), last); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -75,19 +78,19 @@ func TestMonitorClock(t *testing.T) {
 
 // TestMonitorClockResumes: what waits at the end of a run is judged by the next.
 func TestMonitorClockResumes(t *testing.T) {
-	l := usual(t)
-	l.event(1)
+	l := usual()
+	l.Event(1)
 	w := newWatch(t, l, nil)
-	if err := w.look(t, l.now(), at(10)); err != nil {
+	if err := w.look(t, l.Now(), at(10)); err != nil {
 		t.Fatal(err)
 	}
 	again := newWatch(t, l, nil)
-	if err := again.Resume(l.now(), inOrder(w.kept), uint64(len(w.kept)), at(10)); err != nil {
+	if err := again.Resume(l.Now(), inOrder(w.kept), uint64(len(w.kept)), at(10)); err != nil {
 		t.Fatal(err)
 	}
-	l.head(71)
+	l.Head(71)
 	again.kept = w.kept
-	if err := again.look(t, l.now(), at(72)); err != nil {
+	if err := again.look(t, l.Now(), at(72)); err != nil {
 		t.Fatal(err)
 	}
 	told(t, again.told, []string{"alarm head_late leaf 5: expected a head within 60 s of the event, which was there at 2026-01-01T00:00:10.000Z, found "})

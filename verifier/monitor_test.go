@@ -25,18 +25,18 @@ import (
 )
 
 func TestMonitorFollows(t *testing.T) {
-	l := usual(t)
+	l := usual()
 	w := newWatch(t, l, nil)
 	for i, n := range []int{0, 1, 300, 5000, 3} {
-		l.event(n)
-		l.head(float64(i+1) * 30)
-		if err := w.look(t, l.now(), at(float64(i+1)*30+2)); err != nil {
+		l.Event(n)
+		l.Head(float64(i+1) * 30)
+		if err := w.look(t, l.Now(), at(float64(i+1)*30+2)); err != nil {
 			t.Fatal(err)
 		}
-		report := l.follow.Report()
+		report := l.Report()
 		got := w.Report()
 		want := verifier.MonitorReport{
-			Checkpoint: l.now(), Public: uint64(len(l.Leaves)), Events: l.events, Heads: uint64(i + 2), Keys: report.Keys, LastHead: at(float64(i+1) * 30), Looked: at(float64(i+1)*30 + 2), Alarm: "none",
+			Checkpoint: l.Now(), Public: uint64(len(l.Leaves)), Events: l.Events, Heads: uint64(i + 2), Keys: report.Keys, LastHead: at(float64(i+1) * 30), Looked: at(float64(i+1)*30 + 2), Alarm: "none",
 			Notices: got.Notices,
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
@@ -46,24 +46,24 @@ func TestMonitorFollows(t *testing.T) {
 	if w.Broken() != nil || w.alarms() != nil || !slices.EqualFunc(w.kept, l.Leaves, slices.Equal) {
 		t.Errorf("alarms %v, %d leaves kept of %d", w.alarms(), len(w.kept), len(l.Leaves))
 	}
-	key := inpsKey(1)
+	key := verifiertest.InpsKey(1)
 	print := thumbprint(t, key)
 	if len(w.told) != 2 || w.told[0].Code != verifier.CodeNewKey || w.told[1].Code != verifier.CodeNewScope ||
 		w.told[0].Where != "leaf 2" || !strings.Contains(w.told[0].Found, `"inps-1" of inps, thumbprint `+print+", on the word of the ledger's operator alone, record ") {
 		t.Errorf("told %v", w.told)
 	}
 	// The same again is no news; a restart tells nothing twice.
-	if err := w.look(t, l.now(), at(160)); err != nil || len(w.told) != 2 {
+	if err := w.look(t, l.Now(), at(160)); err != nil || len(w.told) != 2 {
 		t.Errorf("%v, told %v", err, w.told)
 	}
 	again := newWatch(t, l, nil)
-	if err := again.Resume(l.now(), inOrder(w.kept), uint64(len(w.kept)), at(160)); err != nil || again.told != nil {
+	if err := again.Resume(l.Now(), inOrder(w.kept), uint64(len(w.kept)), at(160)); err != nil || again.told != nil {
 		t.Fatalf("%v, told %v", err, again.told)
 	}
 	again.kept = w.kept
-	l.event(10)
-	l.head(170)
-	if err := again.look(t, l.now(), at(171)); err != nil || again.told != nil || again.Report().Checkpoint != l.now() || again.Report().Keys != 2*l.events {
+	l.Event(10)
+	l.Head(170)
+	if err := again.look(t, l.Now(), at(171)); err != nil || again.told != nil || again.Report().Checkpoint != l.Now() || again.Report().Keys != 2*l.Events {
 		t.Errorf("%v, told %v, at %+v", err, again.told, again.Report())
 	}
 }
@@ -86,7 +86,7 @@ func TestMonitorFinds(t *testing.T) {
 	announced := verifier.ParseAnnounced
 	everything := func() *verifier.Announced {
 		scope, _ := registry.FormatRecord(registry.Scope{ID: "inps", Providers: []string{"inps"}})
-		a, err := announced(fmt.Appendf(nil, "# ours\n\n  key inps %s\nrecord %x\n", thumbprint(t, inpsKey(1)), sha256.Sum256(scope)))
+		a, err := announced(fmt.Appendf(nil, "# ours\n\n  key inps %s\nrecord %x\n", thumbprint(t, verifiertest.InpsKey(1)), sha256.Sum256(scope)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -94,88 +94,88 @@ func TestMonitorFinds(t *testing.T) {
 	}()
 	for _, c := range []struct {
 		name string
-		lie  func(*madeLog)
+		lie  func(*verifiertest.Shard)
 		want []string // level code where: expected, found
 	}{
-		{"nothing", func(l *madeLog) { l.event(3); l.head(30) }, nil},
-		{"a number used twice", func(l *madeLog) { l.event(3); l.leaf(tagged(1)); l.head(30) }, []string{
+		{"nothing", func(l *verifiertest.Shard) { l.Event(3); l.Head(30) }, nil},
+		{"a number used twice", func(l *verifiertest.Shard) { l.Event(3); l.Leaf(l.Tagged(1)); l.Head(30) }, []string{
 			"broken tag_repeated leaf 8: expected a tag that stands nowhere else, found the subject tag of leaf 6",
 			"broken tag_repeated leaf 8: expected a tag that stands nowhere else, found the agency tag of leaf 6",
 		}},
-		{"twins", func(l *madeLog) {
-			e := tagged(7)
-			l.leaf(e)
+		{"twins", func(l *verifiertest.Shard) {
+			e := l.Tagged(7)
+			l.Leaf(e)
 			e.SubjectTag[31] ^= 1
-			e.AgencyTag = tagged(8).AgencyTag
-			l.leaf(e)
-			l.head(30)
+			e.AgencyTag = l.Tagged(8).AgencyTag
+			l.Leaf(e)
+			l.Head(30)
 		}, []string{"broken tag_repeated leaf 6: expected a tag that stands nowhere else, found the subject tag of leaf 5"}},
-		{"a planted key", func(l *madeLog) { l.event(2); l.head(30, func(h *ledger.Head) { h.Keys++; h.Root[0] ^= 1 }) }, []string{
+		{"a planted key", func(l *verifiertest.Shard) { l.Event(2); l.Head(30, func(h *ledger.Head) { h.Keys++; h.Root[0] ^= 1 }) }, []string{
 			"broken wrong_head leaf 7: expected 4 keys, found 5 keys",
 			"broken wrong_head leaf 7: expected index root ",
 		}},
-		{"a scope left out", func(l *madeLog) { l.head(30, func(h *ledger.Head) { h.Scopes = ledger.ScopesHash(nil) }) }, []string{
+		{"a scope left out", func(l *verifiertest.Shard) { l.Head(30, func(h *ledger.Head) { h.Scopes = ledger.ScopesHash(nil) }) }, []string{
 			"broken wrong_head leaf 5: expected scopes hash ",
 		}},
-		{"a head that skips events", func(l *madeLog) {
-			old := l.follow.Report()
-			l.event(4)
-			l.head(30, func(h *ledger.Head) { h.Keys, h.Root = old.Keys, old.IndexRoot })
+		{"a head that skips events", func(l *verifiertest.Shard) {
+			old := l.Report()
+			l.Event(4)
+			l.Head(30, func(h *ledger.Head) { h.Keys, h.Root = old.Keys, old.IndexRoot })
 		}, []string{"broken wrong_head leaf 9: expected 8 keys, found 0 keys", "broken wrong_head leaf 9: expected index root "}},
-		{"a clock that stands", func(l *madeLog) { l.head(0) }, []string{
+		{"a clock that stands", func(l *verifiertest.Shard) { l.Head(0) }, []string{
 			"broken clock_back leaf 5: expected a head later than 2026-01-01T00:00:00.000Z, found 2026-01-01T00:00:00.000Z",
 		}},
-		{"a clock that steps back", func(l *madeLog) { l.head(40); l.head(30); l.head(35) }, []string{
+		{"a clock that steps back", func(l *verifiertest.Shard) { l.Head(40); l.Head(30); l.Head(35) }, []string{
 			"broken clock_back leaf 6: expected a head later than 2026-01-01T00:00:40.000Z, found 2026-01-01T00:00:30.000Z",
 			"broken clock_back leaf 7: expected a head later than 2026-01-01T00:00:40.000Z, found 2026-01-01T00:00:35.000Z",
 		}},
-		{"frozen heads", func(l *madeLog) { l.event(1); l.head(300); l.head(601) }, []string{
+		{"frozen heads", func(l *verifiertest.Shard) { l.Event(1); l.Head(300); l.Head(601) }, []string{
 			"alarm head_gap leaf 7: expected a head at most 5 minutes after that of 2026-01-01T00:05:00.000Z, found 2026-01-01T00:10:01.000Z, 5m1s later",
 		}},
-		{"no time at all", func(l *madeLog) { l.head(1, func(h *ledger.Head) { h.UnixMS = 1<<64 - 1 }) }, []string{
+		{"no time at all", func(l *verifiertest.Shard) { l.Head(1, func(h *ledger.Head) { h.UnixMS = 1<<64 - 1 }) }, []string{
 			"alarm head_gap leaf 5: expected a head at most 5 minutes after that of 2026-01-01T00:00:00.000Z, found 18446744073709551615 ms since 1970",
 		}},
-		{"a malformed leaf", func(l *madeLog) { l.raw([]byte("nothing")); l.head(30) }, []string{"broken malformed_leaf leaf 5: expected a leaf as the formats say, found leaf: "}},
-		{"another year", func(l *madeLog) { e := tagged(1); e.Epoch = 2027; l.leaf(e); l.head(30) }, []string{"broken other_epoch leaf 5: "}},
-		{"after the final head", func(l *madeLog) {
-			l.head(30, func(h *ledger.Head) { h.Final = true })
-			l.event(1)
-			l.head(60)
+		{"a malformed leaf", func(l *verifiertest.Shard) { l.Raw([]byte("nothing")); l.Head(30) }, []string{"broken malformed_leaf leaf 5: expected a leaf as the formats say, found leaf: "}},
+		{"another year", func(l *verifiertest.Shard) { e := l.Tagged(1); e.Epoch = 2027; l.Leaf(e); l.Head(30) }, []string{"broken other_epoch leaf 5: "}},
+		{"after the final head", func(l *verifiertest.Shard) {
+			l.Head(30, func(h *ledger.Head) { h.Final = true })
+			l.Event(1)
+			l.Head(60)
 		}, []string{"broken after_final leaf 6: ", "broken after_final leaf 7: "}},
-		{"a second preamble", func(l *madeLog) {
-			l.leaf(ledger.Preamble{Epoch: 2026, VRFKey: vrfKey, Name: "registro.example"})
-			l.head(30)
+		{"a second preamble", func(l *verifiertest.Shard) {
+			l.Leaf(ledger.Preamble{Epoch: 2026, VRFKey: verifiertest.VRFKey, Name: "registro.example"})
+			l.Head(30)
 		}, []string{"broken misplaced_preamble leaf 5: "}},
-		{"a key for a body", func(l *madeLog) { l.record(inpsKey(2)); l.head(30) }, []string{
-			`alarm unannounced_key leaf 5: expected one that its owner announced, found key "inps-2" of inps, thumbprint ` + thumbprint(t, inpsKey(2)),
+		{"a key for a body", func(l *verifiertest.Shard) { l.Record(verifiertest.InpsKey(2)); l.Head(30) }, []string{
+			`alarm unannounced_key leaf 5: expected one that its owner announced, found key "inps-2" of inps, thumbprint ` + thumbprint(t, verifiertest.InpsKey(2)),
 		}},
-		{"a scope that speaks for more", func(l *madeLog) {
-			l.record(registry.Scope{ID: "inps", Providers: []string{"inps", "inail"}})
-			l.head(30)
+		{"a scope that speaks for more", func(l *verifiertest.Shard) {
+			l.Record(registry.Scope{ID: "inps", Providers: []string{"inps", "inail"}})
+			l.Head(30)
 		}, []string{"alarm unannounced_scope leaf 5: expected one that its owner announced, found scope inps, which speaks for 2 providers, record "}},
-		{"a policy", func(l *madeLog) { l.json(`{"kind":"policy","digest":"00"}`); l.head(30) }, []string{
+		{"a policy", func(l *verifiertest.Shard) { l.JSON(`{"kind":"policy","digest":"00"}`); l.Head(30) }, []string{
 			"alarm unannounced_policy leaf 5: expected one that its owner announced, found a policy, record ",
 		}},
-		{"another log's key", func(l *madeLog) { l.json(`{"kind":"log-key","origin":"registro.example/2027"}`); l.head(30) }, []string{
+		{"another log's key", func(l *verifiertest.Shard) { l.JSON(`{"kind":"log-key","origin":"registro.example/2027"}`); l.Head(30) }, []string{
 			"alarm unannounced_log_key leaf 5: ",
 		}},
-		{"a record of nobody's", func(l *madeLog) { k := inpsKey(3); k.Body = "inail"; l.record(k); l.head(30) }, []string{
+		{"a record of nobody's", func(l *verifiertest.Shard) { k := verifiertest.InpsKey(3); k.Body = "inail"; l.Record(k); l.Head(30) }, []string{
 			"alarm record_refused leaf 5: expected a record that the rules of its kind accept, found unknown_body at /body",
 		}},
-		{"a key proven by none in force", func(l *madeLog) {
-			k := inpsKey(3)
+		{"a key proven by none in force", func(l *verifiertest.Shard) {
+			k := verifiertest.InpsKey(3)
 			k.Basis, k.Proof = registry.BasisSigned, "e30.e30.AA"
-			l.record(k)
-			l.head(30)
+			l.Record(k)
+			l.Head(30)
 		}, []string{"alarm record_refused leaf 5: expected a record that the rules of its kind accept, found bad_proof at /proof"}},
-		{"a scope of a reserved word", func(l *madeLog) { l.json(`{"kind":"scope","id":"+consent","providers":[]}`); l.head(30) }, []string{"broken scope_id leaf 5: "}},
-		{"a kind nobody knows", func(l *madeLog) { l.json(`{"kind":"totals","of":1}`); l.head(30) }, nil},
+		{"a scope of a reserved word", func(l *verifiertest.Shard) { l.JSON(`{"kind":"scope","id":"+consent","providers":[]}`); l.Head(30) }, []string{"broken scope_id leaf 5: "}},
+		{"a kind nobody knows", func(l *verifiertest.Shard) { l.JSON(`{"kind":"totals","of":1}`); l.Head(30) }, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			l := usual(t)
+			l := usual()
 			c.lie(l)
 			w := newWatch(t, l, everything)
-			if err := w.look(t, l.now(), time.Time{}); err != nil {
+			if err := w.look(t, l.Now(), time.Time{}); err != nil {
 				t.Fatal(err)
 			}
 			told(t, w.told, c.want)
@@ -188,7 +188,7 @@ func TestMonitorFinds(t *testing.T) {
 			}
 			// What stands is told again by the next run, and what passed isn't.
 			again := newWatch(t, l, everything)
-			if err := again.Resume(l.now(), inOrder(w.kept), uint64(len(w.kept)), at(1)); err != nil || again.told != nil {
+			if err := again.Resume(l.Now(), inOrder(w.kept), uint64(len(w.kept)), at(1)); err != nil || again.told != nil {
 				t.Fatalf("%v, told %v", err, again.told)
 			}
 			stands := slices.DeleteFunc(slices.Clone(w.told), func(f verifier.Finding) bool { return f.Code == verifier.CodeHeadGap })
@@ -213,11 +213,11 @@ func told(t *testing.T, got []verifier.Finding, want []string) {
 
 // TestMonitorVRFKey: a VRF key under which any output could be proven.
 func TestMonitorVRFKey(t *testing.T) {
-	l := newMadeLog(t)
-	l.leaf(ledger.Preamble{Epoch: 2026, VRFKey: [32]byte{1}, Name: "registro.example"})
-	l.head(0)
+	l := verifiertest.NewShard(origin)
+	l.Leaf(ledger.Preamble{Epoch: 2026, VRFKey: [32]byte{1}, Name: "registro.example"})
+	l.Head(0)
 	w := newWatch(t, l, nil)
-	if err := w.look(t, l.now(), time.Time{}); err != nil {
+	if err := w.look(t, l.Now(), time.Time{}); err != nil {
 		t.Fatal(err)
 	}
 	told(t, w.told, []string{"broken bad_vrf_key leaf 0: "})
@@ -225,12 +225,12 @@ func TestMonitorVRFKey(t *testing.T) {
 
 // TestMonitorRevoked: a revocation is told, and a kid isn't taken twice.
 func TestMonitorRevoked(t *testing.T) {
-	l := usual(t)
-	l.record(registry.KeyRevoked{Body: "inps", Kid: "inps-1", Reason: "lost"})
-	l.record(inpsKey(1))
-	l.head(30)
+	l := usual()
+	l.Record(registry.KeyRevoked{Body: "inps", Kid: "inps-1", Reason: "lost"})
+	l.Record(verifiertest.InpsKey(1))
+	l.Head(30)
 	w := newWatch(t, l, nil)
-	if err := w.look(t, l.now(), time.Time{}); err != nil {
+	if err := w.look(t, l.Now(), time.Time{}); err != nil {
 		t.Fatal(err)
 	}
 	told(t, w.told, []string{"notice new_key", "notice new_scope", `notice key_revoked leaf 5: expected that its owner knows, found key "inps-1" of inps revoked`, "alarm record_refused leaf 6: "})
@@ -240,19 +240,20 @@ func TestMonitorRevoked(t *testing.T) {
 func TestMonitorForks(t *testing.T) {
 	for _, c := range []struct{ first, second int }{{10, 10}, {10, 20}, {20, 10}, {300, 700}, {700, 300}} {
 		t.Run(fmt.Sprint(c), func(t *testing.T) {
-			l := usual(t)
-			other := &madeLog{Log: l.Fork(len(l.Leaves)), t: t, follow: l.follow}
-			l.event(c.first)
+			l := usual()
+			other := usual()
+			other.Log = l.Fork(len(l.Leaves))
+			l.Event(c.first)
 			for i := range c.second {
-				other.leaf(tagged(uint64(10_000 + i)))
+				other.Leaf(l.Tagged(uint64(10_000 + i)))
 			}
 			shown := &shownLog{l.Log}
 			w := newWatch(t, shown, nil)
-			if err := w.look(t, l.now(), at(1)); err != nil {
+			if err := w.look(t, l.Now(), at(1)); err != nil {
 				t.Fatal(err)
 			}
 			shown.Log = other.Log
-			err := w.Extend(t.Context(), other.now(), at(2), w.keep)
+			err := w.Extend(t.Context(), other.Now(), at(2), w.keep)
 			if c.second < c.first {
 				// To tell whether a smaller one is a prefix takes the larger one's
 				// tiles, which this log doesn't have.
@@ -260,7 +261,7 @@ func TestMonitorForks(t *testing.T) {
 					t.Errorf("a smaller one: %v, %v", err, w.Broken())
 				}
 				shown.Log = l.Log
-				err = w.Extend(t.Context(), other.now(), at(2), w.keep)
+				err = w.Extend(t.Context(), other.Now(), at(2), w.keep)
 			}
 			if !errors.Is(err, checkpoint.ErrFork) || w.Broken() == nil || w.Broken().Code != verifier.CodeFork || w.Report().Alarm != verifier.CodeFork {
 				t.Fatalf("%v, %v", err, w.Broken())
@@ -276,25 +277,25 @@ func TestMonitorForks(t *testing.T) {
 type shownLog struct{ *verifiertest.Log }
 
 func TestMonitorRollback(t *testing.T) {
-	l := usual(t)
-	l.event(20)
+	l := usual()
+	l.Event(20)
 	w := newWatch(t, l, nil)
 	early := l.At(10)
 	// Not shown to all yet: no rollback when an earlier one is.
-	if err := w.Extend(t.Context(), l.now(), at(1), w.keep); err != nil {
+	if err := w.Extend(t.Context(), l.Now(), at(1), w.keep); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.look(t, early, at(2)); err != nil || w.alarms() != nil {
 		t.Errorf("%v, %v", err, w.alarms())
 	}
-	if err := w.look(t, l.now(), at(3)); err != nil {
+	if err := w.look(t, l.Now(), at(3)); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.look(t, early, at(4)); !errors.Is(err, checkpoint.ErrRollback) || w.Broken() != nil {
 		t.Errorf("%v, %v", err, w.Broken())
 	}
 	told(t, w.told[2:], []string{"alarm rollback checkpoint: expected size 25 or more, found size 10"})
-	if err := w.look(t, l.now(), at(5)); err != nil {
+	if err := w.look(t, l.Now(), at(5)); err != nil {
 		t.Error(err)
 	}
 }
@@ -322,26 +323,26 @@ func (l *lossy) Fetch(ctx context.Context, path string) ([]byte, error) {
 // TestMonitorGoesOn: a line that fails, or damages, is no alarm, and what was
 // read stays.
 func TestMonitorGoesOn(t *testing.T) {
-	l := usual(t)
-	l.event(9000)
-	l.head(30)
+	l := usual()
+	l.Event(9000)
+	l.Head(30)
 	f := &lossy{Fetcher: l, word: "entries/020"}
 	w := newWatch(t, f, nil)
-	if err := w.look(t, l.now(), at(31)); !errors.Is(err, fs.ErrPermission) || w.Size() != checkpoint.PartSize {
+	if err := w.look(t, l.Now(), at(31)); !errors.Is(err, fs.ErrPermission) || w.Size() != checkpoint.PartSize {
 		t.Fatalf("%v at %d", err, w.Size())
 	}
 	f.flip = true
-	if err := w.look(t, l.now(), at(31)); !errors.Is(err, checkpoint.ErrTiles) || w.Size() != checkpoint.PartSize {
+	if err := w.look(t, l.Now(), at(31)); !errors.Is(err, checkpoint.ErrTiles) || w.Size() != checkpoint.PartSize {
 		t.Fatalf("%v at %d", err, w.Size())
 	}
 	f.word = ""
-	if err := w.look(t, l.now(), at(31)); err != nil || w.Report().Checkpoint != l.now() || w.alarms() != nil || len(w.kept) != len(l.Leaves) {
+	if err := w.look(t, l.Now(), at(31)); err != nil || w.Report().Checkpoint != l.Now() || w.alarms() != nil || len(w.kept) != len(l.Leaves) {
 		t.Fatalf("%v at %d, %v", err, w.Size(), w.alarms())
 	}
 	// Another run's leaves, one of them changed.
 	bad := slices.Clone(w.kept)
 	bad[17] = []byte("another")
-	if err := newWatch(t, f, nil).Resume(l.now(), inOrder(bad), 0, time.Time{}); !errors.Is(err, checkpoint.ErrTiles) {
+	if err := newWatch(t, f, nil).Resume(l.Now(), inOrder(bad), 0, time.Time{}); !errors.Is(err, checkpoint.ErrTiles) {
 		t.Errorf("changed leaves: %v", err)
 	}
 }

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package verifiertest
+
+import (
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"github.com/traccia-ledger/traccia/ledger"
+	"github.com/traccia-ledger/traccia/ledger/checkpoint"
+	"github.com/traccia-ledger/traccia/ledger/jws"
+	"github.com/traccia-ledger/traccia/ledger/registry"
+	"github.com/traccia-ledger/traccia/ledger/replay"
+	"github.com/traccia-ledger/traccia/ledger/vrf"
+)
+
+// Shard is a Log made leaf by leaf, whose heads are right unless told otherwise.
+// Its methods panic for leaves that have no encoding.
+type Shard struct {
+	*Log
+	Events uint64 // added by Event
+
+	epoch  uint32
+	name   string
+	follow *replay.Reader
+	begun  uint64 // unix_ms
+}
+
+// VRFKey is the one in a Shard's preamble.
+var VRFKey = vrf.NewKey([32]byte{1}).Public()
+
+// NewShard returns an empty shard; times count from the start of its year.
+func NewShard(origin string) *Shard {
+	name, epoch, err := ledger.ParseOrigin(origin)
+	if err != nil {
+		panic(err)
+	}
+	follow, err := replay.New(origin)
+	if err != nil {
+		panic(err)
+	}
+	begun := time.Date(int(epoch), 1, 1, 0, 0, 0, 0, time.UTC)
+	return &Shard{Log: NewLog(origin), epoch: epoch, name: name, follow: follow, begun: uint64(begun.UnixMilli())}
+}
+
+// UsualShard returns one with a preamble, INPS's body, key and scope, and a head.
+func UsualShard(origin string) *Shard {
+	s := NewShard(origin)
+	s.Leaf(ledger.Preamble{Epoch: s.epoch, VRFKey: VRFKey, Name: s.name})
+	s.Record(registry.Body{ID: "inps", Name: "INPS"})
+	s.Record(InpsKey(1))
+	s.Record(registry.Scope{ID: "inps", Providers: []string{"inps"}})
+	s.Head(0)
+	return s
+}
+
+// InpsKey is the record of a key of INPS; n tells keys apart.
+func InpsKey(n byte) registry.Key {
+	key, err := jws.NewKey(fmt.Sprintf("inps-%d", n), ed25519.NewKeyFromSeed(append(make([]byte, 31), n)).Public())
+	if err != nil {
+		panic(err)
+	}
+	jwk, err := jws.FormatKey(key)
+	if err != nil {
+		panic(err)
+	}
+	return registry.Key{Body: "inps", Kid: key.Kid, JWK: jwk, Basis: registry.BasisOperator}
+}
+
+// Raw adds a leaf, whatever it is.
+func (s *Shard) Raw(b []byte) {
+	s.Add(b)
+	s.follow.Add(b)
+}
+
+// Leaf adds a leaf.
+func (s *Shard) Leaf(leaf ledger.Leaf) {
+	b, err := ledger.FormatLeaf(leaf)
+	if err != nil {
+		panic(err)
+	}
+	s.Raw(b)
+}
+
+// Record adds a record of the registry.
+func (s *Shard) Record(r any) {
+	text, err := registry.FormatRecord(r)
+	if err != nil {
+		panic(err)
+	}
+	s.JSON(string(text))
+}
+
+// JSON adds a record.
+func (s *Shard) JSON(text string) { s.Leaf(ledger.Record{Epoch: s.epoch, JSON: []byte(text)}) }
+
+// Tagged returns an event with the tags of a number.
+func (s *Shard) Tagged(n uint64) ledger.Event {
+	tag := func(kind byte) ledger.Hash { return sha256.Sum256(binary.BigEndian.AppendUint64([]byte{kind}, n)) }
+	return ledger.Event{Epoch: s.epoch, SubjectTag: tag(0), AgencyTag: tag(1), Commitment: tag(2)}
+}
+
+// Event adds events with the next tags.
+func (s *Shard) Event(count int) {
+	for range count {
+		s.Leaf(s.Tagged(s.Events))
+		s.Events++
+	}
+}
+
+// Instant is an instant of the shard's year, in seconds from its start.
+func (s *Shard) Instant(seconds float64) time.Time {
+	return time.UnixMilli(int64(s.begun) + int64(seconds*1000)).UTC()
+}
+
+// Head adds a head of that instant, changed as told.
+func (s *Shard) Head(seconds float64, change ...func(*ledger.Head)) {
+	r := s.follow.Report()
+	h := ledger.Head{Epoch: s.epoch, Keys: r.Keys, Root: r.IndexRoot, Scopes: ledger.ScopesHash(r.Scopes), UnixMS: uint64(s.Instant(seconds).UnixMilli())}
+	for _, f := range change {
+		f(&h)
+	}
+	s.Leaf(h)
+}
+
+// Report is what replay makes of the leaves.
+func (s *Shard) Report() replay.Report { return s.follow.Report() }
+
+// Now is the state of all leaves.
+func (s *Shard) Now() checkpoint.Checkpoint { return s.At(uint64(len(s.Leaves))) }
