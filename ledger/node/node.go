@@ -370,39 +370,6 @@ func (n *Node) checkPublished(ctx context.Context) error {
 	return nil
 }
 
-// applyErasures destroys again what the journal beside the keys says was
-// erased: a restored store may still hold it. It destroys those very wraps
-// and no others (formats §6).
-func (n *Node) applyErasures(ctx context.Context) error {
-	snap, err := n.rows.Snapshot(ctx)
-	if err != nil {
-		return err
-	}
-	defer snap.Close()
-	var gone []store.Row
-	for _, e := range n.keys.Erasures() {
-		row, err := snap.Get(ctx, store.TableWrap, e.Handle[:])
-		if err != nil {
-			return fmt.Errorf("couldn't read a wrapped key: %w", err)
-		}
-		if row == nil {
-			continue
-		}
-		wrap, err := rows.ParseWrap(row)
-		if err != nil {
-			return fmt.Errorf("couldn't read a wrapped key: %w", err)
-		}
-		if isErased(e, wrap.Stored) {
-			gone = append(gone, store.Row{Table: store.TableWrap, Key: e.Handle[:]})
-		}
-	}
-	if len(gone) == 0 {
-		return nil
-	}
-	n.opt.Log.Warn("erasing again what the journal says was erased", "wraps", len(gone))
-	return n.rows.Commit(ctx, nil, gone)
-}
-
 // readRegistry folds the records of the shard.
 func (n *Node) readRegistry(ctx context.Context) (*registry.Registry, error) {
 	snap, err := n.rows.Snapshot(ctx)
