@@ -53,8 +53,8 @@ func (a *eraseAnswer) Text(w io.Writer) {
 	}
 	fmt.Fprintf(w, "%d keys destroyed, of %s.\n", a.Wraps, where)
 	if a.Wraps > 0 {
-		fmt.Fprint(w, "The month's public count is recorded when the month is over. Now make a backup, destroy copies\n"+
-			"of these months' keys, and have the body that identified the person record the request.\n")
+		fmt.Fprint(w, "The public count is recorded when the month is over. Now copy the keys directory, destroy older copies\n"+
+			"of it, and have the body that identified the person record the request.\n")
 	}
 }
 
