@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package verifier_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/traccia-ledger/traccia/ledger"
+	"github.com/traccia-ledger/traccia/ledger/history"
+	"github.com/traccia-ledger/traccia/verifier"
+)
+
+// TestPairs: a consumer's receipt is tied to the provider's, one to one.
+func TestPairs(t *testing.T) {
+	reported := func(pair ledger.Hex) event {
+		return event{scope: ledger.ScopeReported, iss: consumer, pair: pair}
+	}
+	m := newMade(t, 2026, nil)
+	first := m.event(event{pair: ledger.Hex{1}})
+	m.event(event{pair: ledger.Hex{2}})
+	same := m.event(event{pair: ledger.Hex{1}})
+	mate := m.event(reported(ledger.Hex{1}))
+	alone := m.event(reported(ledger.Hex{3}))
+	r := m.settle().check(m.bundle())
+	if !r.Complete {
+		t.Fatal(r.Problems)
+	}
+	for _, e := range r.Events {
+		switch {
+		case e.Index == first && (e.Partner == nil || *e.Partner != mate), e.Index == mate && (e.Partner == nil || *e.Partner != first):
+			t.Errorf("event %d isn't paired: %v", e.Index, e.Partner)
+		case (e.Index == same || e.Index == alone) && e.Partner != nil:
+			t.Errorf("event %d is paired with %d", e.Index, *e.Partner)
+		}
+	}
+}
+
+// TestAttested: a scope shows when its party last checked.
+func TestAttested(t *testing.T) {
+	m := newMade(t, 2026, nil)
+	m.record(`{"kind":"provider-check","scope":"inps"}`)
+	m.head(nil)
+	want := time.UnixMilli(int64(m.ms)).UTC()
+	r := m.settle().check(m.bundle())
+	for _, s := range r.Scopes {
+		if s.Scope == provider && !s.Attested.Equal(want) || s.Scope != provider && !s.Attested.IsZero() {
+			t.Errorf("%s was attested at %s", s.Scope, s.Attested)
+		}
+	}
+	if !r.Complete {
+		t.Error(r.Problems)
+	}
+}
+
+// TestYears: the parts of a history follow on each other.
+func TestYears(t *testing.T) {
+	past := func(final bool) *made {
+		m := newMade(t, 2025, nil)
+		m.event(event{})
+		m.event(event{scope: ledger.ScopeConsent, kind: ledger.KindConsentGiven, iss: consumer, receipt: consentOf("c1")})
+		m.final = final
+		return m.settle()
+	}
+	for name, c := range map[string]struct {
+		past   *made
+		after  func(p *made) *made
+		change func(b *history.Bundle)
+		want   string
+	}{
+		"two years":            {past(true), func(p *made) *made { return newMade(t, 2026, p) }, nil, ""},
+		"a past year not over": {past(false), func(p *made) *made { return newMade(t, 2026, p) }, nil, verifier.CodeNotFinal},
+		"another past": {past(true), func(p *made) *made {
+			m := newMade(t, 2026, past(true))
+			m.policy.Logs = append(m.policy.Logs[:1:1], p.policy.Logs...)
+			return m
+		}, nil, verifier.CodePreviousLog},
+		"a year between": {past(true), func(p *made) *made { return newMade(t, 2027, p) }, nil, verifier.CodeYearMissing},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := c.after(c.past)
+			m.event(event{receipt: consentOf("c1")})
+			r := m.settle().check(m.bundle(c.past.part()))
+			if r.Complete != (c.want == "") || c.want != "" && !slices.Contains(codes(r), c.want) {
+				t.Errorf("complete %v, want %q: %v", r.Complete, c.want, r.Problems)
+			}
+		})
+	}
+	// One receipt in two years, and +deferred long after the first.
+	p := newMade(t, 2023, nil)
+	p.event(event{jti: "11111111-1111-4111-8111-111111111111"})
+	p.final = true
+	p.settle()
+	if r := p.check(p.bundle()); !r.Complete {
+		t.Error(r.Problems)
+	}
+	p.at = time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC)
+	p.now = p.at
+	if r := p.check(p.bundle()); r.Complete || !slices.Contains(codes(r), verifier.CodeDeferredOverdue) {
+		t.Errorf("+deferred is overdue: %v", r.Problems)
+	}
+	m := newMade(t, 2024, p)
+	m.event(event{jti: "11111111-1111-4111-8111-111111111111"})
+	m.settle()
+	p.at = m.at
+	if r := m.check(m.bundle(p.part())); !slices.Contains(codes(r), verifier.CodeTwice) {
+		t.Errorf("one receipt in two years: %v", r.Problems)
+	}
+}
+
+// TestAfterFinal: nothing follows a final head.
+func TestAfterFinal(t *testing.T) {
+	m := newMade(t, 2026, nil)
+	m.final = true
+	m.head(nil)
+	m.final = false
+	m.event(event{})
+	if r := m.settle().check(m.bundle()); !slices.Contains(codes(r), verifier.CodeAfterFinal) {
+		t.Errorf("%v", r.Problems)
+	}
+}
+
+// TestFlippedHistory: no bit of any proof can be changed.
+func TestFlippedHistory(t *testing.T) {
+	m := newMade(t, 2026, nil)
+	m.event(event{})
+	m.event(event{subject: citizens(2)[1].Subject})
+	m.event(event{scope: ledger.ScopeReported, iss: consumer})
+	m.settle()
+	whole := m.bundle()
+	if r := m.check(whole); !r.Complete {
+		t.Fatal(r.Problems)
+	}
+	flip := func(what string, data []byte, every int) {
+		t.Helper()
+		for bit := 0; bit < 8*len(data); bit += every {
+			data[bit/8] ^= 1 << (bit % 8)
+			if file, err := history.Format(whole); err == nil && verifier.History(file, m.policy, m.now).Proven() {
+				t.Errorf("%s: bit %d changed, and proven", what, bit)
+			}
+			data[bit/8] ^= 1 << (bit % 8)
+		}
+	}
+	s := &whole.Shards[0]
+	flip("the index proof", s.Index, 7)
+	flip("the checkpoint", s.Checkpoint, 17)
+	for i := range s.Proof {
+		flip("the proof of leaves", s.Proof[i][:], 7)
+	}
+	for i := range s.Leaves {
+		flip("a leaf", s.Leaves[i].Leaf, 101)
+	}
+	for i := range s.Lists {
+		flip("a VRF proof", s.Lists[i].Pi, 11)
+		s.Lists[i].Count++
+		flip("a count", []byte{0}, 8)
+		s.Lists[i].Count--
+	}
+	for i := range s.Events {
+		flip("a nonce", s.Events[i].Nonce[:], 13)
+		flip("a body", s.Events[i].Body, 211)
+	}
+	for _, by := range []uint64{1, ^uint64(0)} {
+		s.Head += by
+		flip("the head", []byte{0}, 8)
+		s.Head -= by
+		for i := range s.Leaves {
+			s.Leaves[i].Index += by
+			flip("an index", []byte{0}, 8)
+			s.Leaves[i].Index -= by
+		}
+	}
+	if r := m.check(whole); !r.Complete {
+		t.Error("the bundle wasn't put back")
+	}
+}
+
+// TestBundleOfAnother: an excerpt is of the citizen that it names.
+func TestBundleOfAnother(t *testing.T) {
+	m := newMade(t, 2026, nil)
+	m.event(event{})
+	m.settle()
+	b := m.bundle()
+	x := &history.Bundle{Excerpt: true, Subject: citizens(2)[1].Subject, Shards: b.Shards}
+	s := &x.Shards[0]
+	s.Head, s.Lists, s.Index = 0, nil, nil
+	if r := m.check(x); r.Proven() || !slices.Contains(codes(r), verifier.CodeOtherSubject) {
+		t.Errorf("an excerpt under another name: %v", r.Problems)
+	}
+}
