@@ -138,7 +138,14 @@ func TestRestoreFromBeforeErasures(t *testing.T) {
 		if err := os.RemoveAll(filepath.Join(r.dir, "store")); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := node.Restore(t.Context(), from, r.dir, "", node.Options{}); err != nil {
+		keysFrom := ""
+		if i == 0 { // the operator's copy of the keys, made after the erasures
+			keysFrom = filepath.Join(copyDir(t, r.dir), "keys")
+			if err := os.RemoveAll(filepath.Join(r.dir, "keys")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := node.Restore(t.Context(), from, r.dir, keysFrom, node.Options{}); err != nil {
 			t.Fatalf("backup %d: %v", i, err)
 		}
 		if checked, erased := healthy(t, r.dir); checked != 6 || erased != 4 {
