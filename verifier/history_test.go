@@ -34,9 +34,9 @@ type realHistory struct {
 }
 
 // withWitness makes a ledger of nodetest's world in dir that one witness cosigns.
-func withWitness(t testing.TB, w *nodetest.World, dir string) *checkpoint.Policy {
+func withWitness(t testing.TB, w *nodetest.World, dir string, opt node.Options) *checkpoint.Policy {
 	t.Helper()
-	w.Create(t, dir, node.Options{})
+	w.Create(t, dir, opt)
 	vkey, err := os.ReadFile(filepath.Join(dir, "log.vkey"))
 	if err != nil {
 		t.Fatal(err)
@@ -90,7 +90,7 @@ func aHistory(t *testing.T) *realHistory {
 	}
 	dir := filepath.Join(t.TempDir(), "ledger")
 	w := nodetest.NewWorld(t, time.Now())
-	policy := withWitness(t, w, dir)
+	policy := withWitness(t, w, dir, node.Options{})
 	n, err := node.Open(t.Context(), dir, node.Options{})
 	if err != nil {
 		t.Fatal(err)
