@@ -57,7 +57,7 @@ func (c *cosigner) Sign(msg []byte) ([]byte, error) {
 
 // made is a ledger's year that a test makes leaf by leaf, lies included, and shows to one citizen. As made it is right.
 type made struct {
-	t       *testing.T
+	t       testing.TB
 	epoch   uint32
 	subject ledger.Subject
 	log     *verifiertest.Log
@@ -87,7 +87,7 @@ func signerOf(body string) ed25519.PrivateKey {
 }
 
 // newMade returns a year with its records and first head, at noon of 1 June. previous may be nil.
-func newMade(t *testing.T, epoch uint32, previous *made) *made {
+func newMade(t testing.TB, epoch uint32, previous *made) *made {
 	t.Helper()
 	m := &made{
 		t: t, epoch: epoch, subject: citizens(1)[0].Subject, log: verifiertest.NewLog(ledger.Origin(ledgerName, epoch)),
