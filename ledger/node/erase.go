@@ -72,10 +72,13 @@ func (n *Node) Erase(ctx context.Context, subjects []ledger.Subject, month strin
 		return nil, err
 	}
 	report := n.reportOf(found)
-	if !apply || len(found) == 0 {
+	if !apply {
 		return report, nil
 	}
 	ctx = context.WithoutCancel(ctx)
+	if len(found) == 0 {
+		return report, n.finishErasures(ctx) // of a call before that failed
+	}
 	forget := make([]ledger.Hash, len(handles))
 	for i, h := range handles {
 		forget[i] = h.handle
