@@ -73,7 +73,7 @@ func (t *tiled) Fetch(_ context.Context, path string) ([]byte, error) {
 // states every 5 s.
 func busyLog(b *testing.B, events int) (*tiled, []checkpoint.Checkpoint) {
 	b.Helper()
-	s := verifiertest.UsualShard(origin)
+	s := verifiertest.UsualShard(origin, 0)
 	var sizes []int
 	for i := 0; i < events; i += perSecond * lookEvery {
 		s.Event(min(perSecond*lookEvery, events-i))

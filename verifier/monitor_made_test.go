@@ -12,7 +12,7 @@ import (
 	"github.com/traccia-ledger/traccia/verifier/verifiertest"
 )
 
-func usual() *verifiertest.Shard { return verifiertest.UsualShard(origin) }
+func usual() *verifiertest.Shard { return verifiertest.UsualShard(origin, 0) }
 
 func at(seconds float64) time.Time { return verifiertest.NewShard(origin).Instant(seconds) }
 

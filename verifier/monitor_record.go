@@ -84,7 +84,7 @@ func (m *Monitor) record(index uint64, record []byte) {
 	case registry.KeyRevoked:
 		m.tell(LevelNotice, problem(CodeKeyRevoked, leafAt(index), "that its owner knows", fmt.Sprintf("key %.80q of %s revoked", r.Kid, r.Body)))
 	case registry.Scope:
-		m.fresh(index, record, false, CodeNewScope, CodeUnannouncedScope, fmt.Sprintf("scope %s, which speaks for %d providers", r.ID, len(r.Providers)))
+		m.fresh(index, record, false, CodeNewScope, CodeUnannouncedScope, fmt.Sprintf("scope %s with %s", r.ID, counted(len(r.Providers), "provider")))
 	case nil:
 		switch kindOf(record) {
 		case "policy":
@@ -106,6 +106,13 @@ func (m *Monitor) fresh(index uint64, record []byte, said bool, notice, alarm, w
 	case !said && !m.announced.records[digest]:
 		m.tell(LevelAlarm, problem(alarm, leafAt(index), "one that its owner announced", found))
 	}
+}
+
+func counted(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 func basis(k registry.Key) string {

@@ -152,7 +152,7 @@ func TestMonitorFinds(t *testing.T) {
 		{"a scope that speaks for more", func(l *verifiertest.Shard) {
 			l.Record(registry.Scope{ID: "inps", Providers: []string{"inps", "inail"}})
 			l.Head(30)
-		}, []string{"alarm unannounced_scope leaf 5: expected one that its owner announced, found scope inps, which speaks for 2 providers, record "}},
+		}, []string{"alarm unannounced_scope leaf 5: expected one that its owner announced, found scope inps with 2 providers, record "}},
 		{"a policy", func(l *verifiertest.Shard) { l.JSON(`{"kind":"policy","digest":"00"}`); l.Head(30) }, []string{
 			"alarm unannounced_policy leaf 5: expected one that its owner announced, found a policy, record ",
 		}},

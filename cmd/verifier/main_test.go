@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,12 +11,15 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/traccia-ledger/traccia/ledger/jws"
 	"github.com/traccia-ledger/traccia/verifier/verifiertest"
 )
 
@@ -42,14 +46,20 @@ func TestScripts(t *testing.T) {
 			env.Values["server"] = s
 			env.Setenv("URL", s.URL)
 			env.Setenv("HOST", strings.TrimPrefix(s.URL, "http://"))
-			for name, l := range map[string]*verifiertest.Log{"served.vkey": s.log, "stranger.vkey": s.stranger} {
+			for name, l := range map[string]*verifiertest.Log{"served.vkey": s.log, "stranger.vkey": s.stranger, "shard.vkey": s.shard.Log} {
 				if err := os.WriteFile(filepath.Join(env.WorkDir, name), []byte("# a log for tests\n"+l.VKey+"\n"), 0o644); err != nil {
 					return err
 				}
 			}
-			return nil
+			return announce(env.WorkDir)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"grow": func(ts *testscript.TestScript, _ bool, args []string) {
+				events, err := strconv.Atoi(args[0])
+				ts.Check(err)
+				ts.Value("server").(*logServer).grow(events)
+			},
+			"lie": func(ts *testscript.TestScript, _ bool, _ []string) { ts.Value("server").(*logServer).lie() },
 			"show": func(ts *testscript.TestScript, _ bool, args []string) {
 				if err := ts.Value("server").(*logServer).show(args[0]); err != nil {
 					ts.Fatalf("%v", err)
@@ -59,10 +69,34 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// logServer shows one log at /log/2026, honestly or not.
+// announce puts the thumbprint of INPS's key where the script's file of
+// announcements wants it.
+func announce(dir string) error {
+	key, err := jws.ParseKey(verifiertest.InpsKey(1).JWK)
+	if err != nil {
+		return err
+	}
+	print, err := jws.Thumbprint(key.Public)
+	if err != nil {
+		return err
+	}
+	file := filepath.Join(dir, "announced.txt")
+	data, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // a script that has no use for it
+	}
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, bytes.Replace(data, []byte("KEYOFINPS"), []byte(print), 1), 0o644)
+}
+
+// logServer shows one log at /log/2026, honestly or not, and at /log/2025 one with
+// leaves that a monitor reads.
 type logServer struct {
 	*httptest.Server
 	log, stranger *verifiertest.Log
+	shard         *verifiertest.Shard // guarded by mu
 
 	mu     sync.Mutex // guards what follows
 	shown  *verifiertest.Log
@@ -74,6 +108,8 @@ func newLogServer() *logServer {
 	s := &logServer{log: verifiertest.NewLog("registro.example/2026"), stranger: verifiertest.NewLog("registro.example/2026")}
 	s.log.Add(leaves("leaf", 0, 700)...)
 	s.stranger.Add(leaves("leaf", 0, 700)...)
+	s.shard = verifiertest.NewShard("registro.example/2025")
+	s.shard = verifiertest.UsualShard("registro.example/2025", time.Since(s.shard.Instant(0)).Seconds())
 	s.Server = httptest.NewServer(s)
 	s.shown = s.log.Fork(300)
 	return s
@@ -84,6 +120,23 @@ func leaves(kind string, from, to int) (list [][]byte) {
 		list = append(list, fmt.Appendf(nil, "%s %d", kind, i))
 	}
 	return list
+}
+
+// grow adds events and a head to the shard.
+func (s *logServer) grow(events int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	time.Sleep(2 * time.Millisecond) // unix_ms grows
+	s.shard.Event(events)
+	s.shard.Head(time.Since(s.shard.Instant(0)).Seconds())
+}
+
+// lie has the shard use a tag twice.
+func (s *logServer) lie() {
+	s.mu.Lock()
+	s.shard.Leaf(s.shard.Tagged(0))
+	s.mu.Unlock()
+	s.grow(1)
 }
 
 // show switches what is served from now on.
@@ -113,6 +166,15 @@ func (s *logServer) show(what string) error {
 func (s *logServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if path, ok := strings.CutPrefix(r.URL.Path, "/log/2025/"); ok {
+		data, err := s.shard.Fetch(r.Context(), path)
+		if err != nil {
+			http.NotFound(w, r)
+			return
+		}
+		w.Write(data)
+		return
+	}
 	path, ok := strings.CutPrefix(r.URL.Path, "/log/2026/")
 	tile := strings.HasPrefix(path, "tile/")
 	switch {

@@ -30,6 +30,7 @@ type monitorAnswer struct {
 	HeadsChecked uint64           `json:"heads_checked"`
 	Keys         uint64           `json:"keys"`
 	LastHead     string           `json:"last_head,omitempty"`
+	LastLook     string           `json:"last_look,omitempty"` // that read the log to its end
 	Final        bool             `json:"final"`
 	Alarm        string           `json:"alarm"`
 	AlarmsFound  uint64           `json:"alarms_found"` // of which problems lists the first ones
@@ -38,7 +39,9 @@ type monitorAnswer struct {
 	NoticesFound uint64           `json:"notices_found"`
 }
 
-func (a *monitorAnswer) fill(r verifier.MonitorReport) {
+// fill takes what is known of the log; before is when a run before this one looked
+// at it last.
+func (a *monitorAnswer) fill(r verifier.MonitorReport, before time.Time) {
 	a.Origin, a.Size, a.Root = r.Origin, r.Size, hex.EncodeToString(r.Root[:])
 	a.Events, a.HeadsChecked, a.Keys, a.Final = r.Events, r.Heads, r.Keys, r.Final
 	a.Alarm, a.Broken = r.Alarm, r.Broken
@@ -53,9 +56,16 @@ func (a *monitorAnswer) fill(r verifier.MonitorReport) {
 	for _, f := range r.Notices {
 		a.Notices = append(a.Notices, f.Problem)
 	}
-	a.Result = cli.Proven
-	if len(r.Alarms) > 0 {
+	if !r.Looked.IsZero() {
+		a.LastLook = instant(r.Looked)
+	}
+	switch {
+	case len(r.Alarms) > 0:
 		a.Result = cli.Unproven
+	case r.Looked.After(before):
+		a.Result = cli.Proven
+	default:
+		a.Result = cli.Unchecked // this run didn't get to see the log
 	}
 }
 
@@ -70,6 +80,9 @@ func (a *monitorAnswer) Text(w io.Writer) {
 		fmt.Fprintf(w, ", the last of %s.\n", a.LastHead)
 	default:
 		fmt.Fprintln(w, ".")
+	}
+	if a.LastLook != "" {
+		fmt.Fprintf(w, "  Looked at last at %s.\n", a.LastLook)
 	}
 	for _, p := range a.Notices {
 		fmt.Fprintf(w, "  new: %s at %s\n", p.Found, p.Where)
@@ -177,6 +190,7 @@ func runMonitor(cmd *cobra.Command, f monitorFlags) error {
 	if err != nil {
 		return err
 	}
+	before := m.Report().Looked
 	if f.once {
 		err = m.Look(cmd.Context())
 	} else {
@@ -187,7 +201,7 @@ func runMonitor(cmd *cobra.Command, f monitorFlags) error {
 	}
 	progress.Close()
 	a := &monitorAnswer{}
-	a.fill(m.Report())
+	a.fill(m.Report(), before)
 	return cli.Print(cmd, a)
 }
 

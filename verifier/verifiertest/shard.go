@@ -46,14 +46,15 @@ func NewShard(origin string) *Shard {
 	return &Shard{Log: NewLog(origin), epoch: epoch, name: name, follow: follow, begun: uint64(begun.UnixMilli())}
 }
 
-// UsualShard returns one with a preamble, INPS's body, key and scope, and a head.
-func UsualShard(origin string) *Shard {
+// UsualShard returns one with a preamble, INPS's body, key and scope, and a head
+// of that instant.
+func UsualShard(origin string, seconds float64) *Shard {
 	s := NewShard(origin)
 	s.Leaf(ledger.Preamble{Epoch: s.epoch, VRFKey: VRFKey, Name: s.name})
 	s.Record(registry.Body{ID: "inps", Name: "INPS"})
 	s.Record(InpsKey(1))
 	s.Record(registry.Scope{ID: "inps", Providers: []string{"inps"}})
-	s.Head(0)
+	s.Head(seconds)
 	return s
 }
 

@@ -46,7 +46,7 @@ type world struct {
 }
 
 func newWorld(t *testing.T) *world {
-	w := &world{t: t, dir: filepath.Join(t.TempDir(), "monitor"), log: verifiertest.UsualShard(origin)}
+	w := &world{t: t, dir: filepath.Join(t.TempDir(), "monitor"), log: verifiertest.UsualShard(origin, 0)}
 	w.now = w.log.Instant(1)
 	return w
 }
