@@ -109,7 +109,7 @@ func newPageEvent(w map[string]string, e *verifier.HistoryEvent) pageEvent {
 	}
 	who, whose := named(e.Agency, e.Name), named(e.Provider, e.ProviderName)
 	p.What = strings.NewReplacer("{who}", who, "{whose}", whose).Replace(w["kind_"+e.Kind])
-	p.Why, p.Basis = e.Purpose, basis(w, e)
+	p.Why, p.Basis = purpose(w, e), basis(w, e)
 	switch {
 	case e.Partner != nil:
 		p.Signed = w["both"]
@@ -121,6 +121,14 @@ func newPageEvent(w map[string]string, e *verifier.HistoryEvent) pageEvent {
 		p.Signed = fmt.Sprintf(w["provider_only"], e.Issuer)
 	}
 	return p
+}
+
+// purpose names a purpose, given as an IRI of DPV's public services, in words.
+func purpose(w map[string]string, e *verifier.HistoryEvent) string {
+	if _, term, ok := strings.Cut(e.Purpose, "publicservices#"); ok && w[term] != "" {
+		return w[term]
+	}
+	return e.Purpose
 }
 
 // basis names a legal basis of the GDPR, given as an IRI of DPV, in words.
@@ -149,11 +157,13 @@ var pageWords = map[string]map[string]string{
 		"kind_request": "Hai fatto una richiesta, tramite {who}", "kind_look-up": "{who} ha consultato questo registro",
 		"both": "di entrambe le parti", "consumer_only": "solo di chi ha consultato (%s)", "provider_only": "solo di chi detiene i dati (%s)",
 		"declared": "dichiarato, non controllato", "attested": "controllato da chi lo tiene, prima del", "own": "tenuto dal registro stesso", "deferred": "non ancora mostrato",
-		"note_decisions": "Le decisioni di accesso non sono state ricalcolate: che le regole in vigore lo permettessero lo dice il registro.",
-		"note_revoked":   "Che nessun'altra chiave fosse stata revocata lo vede solo chi legge l'intero registro, come i monitor.",
-		"note_purpose":   "Che la finalità dichiarata sia vera, e che nessuno abbia letto i dati senza passare dal registro, non si può provare.",
-		"note_deferred":  "Possono esistere accessi la cui notizia è differita da un giudice o dalla legge.",
-		"A6-1-a":         "consenso (GDPR art. 6.1.a)", "A6-1-b": "contratto (GDPR art. 6.1.b)", "A6-1-c": "obbligo di legge (GDPR art. 6.1.c)",
+		"note_decisions":                     "Le decisioni di accesso non sono state ricalcolate: che le regole in vigore lo permettessero lo dice il registro.",
+		"note_revoked":                       "Che nessun'altra chiave fosse stata revocata lo vede solo chi legge l'intero registro, come i monitor.",
+		"note_purpose":                       "Che la finalità dichiarata sia vera, e che nessuno abbia letto i dati senza passare dal registro, non si può provare.",
+		"note_deferred":                      "Possono esistere accessi la cui notizia è differita da un giudice o dalla legge.",
+		"SocialWelfareEligibilityAssessment": "verifica dei requisiti per una prestazione sociale", "SocialWelfareProvision": "erogazione di una prestazione sociale",
+		"SocialAssistanceManagement": "presa in carico dei servizi sociali", "PublicServiceFraudPreventionDetection": "controllo delle dichiarazioni",
+		"A6-1-a": "consenso (GDPR art. 6.1.a)", "A6-1-b": "contratto (GDPR art. 6.1.b)", "A6-1-c": "obbligo di legge (GDPR art. 6.1.c)",
 		"A6-1-d": "interessi vitali (GDPR art. 6.1.d)", "A6-1-e": "compito di interesse pubblico (GDPR art. 6.1.e)", "A6-1-f": "legittimo interesse (GDPR art. 6.1.f)",
 	},
 	"en": {
@@ -172,6 +182,8 @@ var pageWords = map[string]map[string]string{
 		"kind_request": "You made a request, by way of {who}", "kind_look-up": "{who} looked into this ledger",
 		"both": "of both sides", "consumer_only": "of who consulted (%s) alone", "provider_only": "of the holder's side (%s) alone",
 		"declared": "declared, not checked", "attested": "checked by its party, before", "own": "kept by the ledger itself", "deferred": "not shown yet",
+		"SocialWelfareEligibilityAssessment": "checking who is entitled to a welfare benefit", "SocialWelfareProvision": "providing a welfare benefit",
+		"SocialAssistanceManagement": "social work with a person or household", "PublicServiceFraudPreventionDetection": "checking what was declared",
 		"A6-1-a": "consent (GDPR art. 6.1.a)", "A6-1-b": "contract (GDPR art. 6.1.b)", "A6-1-c": "legal obligation (GDPR art. 6.1.c)",
 		"A6-1-d": "vital interests (GDPR art. 6.1.d)", "A6-1-e": "task in the public interest (GDPR art. 6.1.e)", "A6-1-f": "legitimate interests (GDPR art. 6.1.f)",
 	},
