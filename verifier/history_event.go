@@ -134,12 +134,9 @@ func (s *historyShard) around(at uint64) *ledger.Problem {
 	if second.UnixMS-first.UnixMS <= uint64(history.NearHeads.Milliseconds()) {
 		return nil
 	}
-	shown := uint64(0)
-	for index, leaf := range s.leaves {
-		if _, event := leaf.(ledger.Event); !event && before < index && index < after {
-			shown++
-		}
-	}
+	from, _ := slices.BinarySearch(s.others, before+1)
+	to, _ := slices.BinarySearch(s.others, after)
+	shown := uint64(to - from)
 	if keys := second.Keys - first.Keys; keys%2 != 0 || keys/2+shown != after-before-1 {
 		return problem(CodeHeadsApart, "heads", "neighbours, or heads at most 5 minutes apart", fmt.Sprintf("the heads at %d and %d", before, after))
 	}
@@ -220,7 +217,7 @@ func (c *historyCheck) erasures() {
 func (e *historyEvent) expired(terms []term, latest time.Time) bool {
 	_, after := history.Around(e.shard.indexes, e.at.index)
 	head, ok := e.shard.leaves[after].(ledger.Head)
-	if !ok || after == 0 || head.UnixMS > 1<<53 {
+	if !ok || after == 0 {
 		return false
 	}
 	months, said := 0, false
@@ -231,7 +228,7 @@ func (e *historyEvent) expired(terms []term, latest time.Time) bool {
 			months = max(months, t.months)
 		}
 	}
-	return said && time.UnixMilli(int64(head.UnixMS)).UTC().AddDate(0, months, 0).Before(latest)
+	return said && instantOf(head.UnixMS).AddDate(0, months, 0).Before(latest)
 }
 
 // requested says whether the citizen asked for the erasure of this event, or of its month, after it.
@@ -260,7 +257,7 @@ func (e *historyEvent) mayBeOf(month string) bool {
 	if !ok || !also {
 		return false
 	}
-	text := func(ms uint64) string { return time.UnixMilli(int64(min(ms, 1<<53))).UTC().Format("2006-01") }
+	text := func(ms uint64) string { return instantOf(ms).Format("2006-01") }
 	return text(first.UnixMS) <= month && month <= text(second.UnixMS)
 }
 

@@ -106,8 +106,9 @@ func TestForgedHistory(t *testing.T) {
 			m.event(event{})
 			m.head(func(h *ledger.Head) { h.UnixMS -= 5000 })
 		}, want: verifier.CodeHeadClock},
-		"another root":   {make: func(m *made) { m.event(event{}); m.wrongHead(func(h *ledger.Head) { h.Root[0] ^= 1 }) }, want: verifier.CodeBadIndexProof},
-		"another scopes": {make: func(m *made) { m.event(event{}); m.wrongHead(func(h *ledger.Head) { h.Scopes[0] ^= 1 }) }, want: verifier.CodeWrongScopes},
+		"a clock beyond all years": {make: func(m *made) { m.event(event{}); m.wrongHead(func(h *ledger.Head) { h.UnixMS = 1<<64 - 1 }) }, want: verifier.CodeHeadAhead},
+		"another root":             {make: func(m *made) { m.event(event{}); m.wrongHead(func(h *ledger.Head) { h.Root[0] ^= 1 }) }, want: verifier.CodeBadIndexProof},
+		"another scopes":           {make: func(m *made) { m.event(event{}); m.wrongHead(func(h *ledger.Head) { h.Scopes[0] ^= 1 }) }, want: verifier.CodeWrongScopes},
 
 		// The lists.
 		"a scope left out":          {change: func(_ *made, s *history.Shard) { s.Lists = s.Lists[:len(s.Lists)-1] }, want: verifier.CodeWrongScopes},

@@ -39,6 +39,7 @@ type historyShard struct {
 	preamble ledger.Preamble
 	heads    []replay.Head // by index
 	indexes  []uint64      // of heads
+	others   []uint64      // of leaves that aren't events
 	registry *registry.Registry
 	checker  *opened.Checker
 	terms    []term            // of retention
@@ -158,6 +159,9 @@ func (c *historyCheck) read(s *historyShard) bool {
 			continue
 		}
 		s.leaves[l.Index] = leaf
+		if _, event := leaf.(ledger.Event); !event {
+			s.others = append(s.others, l.Index)
+		}
 		switch leaf := leaf.(type) {
 		case ledger.Preamble:
 			if l.Index != 0 || leaf.Name != s.name {
@@ -223,7 +227,7 @@ func (c *historyCheck) head(s *historyShard) *ledger.Head {
 	}
 	s.headMS = head.UnixMS
 	s.final = head.Final && s.Head+1 == s.cosigned.Size
-	at := time.UnixMilli(int64(min(head.UnixMS, 1<<53))).UTC()
+	at := instantOf(head.UnixMS)
 	r := &c.report.Shards[len(c.report.Shards)-1]
 	r.Head, r.Final = at, s.final
 	if latest := s.cosigned.Latest; !latest.IsZero() {
@@ -238,6 +242,12 @@ func (c *historyCheck) head(s *historyShard) *ledger.Head {
 		c.report.Stale = true
 	}
 	return &head
+}
+
+// instantOf is an instant that a leaf states, or the last one that RFC 3339 can write.
+func instantOf(ms uint64) time.Time {
+	last := uint64(time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC).UnixMilli())
+	return time.UnixMilli(int64(min(ms, last))).UTC()
 }
 
 func instantText(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z07:00") }
@@ -326,7 +336,7 @@ func (s *historyShard) attested(scope string) time.Time {
 	}
 	for _, h := range s.heads {
 		if h.Leaf > at {
-			return time.UnixMilli(int64(h.UnixMS)).UTC()
+			return instantOf(h.UnixMS)
 		}
 	}
 	return time.Time{}

@@ -4,7 +4,6 @@ package verifier
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/traccia-ledger/traccia/ledger"
 )
@@ -41,7 +40,7 @@ func (c *historyCheck) conclude() {
 	}
 	if len(r.Problems) == 0 && !r.Excerpt {
 		last := c.shards[len(c.shards)-1]
-		r.CompleteUntil = time.UnixMilli(int64(last.headMS)).UTC()
+		r.CompleteUntil = instantOf(last.headMS)
 		r.Complete = !r.Stale
 	}
 	if r.Stale {

@@ -55,6 +55,9 @@ func (s *Shard) check(excerpt bool) *ledger.Problem {
 	if p := s.checkLists(excerpt); p != nil {
 		return p
 	}
+	if excerpt && len(s.Events) == 0 {
+		return problem(ledger.CodeBadCount, "/events", "at least one in an excerpt", "none")
+	}
 	for i, e := range s.Events {
 		switch {
 		case i > 0 && e.Index <= s.Events[i-1].Index:
