@@ -33,7 +33,7 @@ func initCommand() *cobra.Command {
 	var name, operator string
 	var settings node.PDNDSettings
 	cmd := &cobra.Command{
-		Use:   "init --data DIR --name NAME",
+		Use:   "init --data DIR [--name NAME]",
 		Short: "Make a new, empty ledger",
 		Long: `Makes a new ledger: its keys, its store, and the first log with its preamble.
 The directory must not hold a ledger. What it believes of PDND's tokens can be
@@ -45,7 +45,10 @@ changed later in DIR/config.json.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if name == "" {
-				return cli.Usagef("--name is needed: what the ledger is called, e.g. registro.example")
+				var err error
+				if name, err = os.Hostname(); err != nil {
+					return cli.Usagef("--name is needed: what the ledger is called, e.g. registro.example")
+				}
 			}
 			opt, err := flags.options(cmd)
 			if err != nil {
@@ -63,7 +66,7 @@ changed later in DIR/config.json.`,
 		},
 	}
 	flags.add(cmd)
-	cmd.Flags().StringVar(&name, "name", "", "the ledger's name, the same in all its years")
+	cmd.Flags().StringVar(&name, "name", "", "the ledger's name, the same in all its years (default: this machine's name)")
 	cmd.Flags().StringVar(&operator, "operator", "gestore", "body id of who runs the ledger: its look-ups are signed and recorded")
 	cmd.Flags().StringSliceVar(&settings.Issuers, "voucher-issuer", []string{"interop.pagopa.it"}, "iss of the vouchers that are believed")
 	cmd.Flags().StringSliceVar(&settings.VoucherKeys, "voucher-keys", nil, "JWKS files or URLs of PDND's keys")
