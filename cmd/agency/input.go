@@ -64,7 +64,7 @@ func in(path, pointer string) string {
 
 // readObject reads a file of one strict JSON object.
 func readObject(path string, into any) error {
-	data, err := readFile(path, maxInput)
+	data, err := cli.ReadFile(path, maxInput)
 	if err != nil {
 		return fmt.Errorf("couldn't read input: %w", err)
 	}
@@ -121,7 +121,7 @@ func readPrivate(path string) (*ledger.Private, error) {
 
 // readToken reads a file of one compact token, line ends behind it tolerated.
 func readToken(path string) (string, error) {
-	data, err := readFile(path, maxInput)
+	data, err := cli.ReadFile(path, maxInput)
 	if err != nil {
 		return "", fmt.Errorf("couldn't read token: %w", err)
 	}
@@ -161,7 +161,7 @@ func parseVoucher(path, compact string) (*voucherClaims, error) {
 // begin with # are passed over, as is space around a code. The error names the
 // line, never the code.
 func readSubjects(path string) ([]ledger.Subject, error) {
-	data, err := readFile(path, maxSubjectsFile)
+	data, err := cli.ReadFile(path, maxSubjectsFile)
 	if err != nil {
 		return nil, fmt.Errorf("couldn't read subjects: %w", err)
 	}

@@ -199,7 +199,7 @@ func readKey(path, passphraseFile string) (*agencyKey, error) {
 	if mode := info.Mode(); runtime.GOOS != "windows" && mode.IsRegular() && mode.Perm()&0o077 != 0 {
 		return nil, cli.Usagef("%s holds a private key and has mode %04o: run chmod 600 %s, and ask who read it", path, mode.Perm(), path)
 	}
-	data, err := readFile(path, maxKeyFile)
+	data, err := cli.ReadFile(path, maxKeyFile)
 	if err != nil {
 		return nil, fmt.Errorf("couldn't read the key file: %w", err)
 	}

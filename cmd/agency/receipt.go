@@ -61,7 +61,7 @@ where, what it expected and what it found, 3 when nothing could be concluded.`,
 			if err != nil {
 				return err
 			}
-			raw, err := readFile(args[0], maxSubmission)
+			raw, err := cli.ReadFile(args[0], maxSubmission)
 			if err != nil {
 				return fmt.Errorf("couldn't read the submission: %w", err)
 			}

@@ -45,7 +45,7 @@ type state struct {
 
 // openState reads a state file, or makes one where there is none.
 func openState(path string) (*state, error) {
-	data, err := readFile(path, maxInput)
+	data, err := cli.ReadFile(path, maxInput)
 	if errors.Is(err, fs.ErrNotExist) {
 		s := &state{Schema: stateSchema}
 		return s, s.save(path)

@@ -322,7 +322,7 @@ func (s *submitter) keepAnswers(answers []*answer) error {
 
 // keepAnswer writes one answer. A file of another receipt stays as it is.
 func keepAnswer(path, jti string, a *answer) error {
-	if data, err := readFile(path, maxAnswer); err == nil {
+	if data, err := cli.ReadFile(path, maxAnswer); err == nil {
 		if other, err := ledger.ParseAnswer(data); err == nil && other.ReceiptID != a.ReceiptID {
 			return errSharedJTI(jti, other.ReceiptID, a.ReceiptID)
 		}

@@ -4,8 +4,6 @@ package main
 
 import (
 	"fmt"
-	"io"
-	"os"
 
 	"golang.org/x/mod/sumdb/note"
 
@@ -21,23 +19,9 @@ const (
 	maxState      = 1 << 20
 )
 
-// readFile reads a file of at most most bytes.
-func readFile(path string, most int) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, int64(most)+1))
-	if err == nil && len(data) > most {
-		err = fmt.Errorf("%s: expected at most %d bytes, found more", path, most)
-	}
-	return data, err
-}
-
 // readKeys reads the verifier keys of logs.
 func readKeys(path string) ([]note.Verifier, error) {
-	data, err := readFile(path, maxKeys)
+	data, err := cli.ReadFile(path, maxKeys)
 	if err != nil {
 		return nil, fmt.Errorf("couldn't read the log's key: %w", err)
 	}

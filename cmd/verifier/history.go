@@ -94,7 +94,7 @@ func checkHistory(file string, f *historyFlags) (*historyAnswer, error) {
 	if f.lang != "it" && f.lang != "en" {
 		return nil, cli.Usagef("--lang: expected it or en, found %q", f.lang)
 	}
-	text, err := readFile(f.policy, maxKeys)
+	text, err := cli.ReadFile(f.policy, maxKeys)
 	if err != nil {
 		return nil, fmt.Errorf("couldn't read the policy: %w", err)
 	}
@@ -102,7 +102,7 @@ func checkHistory(file string, f *historyFlags) (*historyAnswer, error) {
 	if err != nil {
 		return nil, cli.Usagef("--policy %s: %w", f.policy, err)
 	}
-	data, err := readFile(file, history.MaxFile)
+	data, err := cli.ReadFile(file, history.MaxFile)
 	if err != nil {
 		return nil, fmt.Errorf("couldn't read the history: %w", err)
 	}

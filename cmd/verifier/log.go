@@ -146,7 +146,7 @@ func chooseLog(base *url.URL, logs []note.Verifier, keyFile string) (*url.URL, [
 }
 
 func readState(path string) (*verifier.LogState, error) {
-	data, err := readFile(path, maxState)
+	data, err := cli.ReadFile(path, maxState)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

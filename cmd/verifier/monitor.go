@@ -259,7 +259,7 @@ func (f *monitorFlags) config(cmd *cobra.Command) (*monitor.Config, error) {
 	}
 	c := &monitor.Config{Dir: f.dir, Logs: logs, Fetch: fetch.NewLog(prefix)}
 	if f.announced != "" {
-		data, err := readFile(f.announced, maxAnnounced)
+		data, err := cli.ReadFile(f.announced, maxAnnounced)
 		if err != nil {
 			return nil, fmt.Errorf("couldn't read what was announced: %w", err)
 		}

@@ -99,13 +99,13 @@ func checkReceipt(file, keyFile, submissionFile string) (*receiptAnswer, error) 
 	if err != nil {
 		return nil, err
 	}
-	data, err := readFile(file, maxAnswer)
+	data, err := cli.ReadFile(file, maxAnswer)
 	if err != nil {
 		return nil, fmt.Errorf("couldn't read the receipt: %w", err)
 	}
 	var submission *ledger.Submission
 	if submissionFile != "" {
-		text, err := readFile(submissionFile, maxSubmission)
+		text, err := cli.ReadFile(submissionFile, maxSubmission)
 		if err != nil {
 			return nil, fmt.Errorf("couldn't read the submission: %w", err)
 		}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
 
-package main
+package cli
 
 import (
 	"fmt"
@@ -8,8 +8,8 @@ import (
 	"os"
 )
 
-// readFile reads a file of at most most bytes.
-func readFile(path string, most int) ([]byte, error) {
+// ReadFile reads a file that somebody else made, of at most most bytes.
+func ReadFile(path string, most int) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
