@@ -26,13 +26,14 @@ type historyCall struct {
 
 type historyAnswer struct {
 	cli.Done
-	File    string `json:"file"`
-	Bytes   int    `json:"bytes"`
-	Events  int    `json:"events"`
-	Scopes  int    `json:"scopes"`
-	Head    uint64 `json:"head_index"`
-	Excerpt bool   `json:"excerpt"`
-	Warning string `json:"warning,omitempty"`
+	File     string `json:"file"`
+	Bytes    int    `json:"bytes"`
+	Events   int    `json:"events"`
+	Scopes   int    `json:"scopes"`
+	Head     uint64 `json:"head_index"`
+	Excerpt  bool   `json:"excerpt"`
+	Cosigned int    `json:"cosignatures"` // of the last year's checkpoint
+	Warning  string `json:"warning,omitempty"`
 }
 
 func (a *historyAnswer) Text(w io.Writer) {
@@ -42,6 +43,9 @@ func (a *historyAnswer) Text(w io.Writer) {
 	}
 	fmt.Fprintf(w, "%s: %s of %d events, %d bytes. The look-up is recorded, once a month.\n", a.File, what, a.Events, a.Bytes)
 	fmt.Fprintf(w, "Check it with: verifier history %s --policy POLICY\n", a.File)
+	if a.Cosigned == 0 {
+		fmt.Fprintln(w, "No witness cosigned it yet, so it isn't complete: ask again where the ledger is served, or once its witnesses answer.")
+	}
 	if a.Warning != "" {
 		fmt.Fprintf(w, "WARNING: %s\n", a.Warning)
 	}
@@ -159,6 +163,8 @@ func writeHistory(path string, file []byte) (*historyAnswer, error) {
 	for _, s := range b.Shards {
 		a.Events += len(s.Events)
 		a.Scopes, a.Head = len(s.Lists), s.Head
+		// Behind the text and the log's own signature there is a line for each.
+		a.Cosigned = strings.Count(string(s.Checkpoint), "\n\u2014 ") - 1
 	}
 	if !b.Excerpt {
 		a.Warning = "whoever has this file can recognise each further event of its citizen in the public log until the year ends; hand it to them alone"
