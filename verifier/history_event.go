@@ -201,11 +201,14 @@ func (c *historyCheck) erasures() {
 		if e.state != "" || e.opened != nil {
 			continue
 		}
+		request := c.request(e)
 		switch {
 		case e.expired(terms, latest):
 			e.state, e.ground = StateErased, "retention"
-		case c.requested(e):
+		case request != nil:
 			e.state, e.ground = StateErased, "request"
+			c.note("Event %d/%d is erased at your request, on the word of %s alone, which signed event %d/%d: whether you asked, you know.",
+				e.at.epoch, e.at.index, request.opened.Receipt.Iss, request.at.epoch, request.at.index)
 		default:
 			e.state = StateWithheld
 			e.fault(CodeNotOpened, "body", "a body, or a ground for its erasure", "neither")
@@ -231,8 +234,8 @@ func (e *historyEvent) expired(terms []term, latest time.Time) bool {
 	return said && instantOf(head.UnixMS).AddDate(0, months, 0).Before(latest)
 }
 
-// requested says whether the citizen asked for the erasure of this event, or of its month, after it.
-func (c *historyCheck) requested(e *historyEvent) bool {
+// request is where the citizen asked for the erasure of this event, or of its month, after it; nil if nowhere.
+func (c *historyCheck) request(e *historyEvent) *historyEvent {
 	for _, r := range c.events {
 		if r.state != StateOpen || r.opened.Body.Kind != ledger.KindRequest || !e.at.before(r.at) {
 			continue
@@ -241,12 +244,12 @@ func (c *historyCheck) requested(e *historyEvent) bool {
 		switch {
 		case !ok:
 		case asked.Month == "" && asked.Epoch == e.at.epoch && asked.Index == e.at.index:
-			return true
+			return r
 		case asked.Month != "" && e.mayBeOf(asked.Month):
-			return true
+			return r
 		}
 	}
-	return false
+	return nil
 }
 
 // mayBeOf says whether the heads around an event let it lie in a month.

@@ -1,0 +1,386 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package dishonest
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/transparency-dev/merkle/rfc6962"
+	"github.com/transparency-dev/merkle/testonly"
+
+	"github.com/traccia-ledger/traccia/ledger"
+	"github.com/traccia-ledger/traccia/ledger/checkpoint"
+	"github.com/traccia-ledger/traccia/ledger/index"
+	"github.com/traccia-ledger/traccia/ledger/jws"
+	"github.com/traccia-ledger/traccia/ledger/registry"
+	"github.com/traccia-ledger/traccia/ledger/vrf"
+	"github.com/traccia-ledger/traccia/ledger/witness"
+	"github.com/traccia-ledger/traccia/verifier"
+	"github.com/traccia-ledger/traccia/verifier/verifiertest"
+)
+
+// cosigner signs as a witness does, by the clock of a test.
+type cosigner struct {
+	name, vkey string
+	hash       uint32
+	key        ed25519.PrivateKey
+	now        time.Time
+}
+
+func newCosigner(name string) *cosigner {
+	seed := sha256.Sum256([]byte(name))
+	c := &cosigner{name: name, key: ed25519.NewKeyFromSeed(seed[:])}
+	public := append([]byte{4}, c.key.Public().(ed25519.PublicKey)...)
+	sum := sha256.Sum256(append([]byte(name+"\n"), public...))
+	c.hash = binary.BigEndian.Uint32(sum[:])
+	c.vkey = fmt.Sprintf("%s+%08x+%s", name, c.hash, base64.StdEncoding.EncodeToString(public))
+	return c
+}
+
+func (c *cosigner) Name() string    { return c.name }
+func (c *cosigner) KeyHash() uint32 { return c.hash }
+func (c *cosigner) Sign(msg []byte) ([]byte, error) {
+	text := fmt.Sprintf("cosignature/v1\ntime %d\n%s", c.now.Unix(), msg)
+	return append(binary.BigEndian.AppendUint64(nil, uint64(c.now.Unix())), ed25519.Sign(c.key, []byte(text))...), nil
+}
+
+// party is a witness, or a monitor that cosigns as one.
+type party struct {
+	*cosigner
+	*witness.Witness
+	size    uint64 // that it cosigned last
+	corrupt bool   // cosigns whatever it is shown
+}
+
+// monitor is the verifier's Monitor, which cosigns what it verified.
+type monitor struct {
+	*verifier.Monitor
+	*party
+	shown     *verifiertest.Log // what its fetches reach
+	announced strings.Builder
+	found     []string
+}
+
+func (m *monitor) announceKey(body string, key jws.Key) {
+	print, err := jws.Thumbprint(key.Public)
+	if err != nil {
+		panic(err)
+	}
+	fmt.Fprintf(&m.announced, "key %s %s\n", body, print)
+}
+
+func (m *monitor) announceRecord(record []byte) {
+	fmt.Fprintf(&m.announced, "record %x\n", sha256.Sum256(record))
+}
+
+// Fetch reads tiles of the log that the monitor is shown.
+func (m *monitor) Fetch(ctx context.Context, path string) ([]byte, error) {
+	return m.shown.Fetch(ctx, path)
+}
+
+func keep(uint64, [][]byte) error { return nil }
+
+// begin starts the Monitor once all honest owners have announced what is theirs.
+func (m *monitor) begin() error {
+	announced, err := verifier.ParseAnnounced([]byte(m.announced.String()))
+	if err != nil {
+		return err
+	}
+	m.Monitor, err = verifier.NewMonitor(verifier.MonitorConfig{
+		Origin: m.shown.Origin, Fetch: m, Announced: announced, Found: func(f verifier.Finding) {
+			m.found = append(m.found, f.Code+": "+string(f.Level)+", "+f.Where+": expected "+f.Expected+", found "+f.Found)
+		},
+	})
+	return err
+}
+
+// watch sets up witnesses and a monitor.
+func (w *world) watch(witnesses int) {
+	w.t.Helper()
+	for n := range witnesses {
+		c := newCosigner(fmt.Sprintf("w%d.example", n))
+		w.parties = append(w.parties, &party{cosigner: c, Witness: witness.New(w.t.TempDir(), c, w.log.Verifier())})
+	}
+	c := newCosigner("mona.example")
+	w.monitor = &monitor{shown: w.log, party: &party{cosigner: c, Witness: witness.New(w.t.TempDir(), c, w.log.Verifier())}}
+	// As cmd/internal/monitor does.
+	w.monitor.Verify = func(ctx context.Context, cp checkpoint.Checkpoint, _ []byte) error {
+		var err error
+		if w.monitor.Broken() == nil {
+			err = w.monitor.Extend(ctx, cp, c.now, keep)
+		}
+		if broken := w.monitor.Broken(); broken != nil {
+			return fmt.Errorf("%w: %s", witness.ErrRefused, broken.Code)
+		}
+		if err == nil && w.monitor.Ahead(c.now) {
+			err = witness.ErrLater
+		}
+		return err
+	}
+}
+
+// policy is what citizens trust: LeastQuorum of the witnesses, and the monitor.
+func (w *world) policy() *checkpoint.Policy {
+	p := &checkpoint.Policy{
+		Logs: []checkpoint.Log{{VKey: w.log.VKey}}, K: checkpoint.LeastQuorum(len(w.parties), checkpoint.Faults(len(w.parties))),
+		Monitors: []checkpoint.Witness{{Name: "mona", VKey: w.monitor.vkey}},
+	}
+	for n, party := range w.parties {
+		p.Witnesses = append(p.Witnesses, checkpoint.Witness{Name: fmt.Sprintf("w%d", n), VKey: party.vkey})
+	}
+	return p
+}
+
+// publish signs what the log has and asks those who cosign, all unless told otherwise.
+func (w *world) publish(among ...*party) {
+	w.t.Helper()
+	w.wait(time.Second)
+	if w.monitor.Monitor == nil {
+		if err := w.monitor.begin(); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	if len(among) == 0 {
+		among = append(append(among, w.parties...), w.monitor.party)
+	}
+	plain := w.log.Checkpoint()
+	w.signed = plain
+	for _, p := range among {
+		p.now = w.now
+		if p == w.monitor.party {
+			w.monitor.shown = w.log
+		}
+		if line := w.cosignature(p, plain); line != "" {
+			w.signed = append(w.signed[:len(w.signed):len(w.signed)], line...)
+		}
+		if p == w.monitor.party {
+			w.look(uint64(len(w.log.Leaves)))
+		}
+	}
+}
+
+// look has the monitor look at the checkpoint that the log shows to all.
+func (w *world) look(size uint64) {
+	w.t.Helper()
+	before := len(w.monitor.found)
+	if err := w.monitor.Public(w.t.Context(), w.log.At(size), w.now, keep); err != nil && len(w.monitor.found) == before {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) cosignature(p *party, plain []byte) string {
+	w.t.Helper()
+	size := uint64(len(w.log.Leaves))
+	if p.corrupt {
+		cosigned, err := checkpoint.Cosign(plain, w.log.Verifier(), p.cosigner)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		return string(bytes.TrimPrefix(cosigned, plain))
+	}
+	request := witness.Request{Old: p.size, Checkpoint: plain}
+	if 0 < p.size && p.size < size {
+		tree := testonly.New(rfc6962.DefaultHasher)
+		tree.AppendData(w.log.Leaves...)
+		proof, err := tree.ConsistencyProof(p.size, size)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		for _, h := range proof {
+			request.Proof = append(request.Proof, ledger.Hash(h))
+		}
+	}
+	line, err := p.Add(w.t.Context(), request)
+	switch {
+	case err == nil:
+		p.size = size
+	case p != w.monitor.party: // whose reason its findings are
+		*w.refused = append(*w.refused, "refused: "+err.Error())
+	}
+	return line
+}
+
+// acknowledged is what a body keeps, in its own database and out of the operator's reach, of an event that the ledger
+// acknowledged.
+type acknowledged struct {
+	subject ledger.Subject // "" for an agency
+	number  uint64         // that the answer told
+	index   uint64
+	nonce   [32]byte
+	body    []byte
+	receipt string // that the provider had signed
+	at      time.Time
+}
+
+// records are a body's own, by subject.
+type records struct {
+	subjects []ledger.Subject
+	of       map[ledger.Subject][]acknowledged
+	lines    []string
+}
+
+func (r *records) add(a acknowledged) {
+	if r.of == nil {
+		r.of = map[ledger.Subject][]acknowledged{}
+	}
+	if r.of[a.subject] == nil {
+		r.subjects = append(r.subjects, a.subject)
+	}
+	r.of[a.subject] = append(r.of[a.subject], a)
+}
+
+func (r *records) tell(code, format string, args ...any) {
+	r.lines = append(r.lines, code+": "+fmt.Sprintf(format, args...))
+}
+
+// view is what the operator gives a body that checks: the log, its last head, and proofs from the index under it.
+type view struct {
+	leaves   [][]byte
+	preamble ledger.Preamble
+	head     ledger.Head
+	headAt   uint64
+	prove    func(tag ledger.Hash) []byte
+	now      time.Time
+}
+
+func (w *world) view() view {
+	leaf := func(at uint64) ledger.Leaf {
+		l, err := ledger.ParseLeaf(w.log.Leaves[at])
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		return l
+	}
+	return view{
+		leaves: w.log.Leaves, preamble: leaf(0).(ledger.Preamble), head: leaf(w.lastHead()).(ledger.Head), headAt: w.lastHead(),
+		prove: w.index(w.lastHead()).Prove, now: w.now,
+	}
+}
+
+func (v view) event(at uint64) (e ledger.Event, ok bool) {
+	if at >= uint64(len(v.leaves)) {
+		return e, false
+	}
+	leaf, err := ledger.ParseLeaf(v.leaves[at])
+	if err != nil {
+		return e, false
+	}
+	e, ok = leaf.(ledger.Event)
+	return e, ok
+}
+
+// attests is the arithmetic of the provider's check: what it had told against what the log has. pi gives the VRF proofs
+// that the operator serves it.
+func (r *records) attests(v view, pi func(ledger.Subject) []byte, signer ed25519.PrivateKey) []string {
+	r.lines = nil
+	for _, subject := range r.subjects {
+		beta, err := vrf.Verify(v.preamble.VRFKey, pi(subject), ledger.SubjectAlpha(subject, provider, epoch))
+		if err != nil {
+			r.tell("bad_vrf_proof", "the key of a list isn't proven")
+			continue
+		}
+		k := (*[32]byte)(beta[:32])
+		next := uint64(0)
+		for _, a := range r.of[subject] {
+			if a.number != next {
+				r.tell("number_gap", "expected number %d, told %d", next, a.number)
+			}
+			next = max(next, a.number) + 1
+			r.entry(v, a, ledger.SubjectTag(k, uint32(a.number)))
+			if b, err := ledger.ParseBody(a.body); err != nil || b.Receipt != a.receipt || b.Subject.Code != subject || b.Scope != provider {
+				r.tell("other_receipt", "leaf %d opens to another receipt, subject or list", a.index)
+			}
+		}
+		if at, ok := r.find(v, ledger.SubjectTag(k, uint32(next))); ok {
+			r.tell("planted", "number %d, which it wasn't told, is leaf %d", next, at)
+		}
+	}
+	own, err := jws.Thumbprint(signer.Public())
+	if err != nil {
+		panic(err)
+	}
+	for at, raw := range v.leaves {
+		leaf, _ := ledger.ParseLeaf(raw)
+		record, _ := leaf.(ledger.Record)
+		parsed, _ := registry.ParseRecord(record.JSON)
+		if key, ok := parsed.(registry.Key); ok && key.Body == provider {
+			if k, err := jws.ParseKey(key.JWK); err != nil || thumbprint(k) != own {
+				r.tell("unknown_key", "leaf %d registers a key for it that isn't its own", at)
+			}
+		}
+	}
+	return r.lines
+}
+
+func thumbprint(k jws.Key) string {
+	print, _ := jws.Thumbprint(k.Public)
+	return print
+}
+
+// entry checks one acknowledged event: its leaf, head, commitment, tag, and that the index leads to it.
+func (r *records) entry(v view, a acknowledged, tag ledger.Hash) {
+	e, ok := v.event(a.index)
+	if !ok {
+		r.tell("leaf_missing", "no event at %d, which the answer named", a.index)
+		return
+	}
+	if a.index >= v.headAt {
+		if v.now.Sub(a.at) > 2*time.Minute {
+			r.tell("no_head", "leaf %d is under no head after %s", a.index, v.now.Sub(a.at))
+		}
+		return
+	}
+	if ledger.BodyCommitment(&a.nonce, a.body) != e.Commitment {
+		r.tell("commitment", "leaf %d doesn't open to what it was answered with", a.index)
+	}
+	if e.SubjectTag != tag && e.AgencyTag != tag {
+		r.tell("wrong_tag", "leaf %d doesn't have the tag of number %d", a.index, a.number)
+	}
+	if at, ok := r.find(v, tag); !ok || at != a.index {
+		r.tell("not_listed", "the index doesn't lead to leaf %d", a.index)
+	}
+}
+
+// find looks a tag up in the index under the head.
+func (r *records) find(v view, tag ledger.Hash) (at uint64, ok bool) {
+	got, err := index.Check(v.head.Root, tag, v.prove(tag))
+	if err != nil {
+		r.tell("bad_index_proof", "the proof for a tag doesn't lead to the head's root")
+	}
+	return got.Index, err == nil && got.Kind == index.Match
+}
+
+// compares is the arithmetic of an agency's check: its running numbers and the indexes that its own calls were answered
+// with against its list.
+func (r *records) compares(v view, pi []byte) []string {
+	r.lines = nil
+	beta, err := vrf.Verify(v.preamble.VRFKey, pi, ledger.AgencyAlpha(consumer, epoch))
+	if err != nil {
+		r.tell("bad_vrf_proof", "the key of its list isn't proven")
+		return r.lines
+	}
+	k := (*[32]byte)(beta[:32])
+	next := uint64(0)
+	for _, a := range r.of[""] {
+		for ; next < a.number; next++ {
+			r.tell("not_its_own", "number %d of its list is no call of its own", next)
+		}
+		next = a.number + 1
+		r.entry(v, a, ledger.AgencyTag(k, a.number))
+	}
+	for ; ; next++ {
+		at, ok := r.find(v, ledger.AgencyTag(k, next))
+		if !ok {
+			return r.lines
+		}
+		r.tell("not_its_own", "number %d of its list, leaf %d, is no call of its own", next, at)
+	}
+}
