@@ -92,6 +92,21 @@ type Record struct {
 	JSON  []byte
 }
 
+// EpochOfLeaf returns the epoch that a leaf states.
+func EpochOfLeaf(l Leaf) uint32 {
+	switch l := l.(type) {
+	case Event:
+		return l.Epoch
+	case Head:
+		return l.Epoch
+	case Preamble:
+		return l.Epoch
+	case Record:
+		return l.Epoch
+	}
+	return 0 // a nil Leaf: no log's epoch
+}
+
 // FormatLeaf encodes a leaf. It refuses one that [ParseLeaf] would refuse.
 func FormatLeaf(l Leaf) ([]byte, error) {
 	return l.appendTo(nil)

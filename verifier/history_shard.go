@@ -154,8 +154,8 @@ func (c *historyCheck) read(s *historyShard) bool {
 			c.add(problem(CodeMalformedLeaf, where, "a leaf", "something else"))
 			continue
 		}
-		if epochOfLeaf(leaf) != s.epoch {
-			c.add(problem(CodeWrongEpoch, where, fmt.Sprint(s.epoch), fmt.Sprint(epochOfLeaf(leaf))))
+		if ledger.EpochOfLeaf(leaf) != s.epoch {
+			c.add(problem(CodeWrongEpoch, where, fmt.Sprint(s.epoch), fmt.Sprint(ledger.EpochOfLeaf(leaf))))
 			continue
 		}
 		s.leaves[l.Index] = leaf
@@ -188,20 +188,6 @@ func (c *historyCheck) read(s *historyShard) bool {
 		return false
 	}
 	return true
-}
-
-func epochOfLeaf(l ledger.Leaf) uint32 {
-	switch l := l.(type) {
-	case ledger.Event:
-		return l.Epoch
-	case ledger.Head:
-		return l.Epoch
-	case ledger.Preamble:
-		return l.Epoch
-	case ledger.Record:
-		return l.Epoch
-	}
-	return 0
 }
 
 func (s *historyShard) record(at uint64, record []byte) {

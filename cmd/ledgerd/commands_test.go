@@ -68,7 +68,7 @@ func TestRefusedStarts(t *testing.T) {
 		{"an unknown flag", []string{"serve", "--date", dir}, 2, "--help"},
 		{"an unknown command", []string{"server"}, 2, "serve"},
 		{"a second ledger", []string{"init", "--data", dir, "--name", "altro.example"}, 3, ""},
-		{"a ledger without a name", []string{"init", "--data", filepath.Join(t.TempDir(), "x")}, 2, "--name"},
+		{"a ledger's name with a space", []string{"init", "--data", filepath.Join(t.TempDir(), "x"), "--name", "a b"}, 2, "--name"},
 		{"a sample over a real ledger", []string{"dev", "--data", dir}, 2, "another --data"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

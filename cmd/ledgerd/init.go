@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/traccia-ledger/traccia/cmd/internal/cli"
+	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/node"
 )
 
@@ -49,6 +50,9 @@ changed later in DIR/config.json.`,
 				if name, err = os.Hostname(); err != nil {
 					return cli.Usagef("--name is needed: what the ledger is called, e.g. registro.example")
 				}
+			}
+			if err := ledger.CheckName(name); err != nil {
+				return cli.Usagef("--name: %w", err)
 			}
 			opt, err := flags.options(cmd)
 			if err != nil {

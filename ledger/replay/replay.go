@@ -172,7 +172,7 @@ func (r *Reader) Add(leaf []byte) Seen {
 		r.problem(seen.Index, CodeMalformed, "leaf: %v", err)
 		return seen
 	}
-	epoch := epochOf(parsed)
+	epoch := ledger.EpochOfLeaf(parsed)
 	if epoch != r.epoch {
 		r.problem(seen.Index, CodeOtherEpoch, "a leaf of epoch %d in the shard of %d", epoch, r.epoch)
 		return seen
@@ -337,18 +337,4 @@ func (r *Reader) scopeIDs() []string {
 
 func (r *Reader) problem(leaf uint64, code, format string, args ...any) {
 	r.problems = append(r.problems, Problem{Leaf: leaf, Code: code, What: fmt.Sprintf(format, args...)})
-}
-
-func epochOf(l ledger.Leaf) uint32 {
-	switch l := l.(type) {
-	case ledger.Event:
-		return l.Epoch
-	case ledger.Head:
-		return l.Epoch
-	case ledger.Preamble:
-		return l.Epoch
-	case ledger.Record:
-		return l.Epoch
-	}
-	panic(fmt.Sprintf("replay: a leaf of type %T", l))
 }
