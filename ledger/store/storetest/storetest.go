@@ -332,7 +332,7 @@ func testCallersBytes(t *testing.T, f Factory) {
 	s := f.open(t)
 	key, value := []byte("key"), []byte("value")
 	commit(t, s, store.Row{Table: store.TableBody, Key: key, Value: value})
-	copy(key, "XXX")
+	copy(key, "ABC")
 	copy(value, "XXXXX")
 	if got := string(get(t, snapshot(t, s), "key")); got != "value" {
 		t.Errorf("the store kept the caller's bytes: %q", got)
