@@ -208,7 +208,7 @@ func TestDamage(t *testing.T) {
 			report := p.check()
 			if report.Found == 0 {
 				t.Errorf("%s: %s wasn't found", table, what)
-			} else if !named(report, names(table)) {
+			} else if !named(report, names(table)) && !(table == store.TableWrap && named(report, "private")) {
 				t.Errorf("%s: %s was found elsewhere: %v", table, what, &report.Problems[0])
 			}
 		}
@@ -248,7 +248,7 @@ func blobKey(content string) []byte {
 func names(table store.Table) string {
 	switch table {
 	case store.TableWrap:
-		return "body" // the events that it doesn't open any more
+		return "body" // the events that it doesn't open any more; or a private part
 	case store.TableRoot:
 		return "root"
 	}

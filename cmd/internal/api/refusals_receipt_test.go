@@ -134,7 +134,7 @@ func TestRefusedReceipts(t *testing.T) {
 		{"a person for a body", claim("consumer", "rssmra80a01h501u"), 422, "unknown_body", "receipt#consumer", "another of 16 characters"},
 		{"iss in upper case", claim("iss", "INPS"), 400, "bad_id", "receipt#iss", "4 bytes"},
 		{"iss reserved", claim("iss", "+reported"), 400, "bad_id", "receipt#iss", "9 bytes"},
-		{"iss without scope", signedBy("c_h501"), 422, "no_scope", "receipt#iss", "c_h501"},
+		{"iss without scope", func(d *draft) { d.receipt.claims["consumer"] = "c_a944"; signedBy("c_h501")(d) }, 422, "no_scope", "receipt#iss", "c_h501"},
 		{"role of the consumer", claim("role", "consumer"), 422, "wrong_role", "receipt#role", "consumer"},
 		{"role of the provider", func(d *draft) { signedBy(d.receipt.claims["consumer"].(string))(d) }, 422, "wrong_role", "receipt#role", "provider"},
 		{"another role", claim("role", "auditor"), 400, "bad_value", "receipt#role", "7 bytes"},
