@@ -47,9 +47,6 @@ const (
 // submission may be good; it can be sent again.
 var ErrKeys = errors.New("PDND's keys couldn't be had")
 
-// FlagCaseMissing marks an access without a case reference.
-const FlagCaseMissing = "case_missing"
-
 // Config says what submissions are checked against. All fields are required
 // unless they say otherwise.
 type Config struct {
@@ -195,9 +192,9 @@ func (in *Intake) checkParties(r *ledger.SignedReceipt, at uint64) (scope string
 	if scope, err = in.Registry.Scope(r.Iss, r.Provider, r.Consumer, at); err != nil {
 		return "", refuse("no_scope", "receipt#iss", "the party that speaks for "+r.Provider+", or the consumer "+r.Consumer, r.Iss)
 	}
-	role := "provider"
+	role := ledger.RoleProvider
 	if scope == ledger.ScopeReported {
-		role = "consumer"
+		role = ledger.RoleConsumer
 	}
 	if r.Role != role {
 		return "", refuse("wrong_role", "receipt#role", role, r.Role)
@@ -237,7 +234,7 @@ func (in *Intake) checkTokens(ctx context.Context, sub *ledger.Submission, opene
 	}
 	assurance.Late = in.Now().Sub(r.Occurred()) > LateAfter
 	if opened.Private.Case == "" {
-		assurance.Flags = append(assurance.Flags, FlagCaseMissing)
+		assurance.Flags = append(assurance.Flags, ledger.FlagCaseMissing)
 	}
 	return assurance, nil
 }

@@ -118,7 +118,7 @@ func TestCaseIsFlagged(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if slices.Contains(p.Assurance.Flags, intake.FlagCaseMissing) == has {
+		if slices.Contains(p.Assurance.Flags, ledger.FlagCaseMissing) == has {
 			t.Errorf("with a case %v: flags %v", has, p.Assurance.Flags)
 		}
 	}

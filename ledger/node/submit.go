@@ -184,27 +184,6 @@ func (o Opener) Open(ctx context.Context, index uint64, leaf []byte) (sequencer.
 	return sequencer.Event{Leaf: leaf, Nonce: nonce, Body: body, I: e.I, J: e.J}, nil
 }
 
-// OpenPrivate returns the private part of the receipt whose first event stands
-// at this index, verified against the digest it was sealed under.
-func (o Opener) OpenPrivate(ctx context.Context, first uint64) (salt [32]byte, content []byte, err error) {
-	row, err := o.Rows.Get(ctx, store.TablePrivate, rows.LeafKey(o.Epoch, first))
-	if err != nil {
-		return salt, nil, err
-	}
-	if row == nil {
-		return salt, nil, fmt.Errorf("private part at %d: %w", first, ErrErased)
-	}
-	p, err := rows.ParsePrivate(&o.Handle, o.Epoch, first, row)
-	if err != nil {
-		return salt, nil, fmt.Errorf("private part at %d: %w", first, err)
-	}
-	k, err := o.key(ctx, p.Handle)
-	if err != nil {
-		return salt, nil, fmt.Errorf("private part at %d: %w", first, err)
-	}
-	return seal.OpenPrivate(&k, p.Digest, p.Sealed)
-}
-
 func (o Opener) key(ctx context.Context, handle ledger.Hash) (k [32]byte, err error) {
 	row, err := o.Rows.Get(ctx, store.TableWrap, handle[:])
 	if err != nil {

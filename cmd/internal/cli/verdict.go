@@ -119,9 +119,6 @@ func PrintLine(cmd *cobra.Command, l Line) error {
 	return nil
 }
 
-// JSON says whether --json was given, for a command whose human text needs work that its object doesn't.
-func JSON(cmd *cobra.Command) bool { return runOf(cmd).json }
-
 func schemaOf(cmd *cobra.Command) string {
 	return "traccia/" + strings.ReplaceAll(cmd.CommandPath(), " ", "-") + "/1"
 }
