@@ -28,47 +28,20 @@ import (
 
 var errDisk = errors.New("the disk says no")
 
-// failingStore fails one Commit: before it is done, or after.
-type failingStore struct {
-	store.Store
-	mu            sync.Mutex
-	before, after error
-}
-
-func (s *failingStore) arm(before, after error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.before, s.after = before, after
-}
-
-func (s *failingStore) Commit(ctx context.Context, expect, write []store.Row) error {
-	s.mu.Lock()
-	before, after := s.before, s.after
-	s.before, s.after = nil, nil
-	s.mu.Unlock()
-	if before != nil {
-		return before
-	}
-	if err := s.Store.Commit(ctx, expect, write); err != nil {
-		return err
-	}
-	return after
-}
-
 // TestFailedCommits fails one commit under load, before or after it is done.
 // The ledger stops, and says so to everyone; after a restart the retry of each
 // submission has exactly one entry.
 func TestFailedCommits(t *testing.T) {
 	for _, persisted := range []bool{false, true} {
 		t.Run(fmt.Sprintf("persisted %v", persisted), func(t *testing.T) {
-			failing := &failingStore{}
+			failing := &nodetest.FailingStore{}
 			r := newLedger(t, node.Options{Store: func(s store.Store) store.Store { failing.Store = s; return failing }})
 			r.load(0, 30)
 			acknowledged := len(r.acks)
 			if persisted {
-				failing.arm(nil, errDisk)
+				failing.Arm(nil, errDisk)
 			} else {
-				failing.arm(errDisk, nil)
+				failing.Arm(errDisk, nil)
 			}
 			var g sync.WaitGroup
 			var mu sync.Mutex

@@ -27,7 +27,7 @@ func TestFailedCommit(t *testing.T) {
 		{name: "another sequencer wrote", before: store.ErrConflict, conflict: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			g, faulty := &gate{}, &faultyStore{}
+			g, faulty := &gate{}, &nodetest.FailingStore{}
 			f := newFixture(t, func(cfg *sequencer.Config) {
 				faulty.Store = cfg.Rows
 				cfg.Rows, cfg.Step = faulty, g.at
@@ -45,7 +45,7 @@ func TestFailedCommit(t *testing.T) {
 			}()
 			f.queued(2)
 			behind = append(behind, f.submitBeside(f.pending(3, nodetest.Access{})), f.submitBeside(f.pending(1, nodetest.Access{})))
-			faulty.arm(c.before, c.after)
+			faulty.Arm(c.before, c.after)
 			release()
 
 			o := <-failing
@@ -107,13 +107,13 @@ func TestFailedCommit(t *testing.T) {
 
 // TestFailedHead: the head after a failed commit isn't tried either.
 func TestFailedHead(t *testing.T) {
-	faulty := &faultyStore{}
+	faulty := &nodetest.FailingStore{}
 	f := newFixture(t, func(cfg *sequencer.Config) {
 		faulty.Store = cfg.Rows
 		cfg.Rows = faulty
 	})
 	f.submit(0)
-	faulty.arm(nil, errDisk)
+	faulty.Arm(nil, errDisk)
 	if _, err := f.seq.Head(t.Context()); !errors.Is(err, sequencer.ErrStopped) {
 		t.Errorf("a head whose commit failed: %v", err)
 	}
@@ -126,15 +126,15 @@ func TestFailedHead(t *testing.T) {
 // well, with one first head.
 func TestFailedFirstHead(t *testing.T) {
 	for _, persisted := range []bool{false, true} {
-		faulty := &faultyStore{}
+		faulty := &nodetest.FailingStore{}
 		f := newLog(t, func(cfg *sequencer.Config) {
 			faulty.Store = cfg.Rows
 			cfg.Rows = faulty
 		})
 		if persisted {
-			faulty.arm(nil, errDisk)
+			faulty.Arm(nil, errDisk)
 		} else {
-			faulty.arm(errDisk, nil)
+			faulty.Arm(errDisk, nil)
 		}
 		if err := f.open(); !errors.Is(err, errDisk) {
 			t.Errorf("persisted %v: opened with %v", persisted, err)

@@ -320,35 +320,7 @@ func (f *fixture) submitBeside(p *sequencer.Pending) <-chan outcome {
 	return result
 }
 
-// faultyStore fails commits as a test wants it.
-type faultyStore struct {
-	store.Store
-	mu     sync.Mutex
-	before error // the next commit fails with it and does nothing
-	after  error // the next commit is done, and fails with it all the same
-}
-
 var errDisk = errors.New("the disk says no")
-
-func (s *faultyStore) Commit(ctx context.Context, expect, write []store.Row) error {
-	s.mu.Lock()
-	before, after := s.before, s.after
-	s.before, s.after = nil, nil
-	s.mu.Unlock()
-	if before != nil {
-		return before
-	}
-	if err := s.Store.Commit(ctx, expect, write); err != nil {
-		return err
-	}
-	return after
-}
-
-func (s *faultyStore) arm(before, after error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.before, s.after = before, after
-}
 
 // clock is a system clock that a test sets.
 type clock struct {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/index"
+	"github.com/traccia-ledger/traccia/ledger/node/nodetest"
 	"github.com/traccia-ledger/traccia/ledger/sequencer"
 )
 
@@ -193,13 +194,13 @@ func TestAtHeadRefused(t *testing.T) {
 		}
 	})
 	t.Run("stopped", func(t *testing.T) {
-		var disk *faultyStore
+		var disk *nodetest.FailingStore
 		f := newFixture(t, func(cfg *sequencer.Config) {
-			disk = &faultyStore{Store: cfg.Rows}
+			disk = &nodetest.FailingStore{Store: cfg.Rows}
 			cfg.Rows = disk
 		})
 		f.submit(1)
-		disk.arm(errDisk, nil)
+		disk.Arm(errDisk, nil)
 		if err := f.seq.AtHead(t.Context(), never); !errors.Is(err, sequencer.ErrStopped) {
 			t.Errorf("the head fails: %v", err)
 		}

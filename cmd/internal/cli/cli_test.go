@@ -278,22 +278,6 @@ func TestReadSecret(t *testing.T) {
 	}
 }
 
-func TestReadSubject(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "subject")
-	for content, ok := range map[string]bool{"RSSMRA80A01H501U\n": true, "RSSMRA80A01H501U": true, "RSSMRA80A01H501X": false, "rssmra80a01h501u": false, "": false} {
-		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		got, err := ReadSubject(path)
-		if (err == nil) != ok || ok && got != "RSSMRA80A01H501U" {
-			t.Errorf("ReadSubject of %q = %q, %v", content, got, err)
-		}
-		if err != nil && len(content) > 0 && strings.Contains(strings.ToUpper(err.Error()), strings.ToUpper(content)) {
-			t.Errorf("the error holds the code: %v", err)
-		}
-	}
-}
-
 func TestProgress(t *testing.T) {
 	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	tests := []struct {

@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-
-	"github.com/traccia-ledger/traccia/ledger"
 )
 
 const maxSecret = 4096
@@ -26,20 +24,6 @@ func ReadSecret(path string) (string, error) {
 		return "", Usagef("%s holds a secret and has mode %04o: run chmod 600 %s", path, mode.Perm(), path)
 	}
 	return line, nil
-}
-
-// ReadSubject reads a person's code from a file of one line, so that it is on no command line and in no shell
-// history. The error never holds it.
-func ReadSubject(path string) (ledger.Subject, error) {
-	line, _, err := readLine(path)
-	if err != nil {
-		return "", fmt.Errorf("couldn't read subject file: %w", err)
-	}
-	subject, err := ledger.ParseSubject(line)
-	if err != nil {
-		return "", Usagef("%s holds no valid code of a person: %w", path, err)
-	}
-	return subject, nil
 }
 
 func readLine(path string) (string, os.FileMode, error) {
