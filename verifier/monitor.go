@@ -30,6 +30,7 @@ import (
 // log is never forgotten. It belongs to one goroutine.
 type Monitor struct {
 	origin    string
+	next      string // origin of the shard after this
 	fetch     checkpoint.Fetcher
 	announced *Announced
 	found     func(Finding)
@@ -66,7 +67,7 @@ type Kept func(first uint64, leaves [][]byte) error
 
 // NewMonitor returns a Monitor at the start of a log.
 func NewMonitor(c MonitorConfig) (*Monitor, error) {
-	name, _, err := ledger.ParseOrigin(c.Origin)
+	name, epoch, err := ledger.ParseOrigin(c.Origin)
 	if err != nil {
 		return nil, fmt.Errorf("couldn't read origin: %w", err)
 	}
@@ -75,7 +76,7 @@ func NewMonitor(c MonitorConfig) (*Monitor, error) {
 		return nil, err
 	}
 	m := &Monitor{
-		origin: c.Origin, fetch: c.Fetch, announced: c.Announced, found: c.Found,
+		origin: c.Origin, next: ledger.Origin(name, epoch+1), fetch: c.Fetch, announced: c.Announced, found: c.Found,
 		reader: checkpoint.NewReader(c.Fetch), replay: follow, registry: registry.New(name),
 	}
 	if m.found == nil {

@@ -85,12 +85,15 @@ func (m *Monitor) record(index uint64, record []byte) {
 		m.tell(LevelNotice, problem(CodeKeyRevoked, leafAt(index), "that its owner knows", fmt.Sprintf("key %.80q of %s revoked", r.Kid, r.Body)))
 	case registry.Scope:
 		m.fresh(index, record, false, CodeNewScope, CodeUnannouncedScope, fmt.Sprintf("scope %s with %s", r.ID, counted(len(r.Providers), "provider")))
+	case registry.LogKey:
+		if r.Origin != m.next {
+			m.tell(LevelAlarm, problem(CodeRecordRefused, leafAt(index), "the key of "+m.next+", the shard after this", "one of "+r.Origin))
+			return
+		}
+		m.fresh(index, record, false, CodeNewLogKey, CodeUnannouncedLogKey, "the key of the log "+r.Origin)
 	case nil:
-		switch kindOf(record) {
-		case "policy":
+		if kindOf(record) == registry.KindPolicy {
 			m.fresh(index, record, false, CodeNewPolicy, CodeUnannouncedPolicy, "a policy")
-		case "log-key":
-			m.fresh(index, record, false, CodeNewLogKey, CodeUnannouncedLogKey, "the key of another log of the ledger")
 		}
 	}
 }

@@ -156,8 +156,15 @@ func TestMonitorFinds(t *testing.T) {
 		{"a policy", func(l *verifiertest.Shard) { l.JSON(`{"kind":"policy","digest":"00"}`); l.Head(30) }, []string{
 			"alarm unannounced_policy leaf 5: expected one that its owner announced, found a policy, record ",
 		}},
-		{"another log's key", func(l *verifiertest.Shard) { l.JSON(`{"kind":"log-key","origin":"registro.example/2027"}`); l.Head(30) }, []string{
+		{"the next log's key", func(l *verifiertest.Shard) { l.Record(nextKey(2027)); l.Head(30) }, []string{
+			"alarm unannounced_log_key leaf 5: expected one that its owner announced, found the key of the log registro.example/2027, record ",
+		}},
+		{"two keys of the next log", func(l *verifiertest.Shard) { l.Record(nextKey(2027)); l.Record(nextKey(2027)); l.Head(30) }, []string{
 			"alarm unannounced_log_key leaf 5: ",
+			"alarm record_refused leaf 6: expected a record that the rules of its kind accept, found log_key_repeated at /origin",
+		}},
+		{"the key of a later log", func(l *verifiertest.Shard) { l.Record(nextKey(2028)); l.Head(30) }, []string{
+			"alarm record_refused leaf 5: expected the key of registro.example/2027, the shard after this, found one of registro.example/2028",
 		}},
 		{"a record of nobody's", func(l *verifiertest.Shard) { k := verifiertest.InpsKey(3); k.Body = "inail"; l.Record(k); l.Head(30) }, []string{
 			"alarm record_refused leaf 5: expected a record that the rules of its kind accept, found unknown_body at /body",
@@ -197,6 +204,11 @@ func TestMonitorFinds(t *testing.T) {
 			}
 		})
 	}
+}
+
+func nextKey(epoch uint32) registry.LogKey {
+	origin := ledger.Origin("registro.example", epoch)
+	return registry.LogKey{Origin: origin, VKey: verifiertest.NewLog(origin).VKey}
 }
 
 // told compares findings with the beginnings of what they should say.

@@ -14,8 +14,8 @@ import (
 
 // Kinds of record that histories read beside those of package registry.
 const (
-	KindRetention     = "retention"      // {"kind":"retention","months":24}: bodies open for so long
-	KindProviderCheck = "provider-check" // {"kind":"provider-check","scope":"inps",…}: a scope's party checked its own records
+	KindRetention     = registry.KindRetention // {"kind":"retention","months":24}: bodies open for so long
+	KindProviderCheck = "provider-check"       // {"kind":"provider-check","scope":"inps",…}: a scope's party checked its own records
 )
 
 // MaxMonths is the longest term that a retention record states.

@@ -40,6 +40,9 @@ type Registry struct {
 	tenants map[string]string
 	keys    map[string][]keyState // by body id, in log order
 	scopes  map[string][]scopeState
+	logKeys map[string]Announcement // by origin
+	named   map[string]uint64       // by body id: log index of its last record
+	latest  map[string]uint64       // by kind: log index of the last record, where that is the one that holds
 	version uint64
 }
 
@@ -67,6 +70,7 @@ func New(name string) *Registry {
 	return &Registry{
 		name: name, bodies: map[string]Body{}, tenants: map[string]string{},
 		keys: map[string][]keyState{}, scopes: map[string][]scopeState{},
+		logKeys: map[string]Announcement{}, named: map[string]uint64{}, latest: map[string]uint64{},
 	}
 }
 
@@ -122,6 +126,8 @@ func (r *Registry) Apply(index uint64, record []byte) error {
 	if apply != nil {
 		apply(index)
 		r.version++
+	} else if kind := latestOf(record); kind != "" {
+		r.latest[kind] = index
 	}
 	return nil
 }
@@ -137,9 +143,9 @@ func (r *Registry) prepare(record []byte) (func(index uint64), error) {
 		if owner := r.tenants[rec.Tenant]; rec.Tenant != "" && owner != "" && owner != rec.ID {
 			return nil, refuse("tenant_taken", "/tenant", "a tenant of no other body", "the tenant of "+owner)
 		}
-		return func(uint64) {
+		return func(index uint64) {
 			delete(r.tenants, r.bodies[rec.ID].Tenant)
-			r.bodies[rec.ID] = rec
+			r.bodies[rec.ID], r.named[rec.ID] = rec, index
 			if rec.Tenant != "" {
 				r.tenants[rec.Tenant] = rec.ID
 			}
@@ -159,6 +165,8 @@ func (r *Registry) prepare(record []byte) (func(index uint64), error) {
 		return func(index uint64) {
 			r.scopes[rec.ID] = append(r.scopes[rec.ID], scopeState{index, slices.Clone(rec.Providers)})
 		}, nil
+	case LogKey:
+		return r.prepareLogKey(rec)
 	}
 	return nil, nil
 }
