@@ -113,8 +113,8 @@ func runLedger(ctx context.Context, dir string) (*realLedger, error) {
 	if _, err := n.SetScope(ctx, registry.Scope{ID: provider, Providers: []string{provider}}); err != nil {
 		return nil, err
 	}
-	l := &realLedger{vkey: n.VKey}
-	verifier, err := note.NewVerifier(n.VKey)
+	l := &realLedger{vkey: n.VKey()}
+	verifier, err := note.NewVerifier(n.VKey())
 	if err != nil {
 		return nil, err
 	}

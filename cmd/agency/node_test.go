@@ -184,7 +184,7 @@ func register(n *node.Node, body string, jwks []byte) error {
 // proven is the command "proven SUBMISSION RECEIPT...": fails unless the
 // verifier says so of each receipt; SUBMISSION is - where it isn't at hand.
 func proven(ts *testscript.TestScript, neg bool, args []string) {
-	key, err := note.NewVerifier(ts.Value("service").(*service).node.VKey)
+	key, err := note.NewVerifier(ts.Value("service").(*service).node.VKey())
 	ts.Check(err)
 	var submission *ledger.Submission
 	if args[0] != "-" {

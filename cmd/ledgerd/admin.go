@@ -171,7 +171,7 @@ func doAddKeys(ctx context.Context, n *node.Node, call *addKeys) (first uint64, 
 	vouched := call.OperatorWord
 	if !vouched {
 		vouched = true
-		for _, k := range n.Registry.Keys(call.Body) {
+		for _, k := range n.Registry().Keys(call.Body) {
 			vouched = vouched && k.Revoked
 		}
 	}
@@ -202,10 +202,10 @@ func doAddKeys(ctx context.Context, n *node.Node, call *addKeys) (first uint64, 
 
 func listBodies(n *node.Node) []listedBody {
 	list := []listedBody{}
-	for _, b := range n.Registry.Bodies() {
-		providers, _ := n.Registry.Providers(b.ID)
+	for _, b := range n.Registry().Bodies() {
+		providers, _ := n.Registry().Providers(b.ID)
 		l := listedBody{ID: b.ID, Name: b.Name, Tenant: b.Tenant, Providers: providers, Keys: []listedKey{}}
-		for _, k := range n.Registry.Keys(b.ID) {
+		for _, k := range n.Registry().Keys(b.ID) {
 			l.Keys = append(l.Keys, listedKey(k))
 		}
 		list = append(list, l)

@@ -228,7 +228,7 @@ func TestBodyCommands(t *testing.T) {
 	defer n.Close()
 	var last uint64
 	for _, id := range []string{"c_alone", "c_served", "c_left"} {
-		for _, k := range n.Registry.Keys(id) {
+		for _, k := range n.Registry().Keys(id) {
 			if k.Index <= last || k.Basis != registry.BasisOperator || k.Revoked != (k.Kid == nodetest.Key(id, 0).Kid) {
 				t.Errorf("%s has the key %+v after index %d", id, k, last)
 			}

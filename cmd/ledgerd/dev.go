@@ -168,7 +168,7 @@ type sampleLoad struct {
 
 // into registers the bodies and records the accesses.
 func (l sampleLoad) into(ctx context.Context, cmd *cobra.Command, n *node.Node, w *dev.World) error {
-	if hub, _ := w.Hub(); !slices.Contains(n.Registry.Scopes(), hub) {
+	if hub, _ := w.Hub(); !slices.Contains(n.Registry().Scopes(), hub) {
 		if err := registerBodies(ctx, n, w); err != nil {
 			return err
 		}
@@ -219,7 +219,7 @@ func registerBodies(ctx context.Context, n *node.Node, w *dev.World) error {
 	}
 	var bodies []registry.Body
 	for _, b := range all {
-		if _, known := n.Registry.Body(b.ID); !known {
+		if _, known := n.Registry().Body(b.ID); !known {
 			bodies = append(bodies, registry.Body{ID: b.ID, Name: b.Name, Tenant: b.Tenant})
 		}
 	}
@@ -230,7 +230,7 @@ func registerBodies(ctx context.Context, n *node.Node, w *dev.World) error {
 	}
 	for _, b := range w.Bodies() {
 		key, ok := w.Key(b.ID)
-		if _, known := n.Registry.KeyIndex(b.ID, key.Kid); known || !ok {
+		if _, known := n.Registry().KeyIndex(b.ID, key.Kid); known || !ok {
 			continue
 		}
 		if _, err := n.AddKey(ctx, b.ID, key, ""); err != nil {
@@ -343,7 +343,7 @@ Try in another terminal, from this directory:
 		tool("verifier"), filepath.Join(d, "sample", "receipt.json"), r.LogKeyFile,
 		tool("ledgerd"), d, subjectFile(d), historyFile(d),
 		tool("verifier"), historyFile(d), r.PolicyFile,
-		tool("verifier"), r.URL, r.node.Epoch, r.LogKeyFile, filepath.Join(d, "sample", "log.state"),
+		tool("verifier"), r.URL, r.node.Epoch(), r.LogKeyFile, filepath.Join(d, "sample", "log.state"),
 		tool("agency"), filepath.Join(d, "sample", "submission.json"), r.URL, filepath.Join(d, "sample", "again.json"),
 		tool("ledgerd"), d, r.URL, r.MetricsURL)
 }

@@ -191,7 +191,7 @@ func (l *nodeLog) Fetch(ctx context.Context, path string) ([]byte, error) {
 
 func (l *nodeLog) read(ctx context.Context, n *node.Node, path string) ([]byte, error) {
 	if path == verifier.CheckpointPath {
-		p, err := n.Published(n.Epoch)
+		p, err := n.Published(n.Epoch())
 		return p.Checkpoint, err
 	}
 	t, err := checkpoint.ParsePath(path)
@@ -199,7 +199,7 @@ func (l *nodeLog) read(ctx context.Context, n *node.Node, path string) ([]byte, 
 		return nil, err
 	}
 	if t.Level == checkpoint.EntryLevel {
-		return n.Entries(ctx, n.Epoch, t.Index, t.Width)
+		return n.Entries(ctx, n.Epoch(), t.Index, t.Width)
 	}
-	return n.Tile(ctx, n.Epoch, uint(t.Level), t.Index, t.Width)
+	return n.Tile(ctx, n.Epoch(), uint(t.Level), t.Index, t.Width)
 }

@@ -121,7 +121,7 @@ func doHistory(ctx context.Context, n *node.Node, call *historyCall) ([]byte, er
 		return nil, err
 	}
 	if len(call.Excerpt) > 0 {
-		chosen, err := parseChosen(n.Epoch, call.Excerpt)
+		chosen, err := parseChosen(n.Epoch(), call.Excerpt)
 		if err != nil {
 			return nil, err
 		}

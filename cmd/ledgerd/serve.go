@@ -156,7 +156,7 @@ func serveNode(ctx context.Context, n *node.Node, log *slog.Logger, registry *pr
 		MetricsURL: "http://" + metrics.Addr().String() + "/metrics",
 		LogKeyFile: filepath.Join(n.Dir, "log.vkey"), Data: n.Dir, node: n,
 	}
-	log.Info("serving", "url", r.URL, "metrics", r.MetricsURL, "origin", fmt.Sprintf("%s/%d", n.Settings.Name, n.Epoch), "size", n.Latest().Root.Size)
+	log.Info("serving", "url", r.URL, "metrics", r.MetricsURL, "origin", fmt.Sprintf("%s/%d", n.Settings.Name, n.Epoch()), "size", n.Latest().Root.Size)
 	err = started(&r)
 	if err == nil {
 		err = writeReady(flags.readyFile, r)

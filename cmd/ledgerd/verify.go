@@ -52,7 +52,7 @@ func verifyDev(ctx context.Context, cmd *cobra.Command, r ready) (*devSummary, e
 	if err != nil {
 		return nil, err
 	}
-	log := fetch.NewLog(base.JoinPath("log", strconv.FormatUint(uint64(r.node.Epoch), 10)))
+	log := fetch.NewLog(base.JoinPath("log", strconv.FormatUint(uint64(r.node.Epoch()), 10)))
 	cp, err := cosigned(ctx, log, r.PolicyFile)
 	if err != nil {
 		return nil, err

@@ -181,19 +181,19 @@ func TestPublishedGrows(t *testing.T) {
 				return
 			default:
 			}
-			p, err := r.Published(r.Epoch)
+			p, err := r.Published(r.Epoch())
 			if err != nil || p.Root.Size < last {
 				t.Errorf("published %d after %d, %v", p.Root.Size, last, err)
 				return
 			}
 			last = p.Root.Size
 			if width := int(last % 256); width > 0 {
-				if _, err := r.Entries(context.Background(), r.Epoch, last/256, width); err != nil {
+				if _, err := r.Entries(context.Background(), r.Epoch(), last/256, width); err != nil {
 					t.Errorf("the entries of size %d: %v", last, err)
 					return
 				}
 			}
-			if _, err := r.Entries(context.Background(), r.Epoch, 1<<20, 1); !errors.Is(err, node.ErrNotPublished) {
+			if _, err := r.Entries(context.Background(), r.Epoch(), 1<<20, 1); !errors.Is(err, node.ErrNotPublished) {
 				t.Errorf("entries beyond the log: %v", err)
 				return
 			}

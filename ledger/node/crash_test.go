@@ -252,7 +252,7 @@ func (c *crashes) do(t *testing.T, o childOrders, after func(*os.Process)) (kill
 	acks, killed := o.run(t, after)
 	what := fmt.Sprintf("round %d, %q %d, %d acknowledged", c.round, o.Step, o.Nth, len(acks))
 	for i, a := range acks {
-		if _, err := nodetest.CheckAnswer(raws[i], a, c.VKey); err != nil {
+		if _, err := nodetest.CheckAnswer(raws[i], a, c.VKey()); err != nil {
 			t.Errorf("%s: answer %d: %v", what, i, err)
 		}
 		c.acks[from+i] = a
@@ -286,7 +286,7 @@ func (c *crashes) end(t *testing.T) {
 // consistent compares the log with every checkpoint that left the process.
 func (c *crashes) consistent(t *testing.T, seen *nodetest.Audited, acks map[int]*ledger.Answer) {
 	t.Helper()
-	verifier, err := note.NewVerifier(c.VKey)
+	verifier, err := note.NewVerifier(c.VKey())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -295,7 +295,7 @@ func (c *crashes) consistent(t *testing.T, seen *nodetest.Audited, acks map[int]
 		t.Fatal(err)
 	}
 	defer secrets.Close()
-	published, err := secrets.Published(c.Epoch)
+	published, err := secrets.Published(c.Epoch())
 	if err != nil {
 		t.Fatal(err)
 	}

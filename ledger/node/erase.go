@@ -83,7 +83,7 @@ func (n *Node) Erase(ctx context.Context, subjects []ledger.Subject, month strin
 	for i, h := range handles {
 		forget[i] = h.handle
 	}
-	err = n.seq.Forget(forget, func() error {
+	err = n.year().seq.Forget(forget, func() error {
 		// Somebody may have been recorded since.
 		if found, err = n.findWraps(ctx, handles); err != nil {
 			return err

@@ -108,11 +108,12 @@ func (n *Node) countLoop() {
 func (n *Node) recordErasures(ctx context.Context, before string) error {
 	n.erasing.Lock()
 	defer n.erasing.Unlock()
-	month, err := n.firstMonth(ctx)
+	y := n.year()
+	month, err := y.firstMonth(ctx)
 	if err != nil || month >= before {
 		return err
 	}
-	counted, err := n.countedMonths(ctx)
+	counted, err := y.countedMonths(ctx)
 	if err != nil {
 		return err
 	}
@@ -127,7 +128,7 @@ func (n *Node) recordErasures(ctx context.Context, before string) error {
 			if err != nil {
 				return err
 			}
-			if _, err := n.seq.Record(ctx, record); err != nil {
+			if _, err := y.seq.Record(ctx, record); err != nil {
 				return err
 			}
 		}
@@ -141,8 +142,8 @@ func (n *Node) recordErasures(ctx context.Context, before string) error {
 }
 
 // firstMonth is the month of the shard's first head, or of the end of the shard before.
-func (n *Node) firstMonth(ctx context.Context) (string, error) {
-	preamble, err := n.shard.Leaves(ctx, 0, 1)
+func (y *year) firstMonth(ctx context.Context) (string, error) {
+	preamble, err := y.shard.Leaves(ctx, 0, 1)
 	if err != nil || len(preamble) != 1 {
 		return "", fmt.Errorf("couldn't read the preamble: %w", err)
 	}
@@ -151,14 +152,14 @@ func (n *Node) firstMonth(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("couldn't read the preamble: %w", err)
 	}
 	if p, ok := leaf.(ledger.Preamble); ok && p.PreviousSize > 0 {
-		return fmt.Sprintf("%04d-12", n.Epoch-1), nil
+		return fmt.Sprintf("%04d-12", y.epoch-1), nil
 	}
-	snap, err := n.rows.Snapshot(ctx)
+	snap, err := y.n.rows.Snapshot(ctx)
 	if err != nil {
 		return "", err
 	}
 	defer snap.Close()
-	first, err := headsOf(snap, n.shard, n.Epoch).from(ctx, 0)
+	first, err := headsOf(snap, y.shard, y.epoch).from(ctx, 0)
 	if err != nil {
 		return "", err
 	}
@@ -166,9 +167,9 @@ func (n *Node) firstMonth(ctx context.Context) (string, error) {
 }
 
 // countedMonths reads which months the shard's records name.
-func (n *Node) countedMonths(ctx context.Context) (map[string]bool, error) {
+func (y *year) countedMonths(ctx context.Context) (map[string]bool, error) {
 	counted := map[string]bool{}
-	err := n.eachRecord(ctx, n.Epoch, func(_ uint64, record []byte) {
+	err := y.n.eachRecord(ctx, y.epoch, func(_ uint64, record []byte) {
 		var c ErasureCount
 		if json.Unmarshal(record, &c) == nil && c.Kind == KindErasure {
 			counted[c.Month] = true

@@ -235,7 +235,7 @@ func TestErasedIsGone(t *testing.T) {
 		t.Error("the log doesn't say that something was erased")
 	}
 	for n, a := range answers {
-		if _, err := nodetest.CheckAnswer(raws[n], a, r.VKey); err != nil {
+		if _, err := nodetest.CheckAnswer(raws[n], a, r.VKey()); err != nil {
 			t.Errorf("an answer from before the erasure: %v", err)
 		}
 	}

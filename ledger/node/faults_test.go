@@ -219,7 +219,7 @@ func TestTornLog(t *testing.T) {
 		n, err := node.Open(t.Context(), dir, node.Options{})
 		switch {
 		case err == nil:
-			if p, err := n.Published(n.Epoch); err != nil || p.Root.Size == 0 {
+			if p, err := n.Published(n.Epoch()); err != nil || p.Root.Size == 0 {
 				t.Errorf("cut at %d/10: %v", cut, err)
 			}
 			n.Close()

@@ -71,7 +71,7 @@ func (r *running) send(n int) (replayed bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if _, err := nodetest.CheckAnswer(raw, a, r.VKey); err != nil {
+	if _, err := nodetest.CheckAnswer(raw, a, r.VKey()); err != nil {
 		r.t.Errorf("submission %d: the answer doesn't verify: %v", n, err)
 	}
 	r.mu.Lock()

@@ -34,7 +34,7 @@ func (n *Node) History(ctx context.Context, subject ledger.Subject) (*history.Bu
 		return nil, err
 	}
 	defer done()
-	m := &historian{n: n, subject: subject, keep: map[uint64]bool{0: true}, leaves: map[uint64][]byte{}}
+	m := &historian{y: n.year(), subject: subject, keep: map[uint64]bool{0: true}, leaves: map[uint64][]byte{}}
 	if err := m.make(ctx); err != nil {
 		return nil, fmt.Errorf("couldn't make a history: %w", err)
 	}
@@ -43,7 +43,7 @@ func (n *Node) History(ctx context.Context, subject ledger.Subject) (*history.Bu
 
 // historian makes a citizen's part of one shard.
 type historian struct {
-	n       *Node
+	y       *year
 	subject ledger.Subject
 	shard   history.Shard
 	at      sequencer.Head
@@ -55,17 +55,17 @@ type historian struct {
 }
 
 func (m *historian) make(ctx context.Context) (err error) {
-	m.shard.Origin = ledger.Origin(m.n.Settings.Name, m.n.Epoch)
+	m.shard.Origin = m.y.origin
 	if err := m.lookUp(ctx); err != nil {
 		return err
 	}
-	p, err := m.n.covering(ctx, m.at.Index)
+	p, err := m.y.covering(ctx, m.at.Index)
 	if err != nil {
 		return err
 	}
 	m.shard.Head, m.shard.Checkpoint, m.size = m.at.Index, p.Checkpoint, p.Root.Size
 	m.keep[m.at.Index] = true
-	if m.snap, err = m.n.rows.Snapshot(ctx); err != nil {
+	if m.snap, err = m.y.n.rows.Snapshot(ctx); err != nil {
 		return err
 	}
 	defer m.snap.Close()
@@ -84,7 +84,7 @@ func (m *historian) make(ctx context.Context) (err error) {
 		m.shard.Leaves = append(m.shard.Leaves, history.Leaf{Index: index, Leaf: leaf})
 	}
 	m.shard.Proof, err = history.ProveLeaves(m.size, indexes, func(index uint64) ([]ledger.Hash, error) {
-		return m.n.shard.Inclusion(ctx, index, m.size)
+		return m.y.shard.Inclusion(ctx, index, m.size)
 	})
 	if err != nil {
 		return err
@@ -97,18 +97,18 @@ func (m *historian) make(ctx context.Context) (err error) {
 
 // lookUp finds the citizen's events in the index at one head, and proves them and the absence of further ones.
 func (m *historian) lookUp(ctx context.Context) error {
-	vrfKey, err := m.n.keys.VRF(m.n.Epoch)
+	vrfKey, err := m.y.n.keys.VRF(m.y.epoch)
 	if err != nil {
 		return err
 	}
 	known := map[string]*secret{}
 	for range rechecks {
-		scopes := append(m.n.Registry.Scopes(), ledger.ScopeConsent, ledger.ScopeLedger, ledger.ScopeReported, ledger.ScopeDeferred)
+		scopes := append(m.y.registry.Scopes(), ledger.ScopeConsent, ledger.ScopeLedger, ledger.ScopeReported, ledger.ScopeDeferred)
 		slices.Sort(scopes)
 		for _, s := range scopes {
 			// Of +deferred k_s isn't given before its year's last order has ended.
 			if known[s] == nil && s != ledger.ScopeDeferred {
-				known[s] = newSecret(vrfKey, ledger.SubjectAlpha(m.subject, s, m.n.Epoch))
+				known[s] = newSecret(vrfKey, ledger.SubjectAlpha(m.subject, s, m.y.epoch))
 			}
 		}
 		if err := m.ask(ctx, scopes, known); err != nil {
@@ -120,7 +120,7 @@ func (m *historian) lookUp(ctx context.Context) error {
 		}
 		head, ok := leaf.(ledger.Head)
 		// A scope may have been listed between the two.
-		if ok && head.Scopes == ledger.ScopesHash(m.n.Registry.Scopes()) && len(scopes) == len(m.n.Registry.Scopes())+4 {
+		if ok && head.Scopes == ledger.ScopesHash(m.y.registry.Scopes()) && len(scopes) == len(m.y.registry.Scopes())+4 {
 			return m.checkIndex(head, known)
 		}
 	}
@@ -151,7 +151,7 @@ func (s *secret) tag(i int) ledger.Hash {
 }
 
 func (m *historian) ask(ctx context.Context, scopes []string, known map[string]*secret) error {
-	return m.n.seq.AtHead(ctx, func(at sequencer.Head, keys *index.Tree) {
+	return m.y.seq.AtHead(ctx, func(at sequencer.Head, keys *index.Tree) {
 		m.at, m.events, m.shard.Lists = at, nil, nil
 		var tags []ledger.Hash
 		for _, scope := range scopes {
@@ -192,7 +192,7 @@ func (m *historian) checkIndex(head ledger.Head, known map[string]*secret) error
 
 // open opens the events, and says which heads stand around them.
 func (m *historian) open(ctx context.Context) error {
-	opener := Opener{Rows: m.snap, Epoch: m.n.Epoch, Handle: m.n.handle, Months: m.n.months, Erased: m.n.keys.Erased}
+	opener := Opener{Rows: m.snap, Epoch: m.y.epoch, Handle: m.y.handle, Months: m.y.n.months, Erased: m.y.n.keys.Erased}
 	for _, index := range m.events {
 		m.keep[index] = true
 		leaf, err := m.leaf(ctx, index)
@@ -242,7 +242,7 @@ func (m *historian) around(ctx context.Context, index uint64) error {
 	if ms[1]-ms[0] <= uint64(history.NearHeads.Milliseconds()) {
 		return nil
 	}
-	from, to := rows.LeafKey(m.n.Epoch, before), rows.LeafKey(m.n.Epoch, after)
+	from, to := rows.LeafKey(m.y.epoch, before), rows.LeafKey(m.y.epoch, after)
 	return m.snap.Scan(ctx, store.TableRecord, from, to, 0, func(key, _ []byte) error {
 		_, index, err := rows.ParseLeafKey(key)
 		m.keep[index] = true
@@ -252,7 +252,7 @@ func (m *historian) around(ctx context.Context, index uint64) error {
 
 // heads returns the last head before a leaf and the first after it; 0 where there is none that is published.
 func (m *historian) heads(ctx context.Context, index uint64) (before, after uint64, err error) {
-	from, to := rows.LeafKey(m.n.Epoch, index+1), rows.LeafKey(m.n.Epoch, m.size)
+	from, to := rows.LeafKey(m.y.epoch, index+1), rows.LeafKey(m.y.epoch, m.size)
 	err = m.snap.Scan(ctx, store.TableHead, from, to, 1, func(key, value []byte) (err error) {
 		if _, after, err = rows.ParseLeafKey(key); err == nil {
 			before, err = rows.ParseCounter(value, 8)
@@ -266,7 +266,7 @@ func (m *historian) leaf(ctx context.Context, index uint64) ([]byte, error) {
 	if leaf := m.leaves[index]; leaf != nil {
 		return leaf, nil
 	}
-	leaves, err := m.n.shard.Leaves(ctx, index, 1)
+	leaves, err := m.y.shard.Leaves(ctx, index, 1)
 	if err != nil || len(leaves) != 1 {
 		return nil, fmt.Errorf("couldn't read leaf %d: %w", index, err)
 	}
@@ -276,7 +276,7 @@ func (m *historian) leaf(ctx context.Context, index uint64) ([]byte, error) {
 
 // records keeps what the events' signatures, erasures and scopes need.
 func (m *historian) records(ctx context.Context) error {
-	c, release, err := m.n.catalogue.upToDate(ctx, m.n, m.snap)
+	c, release, err := m.y.catalogue.upToDate(ctx, m.y.epoch, m.snap)
 	if err != nil {
 		return err
 	}

@@ -148,7 +148,7 @@ func BenchmarkHistory(b *testing.B) {
 		if err := r.Close(); err != nil {
 			b.Fatal(err)
 		}
-		appendRandom(b, filepath.Join(r.dir, "store"), r.Epoch, events/rounds-1)
+		appendRandom(b, filepath.Join(r.dir, "store"), r.Epoch(), events/rounds-1)
 	}
 	r.start(node.Options{})
 	defer r.Close()

@@ -21,12 +21,12 @@ type catalogue struct {
 }
 
 // upToDate returns the catalogue of every record in a snapshot, locked until release is called.
-func (c *catalogue) upToDate(ctx context.Context, n *Node, snap store.Reader) (list *history.Catalogue, release func(), err error) {
+func (c *catalogue) upToDate(ctx context.Context, epoch uint32, snap store.Reader) (list *history.Catalogue, release func(), err error) {
 	c.mu.Lock()
 	if c.list == nil {
 		c.list = history.NewCatalogue()
 	}
-	from, to := rows.LeafKey(n.Epoch, c.next), rows.LeafKey(n.Epoch+1, 0)
+	from, to := rows.LeafKey(epoch, c.next), rows.LeafKey(epoch+1, 0)
 	err = snap.Scan(ctx, store.TableRecord, from, to, 0, func(key, value []byte) error {
 		_, index, err := rows.ParseLeafKey(key)
 		if err != nil {
@@ -45,22 +45,22 @@ func (c *catalogue) upToDate(ctx context.Context, n *Node, snap store.Reader) (l
 
 // covering waits for a published checkpoint that covers a leaf and, for a while, for the cosignatures that the ledger's
 // own policy asks for. It doesn't publish: nobody may time an event by watching the log grow (formats §1).
-func (n *Node) covering(ctx context.Context, index uint64) (*Published, error) {
+func (y *year) covering(ctx context.Context, index uint64) (*Published, error) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	var covered time.Time
 	for {
-		if p := n.published.Load(); p.Root.Size > index {
+		if p := y.published.Load(); p.Root.Size > index {
 			if covered.IsZero() {
 				covered = time.Now()
 			}
-			if n.enough(p.Checkpoint) || time.Since(covered) > cosignPatience {
+			if y.n.enough(p.Checkpoint) || time.Since(covered) > cosignPatience {
 				return p, nil
 			}
 		}
 		select {
 		case <-tick.C:
-		case <-n.stop:
+		case <-y.n.stop:
 			return nil, sequencer.ErrClosed
 		case <-ctx.Done():
 			return nil, ctx.Err()

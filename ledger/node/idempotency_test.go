@@ -41,7 +41,7 @@ func TestSentAgain(t *testing.T) {
 			t.Fatalf("%s: 150 subjects: replayed %v, %v", when, replayed, err)
 		}
 		for _, a := range []*ledger.Answer{large, again} {
-			if _, err := nodetest.CheckAnswer(many, a, r.VKey); err != nil {
+			if _, err := nodetest.CheckAnswer(many, a, r.VKey()); err != nil {
 				t.Errorf("%s: 150 subjects: %v", when, err)
 			}
 		}
@@ -114,7 +114,7 @@ func TestAnotherSignature(t *testing.T) {
 	}
 	// The answer proves the signature that is recorded.
 	for _, raw := range [][]byte{first, other} {
-		if _, err := nodetest.CheckAnswer(raw, b, r.VKey); err != nil {
+		if _, err := nodetest.CheckAnswer(raw, b, r.VKey()); err != nil {
 			t.Errorf("the second answer doesn't verify: %v", err)
 		}
 	}

@@ -23,12 +23,12 @@ func indexFile(dir string, epoch uint32) string {
 
 // AtHead calls f with the index exactly as a head states it: see sequencer.Sequencer.AtHead.
 func (n *Node) AtHead(ctx context.Context, f func(at sequencer.Head, keys *index.Tree)) error {
-	return n.seq.AtHead(ctx, f)
+	return n.year().seq.AtHead(ctx, f)
 }
 
 // Prove proves what the index at a head holds for each key: see sequencer.Sequencer.Prove.
 func (n *Node) Prove(ctx context.Context, keys []ledger.Hash) (at sequencer.Head, proofs [][]byte, err error) {
-	return n.seq.Prove(ctx, keys)
+	return n.year().seq.Prove(ctx, keys)
 }
 
 // Reindexed is what Reindex found in one log.

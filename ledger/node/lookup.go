@@ -38,7 +38,7 @@ func (n *Node) RecordLookUp(ctx context.Context, l LookUp) (*sequencer.Committed
 		return nil, err
 	}
 	defer done()
-	r := l.Receipt
+	y, r := n.year(), l.Receipt
 	tree, err := ledger.NewSubjectTree(l.Subjects)
 	if err != nil {
 		return nil, err
@@ -51,7 +51,7 @@ func (n *Node) RecordLookUp(ctx context.Context, l LookUp) (*sequencer.Committed
 	if err != nil {
 		return nil, err
 	}
-	vrfKey, err := n.keys.VRF(n.Epoch)
+	vrfKey, err := n.keys.VRF(y.epoch)
 	if err != nil {
 		return nil, err
 	}
@@ -62,24 +62,24 @@ func (n *Node) RecordLookUp(ctx context.Context, l LookUp) (*sequencer.Committed
 	}
 	p := &sequencer.Pending{
 		Receipt: r, Kind: ledger.KindLookUp, Scope: ledger.ScopeLedger, Agency: r.Iss,
-		AgencyK: output(ledger.AgencyAlpha(r.Iss, n.Epoch)),
+		AgencyK: output(ledger.AgencyAlpha(r.Iss, y.epoch)),
 		Private: sequencer.PendingPrivate{Salt: l.Salt, Content: l.Content},
 		// Of the tokens that other events rest on there are none.
 		Assurance: ledger.Assurance{Profile: ledger.ProfileRequest, Flags: []string{}}, Decision: decision,
 	}
 	for i, s := range l.Subjects {
 		p.Subjects = append(p.Subjects, sequencer.PendingSubject{
-			SaltedSubject: s, Proof: tree.Proof(i), K: output(ledger.SubjectAlpha(s.Subject, p.Scope, n.Epoch)),
+			SaltedSubject: s, Proof: tree.Proof(i), K: output(ledger.SubjectAlpha(s.Subject, p.Scope, y.epoch)),
 		})
 	}
 	for range rechecks {
-		p.Version = n.Registry.Version()
+		p.Version = y.registry.Version()
 		// The greatest index: behind every record so far.
-		key, err := n.Registry.Key(r.Iss, r.JWS.Header.Kid, math.MaxUint64)
+		key, err := y.registry.Key(r.Iss, r.JWS.Header.Kid, math.MaxUint64)
 		if err != nil || r.JWS.Verify(key) != nil {
 			return nil, &ledger.Problem{Code: "bad_signature", Where: "receipt", Expected: "a signature by a key in force of " + r.Iss, Found: "another"}
 		}
-		c, err := n.seq.Submit(ctx, p)
+		c, err := y.seq.Submit(ctx, p)
 		if !errors.Is(err, sequencer.ErrMoved) {
 			return c, err
 		}
@@ -99,9 +99,9 @@ func (n *Node) LookedUp(ctx context.Context, requester string, subjects []ledger
 		return nil, err
 	}
 	defer snap.Close()
-	keys := make([][]byte, len(subjects))
+	y, keys := n.year(), make([][]byte, len(subjects))
 	for i, s := range subjects {
-		keys[i] = rows.LookUpKey(&n.handle, n.Epoch, requester, s, seal.Month(n.Now()))
+		keys[i] = rows.LookUpKey(&y.handle, y.epoch, requester, s, seal.Month(n.Now()))
 	}
 	found, err := snap.GetMany(ctx, store.TableLookUp, keys)
 	seen := make([]bool, len(found))
@@ -122,7 +122,7 @@ const (
 
 // LookUpFor records that the operator looks into a citizen's history because they asked for it.
 func (n *Node) LookUpFor(ctx context.Context, subject ledger.Subject) error {
-	signer, err := n.keys.Operator(n.Epoch)
+	signer, err := n.keys.Operator(n.Epoch())
 	if err != nil {
 		return err
 	}

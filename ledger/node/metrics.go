@@ -72,8 +72,8 @@ func (m *Metrics) watch(n *Node) {
 	}
 	gauge("traccia_queue_leaves", "Leaves waiting for the sequencer.", func() float64 { return float64(n.Queued()) })
 	gauge("traccia_log_size", "Leaves in the durable log.", func() float64 { return float64(n.Latest().Root.Size) })
-	gauge("traccia_published_size", "Leaves in the public log.", func() float64 { return float64(n.published.Load().Root.Size) })
-	gauge("traccia_head_age_seconds", "Age of the last head.", func() float64 { return n.Now().Sub(n.seq.LastHead()).Seconds() })
+	gauge("traccia_published_size", "Leaves in the public log.", func() float64 { return float64(n.year().published.Load().Root.Size) })
+	gauge("traccia_head_age_seconds", "Age of the last head.", func() float64 { return n.Now().Sub(n.LastHead()).Seconds() })
 	gauge("traccia_stopped", "1 when the sequencer stopped after a failed write.", func() float64 {
 		if n.Err() != nil {
 			return 1

@@ -27,12 +27,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/mod/sumdb/note"
-
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/checkpoint"
 	"github.com/traccia-ledger/traccia/ledger/engine"
-	"github.com/traccia-ledger/traccia/ledger/intake"
 	"github.com/traccia-ledger/traccia/ledger/jws"
 	"github.com/traccia-ledger/traccia/ledger/keys"
 	"github.com/traccia-ledger/traccia/ledger/pdnd"
@@ -72,33 +69,20 @@ type Options struct {
 type Node struct {
 	Dir      string
 	Settings Settings
-	Epoch    uint32
-	VKey     string
-	Registry *registry.Registry
 
 	opt       Options
 	keys      *keys.Dir
 	db        *pebble.Store
 	rows      store.Store
-	shard     *engine.Shard
-	verifier  note.Verifier
-	handle    [32]byte
 	months    months
-	seq       *sequencer.Sequencer
-	intake    *intake.Intake
 	tokens    *pdnd.Checker
 	clients   pdnd.Keys
-	keyProofs keyProofs
 	witnesses []*witness.Client
 	policy    *checkpoint.Policy // nil: nobody is asked to cosign
-	catalogue catalogue
 
 	erasing sync.Mutex // held by one erasure, or record about erasures, at a time
 
-	publishing sync.Mutex // held while a checkpoint is cosigned and made public; guards cosigned
-	cosigned   []bool     // which of witnesses cosigned what is published
-	published  atomic.Pointer[Published]
-	offered    atomic.Uint64 // the size up to which tiles are public: what witnesses were asked about last
+	years atomic.Pointer[[]*year] // ascending; the last is recorded in
 
 	stop    chan struct{}
 	stopped sync.WaitGroup
@@ -254,31 +238,15 @@ func (n *Node) open(ctx context.Context) error {
 	if len(epochs) == 0 {
 		return fmt.Errorf("%w: the store of %s has no log", ErrNoLedger, n.Dir)
 	}
-	n.Epoch = epochs[len(epochs)-1]
-	if n.shard, err = e.OpenShard(ctx, n.Epoch); err != nil {
-		return err
-	}
-	signer, vkey, err := n.keys.Signer(n.Epoch)
-	if err != nil {
-		return err
-	}
-	n.VKey = vkey
-	if n.verifier, err = note.NewVerifier(vkey); err != nil {
-		return fmt.Errorf("couldn't read the log's verifier key: %w", err)
-	}
-	if n.handle, err = n.keys.Handle(n.Epoch); err != nil {
-		return err
-	}
 	n.months = months{n.keys}
-	if err := n.checkPublished(ctx); err != nil {
-		return err
-	}
 	if err := n.openWitnesses(); err != nil {
 		return err
 	}
-	if err := n.checkWitnesses(ctx, signer); err != nil {
+	y, err := n.openYear(ctx, e, epochs[len(epochs)-1])
+	if err != nil {
 		return err
 	}
+	n.years.Store(&[]*year{y})
 	if err := n.applyErasures(ctx); err != nil {
 		return err
 	}
@@ -288,24 +256,10 @@ func (n *Node) open(ctx context.Context) error {
 	if err := n.finishRetention(ctx); err != nil {
 		return err
 	}
-	if n.Registry, err = n.readRegistry(ctx); err != nil {
+	if err := n.openTokens(); err != nil {
 		return err
 	}
-	n.seq, err = sequencer.Open(ctx, sequencer.Config{
-		Name: n.Settings.Name, Epoch: n.Epoch, Shard: n.shard, Rows: n.rows, Registry: n.Registry,
-		Signer: signer, Handle: n.handle, Months: n.months, Log: n.opt.Log,
-		IndexFile: indexFile(n.Dir, n.Epoch),
-		Now:       n.opt.Now, MaxQueue: n.opt.MaxQueue, Step: n.opt.Step, Observe: n.opt.Metrics.commit,
-	})
-	if err != nil {
-		return err
-	}
-	if err := n.openIntake(); err != nil {
-		n.seq.Close()
-		return err
-	}
-	if err := n.publish(); err != nil {
-		n.seq.Close()
+	if err := y.begin(ctx); err != nil {
 		return err
 	}
 	n.opt.Metrics.watch(n)
@@ -315,7 +269,8 @@ func (n *Node) open(ctx context.Context) error {
 	return nil
 }
 
-func (n *Node) openIntake() error {
+// openTokens opens PDND's keys.
+func (n *Node) openTokens() error {
 	vouchers, err := n.Settings.keys(n.Dir, n.Settings.PDND.VoucherKeys)
 	if err != nil {
 		return err
@@ -324,89 +279,22 @@ func (n *Node) openIntake() error {
 		return err
 	}
 	n.tokens, err = pdnd.NewChecker(pdnd.Config{Issuers: n.Settings.PDND.Issuers, PDND: vouchers, Clients: n.clients})
-	if err != nil {
-		return err
-	}
-	vrfKey, err := n.keys.VRF(n.Epoch)
-	if err != nil {
-		return err
-	}
-	n.intake, err = intake.New(intake.Config{
-		Name: n.Settings.Name, Epoch: n.Epoch, Registry: n.Registry, VRF: vrfKey, Tokens: n.tokens,
-		Recorded: func(ctx context.Context, iss, jti string) (uint64, bool, error) {
-			r, err := n.lookUp(ctx, iss, jti)
-			if r == nil || err != nil {
-				return 0, false, err
-			}
-			return r.First, true, nil
-		},
-		Now: n.opt.Now,
-	})
 	return err
-}
-
-// checkPublished refuses a store that went back or aside.
-func (n *Node) checkPublished(ctx context.Context) error {
-	signed, err := n.keys.Published(n.Epoch)
-	if err != nil || signed == nil {
-		return err
-	}
-	cp, err := checkpoint.Open(signed, n.verifier)
-	if err != nil {
-		return fmt.Errorf("couldn't read the last published checkpoint: %w", err)
-	}
-	root := n.shard.Root()
-	if cp.Size > root.Size {
-		return fmt.Errorf("%w: the log ends at %d, %d leaves were published; restore a newer backup, or declare the log lost (docs/operations.md)",
-			ErrBehind, root.Size, cp.Size)
-	}
-	at, err := n.shard.RootAt(ctx, cp.Size)
-	if err != nil {
-		return fmt.Errorf("couldn't recompute the published root: %w", err)
-	}
-	if at != cp.Root {
-		return fmt.Errorf("%w: at size %d the store has root %x, published was %x", ErrFork, cp.Size, at, cp.Root)
-	}
-	return nil
-}
-
-// readRegistry folds the records of the shard.
-func (n *Node) readRegistry(ctx context.Context) (*registry.Registry, error) {
-	snap, err := n.rows.Snapshot(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer snap.Close()
-	reg := registry.New(n.Settings.Name)
-	from, to := rows.LeafKey(n.Epoch, 0), rows.LeafKey(n.Epoch+1, 0)
-	err = snap.Scan(ctx, store.TableRecord, from, to, 1<<30, func(key, value []byte) error {
-		_, index, err := rows.ParseLeafKey(key)
-		if err != nil {
-			return err
-		}
-		if err := reg.Apply(index, value); err != nil {
-			n.opt.Log.Warn("a record of the log isn't a registration", "index", index, "error", err)
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("couldn't read the records: %w", err)
-	}
-	return reg, nil
 }
 
 // Close records what waits, writes a last head, publishes it, and closes the
 // store. Submissions are refused from its beginning; those under way get their
 // answers.
 func (n *Node) Close() error {
-	err := n.seq.Close()
+	y := n.year()
+	err := y.seq.Close()
 	close(n.stop)
 	n.stopped.Wait()
 	n.using.Lock() // the last acknowledged submissions have got their proofs
 	n.closed = true
 	n.using.Unlock()
 	if err == nil {
-		err = n.publish()
+		err = y.publish()
 	}
 	return errors.Join(err, n.release())
 }
@@ -431,14 +319,14 @@ func (n *Node) release() error {
 }
 
 // Err returns why the node can no longer record, or nil.
-func (n *Node) Err() error { return n.seq.Err() }
+func (n *Node) Err() error { return n.year().seq.Err() }
 
 // Latest returns the newest durable, signed state: for submitters, not for
 // the public.
-func (n *Node) Latest() sequencer.Latest { return n.seq.Latest() }
+func (n *Node) Latest() sequencer.Latest { return n.year().seq.Latest() }
 
 // Queued returns how many leaves wait for the sequencer.
-func (n *Node) Queued() int { return n.seq.Queued() }
+func (n *Node) Queued() int { return n.year().seq.Queued() }
 
 // Backup copies the store to dir while the ledger runs. The copy holds no key.
 func (n *Node) Backup(ctx context.Context, dir string) error { return n.db.Checkpoint(ctx, dir) }
@@ -461,7 +349,7 @@ func (o Options) now() time.Time {
 func (n *Node) Now() time.Time { return n.opt.now() }
 
 // LastHead returns the instant that the newest head states.
-func (n *Node) LastHead() time.Time { return n.seq.LastHead() }
+func (n *Node) LastHead() time.Time { return n.year().seq.LastHead() }
 
 // QueuedPercent says how full the sequencer's queue is.
-func (n *Node) QueuedPercent() int { return min(100, 100*n.seq.Queued()/n.seq.MaxQueue) }
+func (n *Node) QueuedPercent() int { return min(100, 100*n.Queued()/n.year().seq.MaxQueue) }

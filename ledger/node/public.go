@@ -32,7 +32,7 @@ func (n *Node) publishLoop() {
 		case <-n.stop:
 			return
 		case <-tick.C:
-			if err := n.publish(); err != nil {
+			if err := n.year().publish(); err != nil {
 				n.opt.Log.Error("couldn't publish", "error", err)
 			}
 		}
@@ -45,45 +45,46 @@ func (n *Node) publishLoop() {
 // verify the new leaves before it cosigns.
 //
 // Where nothing is new, the witnesses that didn't cosign yet are asked again.
-func (n *Node) publish() error {
-	n.publishing.Lock()
-	defer n.publishing.Unlock()
-	latest := n.seq.Latest()
-	before := n.published.Load()
+func (y *year) publish() error {
+	y.publishing.Lock()
+	defer y.publishing.Unlock()
+	latest := y.seq.Latest()
+	before := y.published.Load()
 	if before != nil && before.Root == latest.Root {
 		latest.Checkpoint = before.Checkpoint
-		if !slices.Contains(n.cosigned, false) {
+		if !slices.Contains(y.cosigned, false) {
 			return nil
 		}
 	} else {
-		clear(n.cosigned)
+		clear(y.cosigned)
 	}
-	n.offered.Store(latest.Root.Size)
-	signed := n.cosign(latest)
+	y.offered.Store(latest.Root.Size)
+	signed := y.cosign(latest)
 	if before != nil && bytes.Equal(signed, before.Checkpoint) {
 		return nil
 	}
-	if err := n.keys.SetPublished(n.Epoch, signed); err != nil {
+	if err := y.n.keys.SetPublished(y.epoch, signed); err != nil {
 		return fmt.Errorf("couldn't keep the published checkpoint: %w", err)
 	}
-	n.published.Store(&Published{latest.Root, signed})
+	y.published.Store(&Published{latest.Root, signed})
 	return nil
 }
 
 // Settle writes a head over every leaf and publishes it at once.
 func (n *Node) Settle(ctx context.Context) error {
-	if _, err := n.seq.Head(ctx); err != nil {
+	y := n.year()
+	if _, err := y.seq.Head(ctx); err != nil {
 		return err
 	}
-	return n.publish()
+	return y.publish()
 }
 
 // Published returns what the public log of an epoch shows.
 func (n *Node) Published(epoch uint32) (Published, error) {
-	if epoch != n.Epoch {
-		return Published{}, ErrNotPublished
+	if y := n.yearOf(epoch); y != nil {
+		return *y.published.Load(), nil
 	}
-	return *n.published.Load(), nil
+	return Published{}, ErrNotPublished
 }
 
 // Tile returns a Merkle tile of the public log (c2sp.org/tlog-tiles): width
@@ -96,10 +97,11 @@ func (n *Node) Tile(ctx context.Context, epoch uint32, level uint, index uint64,
 		return nil, err
 	}
 	defer done()
-	if level > 7 || !n.covers(epoch, level, index, width) {
+	y := n.yearOf(epoch)
+	if level > 7 || !y.covers(level, index, width) {
 		return nil, ErrNotPublished
 	}
-	return n.shard.Tile(ctx, level, index, width)
+	return y.shard.Tile(ctx, level, index, width)
 }
 
 // Entries returns an entry bundle of the public log: width leaves, each after
@@ -110,19 +112,20 @@ func (n *Node) Entries(ctx context.Context, epoch uint32, index uint64, width in
 		return nil, err
 	}
 	defer done()
-	if !n.covers(epoch, 0, index, width) {
+	y := n.yearOf(epoch)
+	if !y.covers(0, index, width) {
 		return nil, ErrNotPublished
 	}
-	return n.shard.Entries(ctx, index, width)
+	return y.shard.Entries(ctx, index, width)
 }
 
 // covers says whether a log of the size that witnesses were asked about last
 // has this tile: a full one, or a partial one.
-func (n *Node) covers(epoch uint32, level uint, index uint64, width int) bool {
-	if epoch != n.Epoch || width < 1 || width > 256 {
+func (y *year) covers(level uint, index uint64, width int) bool {
+	if y == nil || width < 1 || width > 256 {
 		return false
 	}
-	nodes := n.offered.Load() >> (8 * level)
+	nodes := y.offered.Load() >> (8 * level)
 	return index < 1<<48 && index*256+uint64(width) <= nodes
 }
 

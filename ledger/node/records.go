@@ -58,5 +58,5 @@ func (n *Node) record(ctx context.Context, records ...any) (uint64, error) {
 			return 0, err
 		}
 	}
-	return n.seq.Record(ctx, formatted...)
+	return n.year().seq.Record(ctx, formatted...)
 }

@@ -31,11 +31,11 @@ type state struct {
 }
 
 func (r *running) state() state {
-	s := state{VKey: r.VKey, Bodies: r.Registry.Bodies(), Keys: map[string][]registry.KeyInForce{}, Scopes: r.Registry.Scopes()}
+	s := state{VKey: r.VKey(), Bodies: r.Registry().Bodies(), Keys: map[string][]registry.KeyInForce{}, Scopes: r.Registry().Scopes()}
 	for _, b := range s.Bodies {
-		s.Keys[b.ID] = r.Registry.Keys(b.ID)
+		s.Keys[b.ID] = r.Registry().Keys(b.ID)
 	}
-	s.Hub, _ = r.Registry.Providers(nodetest.Hub)
+	s.Hub, _ = r.Registry().Providers(nodetest.Hub)
 	return s
 }
 
@@ -65,7 +65,7 @@ func TestRestarts(t *testing.T) {
 		if diff := cmp.Diff(want, r.state()); diff != "" {
 			t.Errorf("round %d: another state after a restart (-before +after):\n%s", round, diff)
 		}
-		p, err := r.Published(r.Epoch)
+		p, err := r.Published(r.Epoch())
 		if err != nil || p.Root.Size != uint64(len(seen.Leaves)) || p.Root.Size < latest.Root.Size {
 			t.Errorf("round %d: %d leaves are public at the start, expected all %d: %v", round, p.Root.Size, len(seen.Leaves), err)
 		}

@@ -45,7 +45,7 @@ func (n *Node) SetTerm(ctx context.Context, months int) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return n.seq.Record(ctx, record)
+	return n.year().seq.Record(ctx, record)
 }
 
 // SetHold puts a month under a legal hold: nothing of it is erased or destroyed until EndHold.
@@ -109,7 +109,7 @@ func (n *Node) Retention(ctx context.Context, apply bool) (*Retention, error) {
 	if len(destroyed) == 0 {
 		return r, nil
 	}
-	if err := errors.Join(n.seq.Forget(nil, func() error { return nil }), n.finishRetention(ctx)); err != nil {
+	if err := errors.Join(n.year().seq.Forget(nil, func() error { return nil }), n.finishRetention(ctx)); err != nil {
 		return nil, err
 	}
 	if r, err = n.retention(ctx); err != nil {
@@ -153,7 +153,7 @@ func (n *Node) retention(ctx context.Context) (*Retention, error) {
 		m.Due = m.Hold == "" && !m.Until.IsZero() && n.opt.now().After(m.Until.Add(grace))
 		r.Months = append(r.Months, m)
 	}
-	err = n.eachRecord(ctx, n.Epoch, func(index uint64, record []byte) {
+	err = n.eachRecord(ctx, n.Epoch(), func(index uint64, record []byte) {
 		if months, ok := history.ParseRetention(record); ok {
 			r.Term, r.Record = months, index
 		}
@@ -172,7 +172,7 @@ func (n *Node) keptUntil(ctx context.Context, shard *heads, month string) (time.
 	}
 	last := time.UnixMilli(int64(after.UnixMS)).UTC()
 	if after.Leaf == 0 {
-		if shard.epoch == n.Epoch {
+		if shard.epoch == n.Epoch() {
 			return time.Time{}, nil
 		}
 		last = end // a shard's last head isn't later than its year
@@ -182,7 +182,7 @@ func (n *Node) keptUntil(ctx context.Context, shard *heads, month string) (time.
 		return time.Time{}, err
 	}
 	longest := 0
-	for epoch := shard.epoch; epoch <= n.Epoch; epoch++ {
+	for epoch := shard.epoch; epoch <= n.Epoch(); epoch++ {
 		err := n.eachRecord(ctx, epoch, func(index uint64, record []byte) {
 			months, ok := history.ParseRetention(record)
 			switch {

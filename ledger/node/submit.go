@@ -43,11 +43,12 @@ func (n *Node) Submit(ctx context.Context, raw []byte) (answer *ledger.Answer, r
 	defer done()
 	var p *sequencer.Pending
 	var c *sequencer.Committed
+	y := n.year()
 	for range rechecks {
-		if p, err = n.intake.Check(ctx, raw); err != nil {
+		if p, err = y.intake.Check(ctx, raw); err != nil {
 			return nil, false, err
 		}
-		if c, err = n.seq.Submit(ctx, p); !errors.Is(err, sequencer.ErrMoved) {
+		if c, err = y.seq.Submit(ctx, p); !errors.Is(err, sequencer.ErrMoved) {
 			break
 		}
 	}
@@ -55,10 +56,10 @@ func (n *Node) Submit(ctx context.Context, raw []byte) (answer *ledger.Answer, r
 		return nil, false, err
 	}
 	if c.Replayed {
-		answer, err = n.replay(ctx, c)
+		answer, err = y.replay(ctx, c)
 		return answer, true, err
 	}
-	answer, err = n.answer(ctx, p.Receipt, p.Scope, c)
+	answer, err = y.answer(ctx, p.Receipt, p.Scope, c)
 	return answer, false, err
 }
 
@@ -70,25 +71,26 @@ func (n *Node) Fetch(ctx context.Context, iss, jti string) (*ledger.Answer, erro
 		return nil, err
 	}
 	defer done()
-	r, err := n.lookUp(ctx, iss, jti)
+	y := n.year()
+	r, err := y.lookUp(ctx, iss, jti)
 	if err != nil {
 		return nil, err
 	}
 	if r == nil {
 		return nil, ErrNoReceipt
 	}
-	c := &sequencer.Committed{Replayed: true, First: r.First, Count: int(r.Count), Latest: n.seq.Latest()}
+	c := &sequencer.Committed{Replayed: true, First: r.First, Count: int(r.Count), Latest: y.seq.Latest()}
 	if c.Latest.Root.Size < c.First+uint64(c.Count) {
 		return nil, ErrNoReceipt // durable, and about to be acknowledged
 	}
-	return n.replay(ctx, c)
+	return y.replay(ctx, c)
 }
 
 // replay answers a submission that was recorded before, from what is kept: the
 // same payload may have come again under another signature.
-func (n *Node) replay(ctx context.Context, c *sequencer.Committed) (*ledger.Answer, error) {
+func (y *year) replay(ctx context.Context, c *sequencer.Committed) (*ledger.Answer, error) {
 	var err error
-	if c.Events, err = n.openEvents(ctx, c.First, c.Count); err != nil {
+	if c.Events, err = y.openEvents(ctx, c.First, c.Count); err != nil {
 		return nil, err
 	}
 	body, err := ledger.ParseBody(c.Events[0].Body)
@@ -99,16 +101,16 @@ func (n *Node) replay(ctx context.Context, c *sequencer.Committed) (*ledger.Answ
 	if err != nil {
 		return nil, fmt.Errorf("couldn't read the receipt of event %d: %w", c.First, err)
 	}
-	return n.answer(ctx, receipt, body.Scope, c)
+	return y.answer(ctx, receipt, body.Scope, c)
 }
 
-func (n *Node) lookUp(ctx context.Context, iss, jti string) (*rows.Receipt, error) {
-	snap, err := n.rows.Snapshot(ctx)
+func (y *year) lookUp(ctx context.Context, iss, jti string) (*rows.Receipt, error) {
+	snap, err := y.n.rows.Snapshot(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer snap.Close()
-	row, err := snap.Get(ctx, store.TableReceipt, rows.ReceiptKey(n.Epoch, iss, jti))
+	row, err := snap.Get(ctx, store.TableReceipt, rows.ReceiptKey(y.epoch, iss, jti))
 	if err != nil || row == nil {
 		return nil, err
 	}
@@ -117,10 +119,10 @@ func (n *Node) lookUp(ctx context.Context, iss, jti string) (*rows.Receipt, erro
 }
 
 // openEvents unseals count events from first on.
-func (n *Node) openEvents(ctx context.Context, first uint64, count int) ([]sequencer.Event, error) {
+func (y *year) openEvents(ctx context.Context, first uint64, count int) ([]sequencer.Event, error) {
 	var leaves [][]byte
 	for len(leaves) < count {
-		more, err := n.shard.Leaves(ctx, first+uint64(len(leaves)), uint64(count-len(leaves)))
+		more, err := y.shard.Leaves(ctx, first+uint64(len(leaves)), uint64(count-len(leaves)))
 		if err != nil {
 			return nil, err
 		}
@@ -129,12 +131,12 @@ func (n *Node) openEvents(ctx context.Context, first uint64, count int) ([]seque
 		}
 		leaves = append(leaves, more...)
 	}
-	snap, err := n.rows.Snapshot(ctx)
+	snap, err := y.n.rows.Snapshot(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer snap.Close()
-	opener := Opener{Rows: snap, Epoch: n.Epoch, Handle: n.handle, Months: n.months, Erased: n.keys.Erased}
+	opener := Opener{Rows: snap, Epoch: y.epoch, Handle: y.handle, Months: y.n.months, Erased: y.n.keys.Erased}
 	events := make([]sequencer.Event, count)
 	for i, leaf := range leaves {
 		if events[i], err = opener.Open(ctx, first+uint64(i), leaf); err != nil {
@@ -204,9 +206,9 @@ func (o Opener) key(ctx context.Context, handle ledger.Hash) (k [32]byte, err er
 }
 
 // answer puts together what the submitter gets, and verifies it as they will.
-func (n *Node) answer(ctx context.Context, r *ledger.SignedReceipt, scope string, c *sequencer.Committed) (*ledger.Answer, error) {
+func (y *year) answer(ctx context.Context, r *ledger.SignedReceipt, scope string, c *sequencer.Committed) (*ledger.Answer, error) {
 	a := &ledger.Answer{
-		ReceiptID: r.Iss + "/" + r.JTI, Origin: ledger.Origin(n.Settings.Name, n.Epoch),
+		ReceiptID: r.Iss + "/" + r.JTI, Origin: y.origin,
 		FirstIndex: c.First, Count: c.Count, Checkpoint: string(c.Latest.Checkpoint),
 		Entries: make([]ledger.AnswerEntry, c.Count),
 	}
@@ -214,16 +216,16 @@ func (n *Node) answer(ctx context.Context, r *ledger.SignedReceipt, scope string
 		a.Entries[i] = ledger.AnswerEntry{Index: c.First + uint64(i), Nonce: e.Nonce[:], Number: number(r, scope, e)}
 	}
 	var err error
-	if a.Key, err = n.proveKey(ctx, r, c.Latest); err != nil {
+	if a.Key, err = y.proveKey(ctx, r, c.Latest); err != nil {
 		return nil, err
 	}
 	if c.Count > ledger.MaxSingleProofs {
-		return a, n.addRange(ctx, a, r, c)
+		return a, y.addRange(ctx, a, r, c)
 	}
 	for i, e := range c.Events {
 		entry := &a.Entries[i]
 		entry.Leaf, entry.Body = e.Leaf, e.Body
-		if entry.Proof, err = n.prove(ctx, entry.Index, e.Leaf, c.Latest); err != nil {
+		if entry.Proof, err = y.prove(ctx, entry.Index, e.Leaf, c.Latest); err != nil {
 			return nil, err
 		}
 	}
@@ -231,8 +233,8 @@ func (n *Node) answer(ctx context.Context, r *ledger.SignedReceipt, scope string
 }
 
 // prove returns the offline proof of one leaf, after verifying it.
-func (n *Node) prove(ctx context.Context, index uint64, leaf []byte, at sequencer.Latest) (string, error) {
-	hashes, err := n.shard.Inclusion(ctx, index, at.Root.Size)
+func (y *year) prove(ctx context.Context, index uint64, leaf []byte, at sequencer.Latest) (string, error) {
+	hashes, err := y.shard.Inclusion(ctx, index, at.Root.Size)
 	if err != nil {
 		return "", fmt.Errorf("couldn't prove entry %d: %w", index, err)
 	}
@@ -274,12 +276,12 @@ func (k *keyProofs) put(p provenKey) {
 }
 
 // proveKey returns the record that registered the receipt's key, proven.
-func (n *Node) proveKey(ctx context.Context, r *ledger.SignedReceipt, at sequencer.Latest) (*ledger.AnswerKey, error) {
-	index, ok := n.Registry.KeyIndex(r.Iss, r.JWS.Header.Kid)
+func (y *year) proveKey(ctx context.Context, r *ledger.SignedReceipt, at sequencer.Latest) (*ledger.AnswerKey, error) {
+	index, ok := y.registry.KeyIndex(r.Iss, r.JWS.Header.Kid)
 	if !ok {
 		return nil, fmt.Errorf("the key of receipt %s isn't in the registry", r.ReceiptID())
 	}
-	known := n.keyProofs.get(index)
+	known := y.keyProofs.get(index)
 	if known.size == at.Root.Size {
 		return known.key, nil
 	}
@@ -287,17 +289,17 @@ func (n *Node) proveKey(ctx context.Context, r *ledger.SignedReceipt, at sequenc
 	if known.key != nil {
 		key.Leaf = known.key.Leaf
 	} else {
-		leaves, err := n.shard.Leaves(ctx, index, 1)
+		leaves, err := y.shard.Leaves(ctx, index, 1)
 		if err != nil || len(leaves) != 1 {
 			return nil, fmt.Errorf("couldn't read record %d: %w", index, err)
 		}
 		key.Leaf = leaves[0]
 	}
 	var err error
-	if key.Proof, err = n.prove(ctx, index, key.Leaf, at); err != nil {
+	if key.Proof, err = y.prove(ctx, index, key.Leaf, at); err != nil {
 		return nil, err
 	}
-	n.keyProofs.put(provenKey{at.Root.Size, key})
+	y.keyProofs.put(provenKey{at.Root.Size, key})
 	return key, nil
 }
 
@@ -318,9 +320,9 @@ func number(r *ledger.SignedReceipt, scope string, e sequencer.Event) *uint64 {
 
 // addRange proves all entries at once: the leaves, and the compact ranges left
 // and right of them at the checkpoint's size.
-func (n *Node) addRange(ctx context.Context, a *ledger.Answer, r *ledger.SignedReceipt, c *sequencer.Committed) error {
+func (y *year) addRange(ctx context.Context, a *ledger.Answer, r *ledger.SignedReceipt, c *sequencer.Committed) error {
 	size, end := c.Latest.Root.Size, c.First+uint64(c.Count)
-	left, right, err := n.shard.Range(ctx, c.First, end, size)
+	left, right, err := y.shard.Range(ctx, c.First, end, size)
 	if err != nil {
 		return fmt.Errorf("couldn't prove entries %d to %d: %w", c.First, end, err)
 	}

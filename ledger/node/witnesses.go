@@ -13,9 +13,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/mod/sumdb/note"
-
-	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/checkpoint"
 	"github.com/traccia-ledger/traccia/ledger/sequencer"
 	"github.com/traccia-ledger/traccia/ledger/witness"
@@ -53,37 +50,36 @@ func (n *Node) openWitnesses() error {
 		}
 		n.witnesses = append(n.witnesses, c)
 	}
-	n.cosigned = make([]bool, len(n.witnesses))
 	return nil
 }
 
 // checkWitnesses asks each witness, before anything is signed, how large a log
 // it has seen: a store that lacks part of that went back in time. A witness
 // that can't be reached says nothing either way.
-func (n *Node) checkWitnesses(ctx context.Context, signer note.Signer) error {
-	if len(n.witnesses) == 0 {
+func (y *year) checkWitnesses(ctx context.Context) error {
+	if len(y.n.witnesses) == 0 {
 		return nil
 	}
 	// The preamble is a prefix of every state that this log ever had, so this
 	// one signature commits to nothing new.
-	root, err := n.shard.RootAt(ctx, 1)
+	root, err := y.shard.RootAt(ctx, 1)
 	if err != nil {
 		return fmt.Errorf("couldn't compute the preamble's root: %w", err)
 	}
-	signed, err := checkpoint.Sign(signer, checkpoint.Checkpoint{Origin: ledger.Origin(n.Settings.Name, n.Epoch), Size: 1, Root: root})
+	signed, err := checkpoint.Sign(y.signer, checkpoint.Checkpoint{Origin: y.origin, Size: 1, Root: root})
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, witnessPatience)
 	defer cancel()
-	sizes, errs := make([]uint64, len(n.witnesses)), make([]error, len(n.witnesses))
-	n.eachWitness(func(i int, w *witness.Client) { sizes[i], errs[i] = w.LastSize(ctx, signed) })
-	for i, w := range n.witnesses {
+	sizes, errs := make([]uint64, len(y.n.witnesses)), make([]error, len(y.n.witnesses))
+	y.n.eachWitness(func(i int, w *witness.Client) { sizes[i], errs[i] = w.LastSize(ctx, signed) })
+	for i, w := range y.n.witnesses {
 		if errs[i] != nil {
-			n.opt.Log.Log(ctx, missed(errs[i]), "a witness can't be asked what it has seen", "witness", w.Name(), "error", errs[i])
+			y.n.opt.Log.Log(ctx, missed(errs[i]), "a witness can't be asked what it has seen", "witness", w.Name(), "error", errs[i])
 			continue
 		}
-		if size := n.shard.Root().Size; sizes[i] > size {
+		if size := y.shard.Root().Size; sizes[i] > size {
 			return fmt.Errorf("%w: the log ends at %d, the witness %s has seen %d leaves; restore a newer backup, or declare the log lost (docs/operations.md)",
 				ErrBehind, size, w.Name(), sizes[i])
 		}
@@ -102,28 +98,28 @@ func missed(err error) slog.Level {
 
 // cosign returns the checkpoint with the cosignatures that could be had in
 // time, of the witnesses that it lacks. The caller holds publishing.
-func (n *Node) cosign(at sequencer.Latest) []byte {
-	if len(n.witnesses) == 0 {
+func (y *year) cosign(at sequencer.Latest) []byte {
+	if len(y.n.witnesses) == 0 {
 		return at.Checkpoint
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), witnessPatience)
 	defer cancel()
-	cp := checkpoint.Checkpoint{Origin: ledger.Origin(n.Settings.Name, n.Epoch), Size: at.Root.Size, Root: at.Root.Hash}
-	lines := make([]string, len(n.witnesses))
-	n.eachWitness(func(i int, w *witness.Client) {
-		if n.cosigned[i] {
+	cp := checkpoint.Checkpoint{Origin: y.origin, Size: at.Root.Size, Root: at.Root.Hash}
+	lines := make([]string, len(y.n.witnesses))
+	y.n.eachWitness(func(i int, w *witness.Client) {
+		if y.cosigned[i] {
 			return
 		}
 		var err error
-		lines[i], err = w.Add(ctx, cp, at.Checkpoint, n.shard.Consistency)
-		n.cosigned[i] = err == nil
-		n.opt.Metrics.cosigned(w.Name(), err == nil)
+		lines[i], err = w.Add(ctx, cp, at.Checkpoint, y.shard.Consistency)
+		y.cosigned[i] = err == nil
+		y.n.opt.Metrics.cosigned(w.Name(), err == nil)
 		switch {
 		case errors.Is(err, witness.ErrAhead), errors.Is(err, witness.ErrRefused):
-			n.opt.Log.Error("a witness holds that this log is inconsistent", "witness", w.Name(), "error", err,
+			y.n.opt.Log.Error("a witness holds that this log is inconsistent", "witness", w.Name(), "error", err,
 				"hint", "see the fork alarm in docs/operations.md")
 		case err != nil:
-			n.opt.Log.Log(ctx, missed(err), "publishing without a witness", "witness", w.Name(), "error", err)
+			y.n.opt.Log.Log(ctx, missed(err), "publishing without a witness", "witness", w.Name(), "error", err)
 		}
 	})
 	return append(at.Checkpoint[:len(at.Checkpoint):len(at.Checkpoint)], strings.Join(lines, "")...)

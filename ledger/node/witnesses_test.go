@@ -112,7 +112,7 @@ func TestPublishedWithCosignatures(t *testing.T) {
 	for i, down := range []string{"", "beta", ""} {
 		w.down = map[string]bool{down: true}
 		grow(t, n, "b"+string(rune('0'+i)))
-		p, err := n.Published(n.Epoch)
+		p, err := n.Published(n.Epoch())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -130,7 +130,7 @@ func TestPublishedWithCosignatures(t *testing.T) {
 	}
 	w.down = map[string]bool{"alfa": true, "beta": true, "gamma": true}
 	grow(t, n, "c0")
-	p, _ := n.Published(n.Epoch)
+	p, _ := n.Published(n.Epoch())
 	if _, err := w.policy.Open(p.Checkpoint); !errors.Is(err, checkpoint.ErrQuorum) {
 		t.Errorf("with all down: got %v, want ErrQuorum", err)
 	}
@@ -147,16 +147,16 @@ func TestTilesBeforeTheCheckpoint(t *testing.T) {
 	asked := 0
 	w.serves["mona"].Verify = func(ctx context.Context, cp checkpoint.Checkpoint, _ []byte) error {
 		asked++
-		if p, _ := n.Published(n.Epoch); p.Root.Size >= cp.Size {
+		if p, _ := n.Published(n.Epoch()); p.Root.Size >= cp.Size {
 			t.Errorf("published at %d before size %d was cosigned", p.Root.Size, cp.Size)
 		}
-		if _, err := n.Entries(ctx, n.Epoch, 0, int(cp.Size)); err != nil {
+		if _, err := n.Entries(ctx, n.Epoch(), 0, int(cp.Size)); err != nil {
 			t.Errorf("leaves up to %d: %v", cp.Size, err)
 		}
-		if _, err := n.Tile(ctx, n.Epoch, 0, 0, int(cp.Size)); err != nil {
+		if _, err := n.Tile(ctx, n.Epoch(), 0, 0, int(cp.Size)); err != nil {
 			t.Errorf("tile up to %d: %v", cp.Size, err)
 		}
-		if _, err := n.Entries(ctx, n.Epoch, 0, int(cp.Size)+1); !errors.Is(err, node.ErrNotPublished) {
+		if _, err := n.Entries(ctx, n.Epoch(), 0, int(cp.Size)+1); !errors.Is(err, node.ErrNotPublished) {
 			t.Errorf("leaves beyond %d: %v, want ErrNotPublished", cp.Size, err)
 		}
 		return nil
@@ -191,7 +191,7 @@ func TestAskedAgain(t *testing.T) {
 	defer n.Close()
 	grow(t, n, "b0")
 	count := func() (int, uint64) {
-		p, err := n.Published(n.Epoch)
+		p, err := n.Published(n.Epoch())
 		if err != nil {
 			t.Fatal(err)
 		}

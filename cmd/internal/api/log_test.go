@@ -50,7 +50,7 @@ func (r *fetcher) Fetch(_ context.Context, path string) ([]byte, error) {
 	return nil, fmt.Errorf("%s answered %d", path, reply.status)
 }
 
-func (f *fixture) logPath(path string) string { return fmt.Sprintf("/log/%d/%s", f.node.Epoch, path) }
+func (f *fixture) logPath(path string) string { return fmt.Sprintf("/log/%d/%s", f.node.Epoch(), path) }
 
 // published opens the public checkpoint.
 func (f *fixture) published(t testing.TB) checkpoint.Checkpoint {
@@ -59,7 +59,7 @@ func (f *fixture) published(t testing.TB) checkpoint.Checkpoint {
 	if got.status != http.StatusOK {
 		t.Fatalf("checkpoint: %d %s", got.status, got.body)
 	}
-	verifier, err := note.NewVerifier(f.node.VKey)
+	verifier, err := note.NewVerifier(f.node.VKey())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -202,7 +202,7 @@ func TestLogPaths(t *testing.T) {
 	}
 	f.open(t, strings.NewReader(body.String())).all()
 	f.settle(t)
-	year := fmt.Sprint(f.node.Epoch)
+	year := fmt.Sprint(f.node.Epoch())
 	digest := fmt.Sprintf("%x", sha256.Sum256(nil))
 	for _, path := range []string{
 		"/log", "/log/", "/log/" + year, "/log/" + year + "/", "/log/" + year + "/checkpoint/", "/log/" + year + "/Checkpoint", "/log/" + year + "/checkpoint.txt",
@@ -245,7 +245,7 @@ func TestStatus(t *testing.T) {
 	}
 	unmarshal(t, got.body, &s)
 	if got.status != http.StatusOK || got.header.Get("Content-Type") != "application/problem+json" || got.header.Get("Retry-After") != "" ||
-		s.Status != 200 || s.Type != "about:blank" || s.Title != "OK" || s.Origin != ledger.Origin(ledgerName, f.node.Epoch) || s.PublishedSize == 0 || !strings.HasSuffix(s.LastHeadAt, "Z") {
+		s.Status != 200 || s.Type != "about:blank" || s.Title != "OK" || s.Origin != ledger.Origin(ledgerName, f.node.Epoch()) || s.PublishedSize == 0 || !strings.HasSuffix(s.LastHeadAt, "Z") {
 		t.Errorf("%d %v %s", got.status, got.header, got.body)
 	}
 }

@@ -113,7 +113,7 @@ type bodyKeys struct {
 }
 
 func (k bodyKeys) Key(_ context.Context, kid string, _ time.Time) (jose.JSONWebKey, error) {
-	key, err := k.node.Registry.Key(k.body, kid, k.node.Latest().Root.Size)
+	key, err := k.node.Registry().Key(k.body, kid, k.node.Latest().Root.Size)
 	switch {
 	case errors.Is(err, registry.ErrUnknownKey):
 		return jose.JSONWebKey{}, pdnd.ErrUnknownKey

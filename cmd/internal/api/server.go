@@ -263,11 +263,11 @@ func (s *Server) serveStatus(w http.ResponseWriter, _ *http.Request) {
 	if err := s.node.Err(); err != nil {
 		st.Title, st.Status, st.Detail = "Not recording", http.StatusServiceUnavailable, "the ledger stopped after a failed write and must be restarted"
 	}
-	published, err := s.node.Published(s.node.Epoch)
+	published, err := s.node.Published(s.node.Epoch())
 	if err == nil {
 		st.Size = published.Root.Size
 	}
-	st.Origin = ledger.Origin(s.node.Settings.Name, s.node.Epoch)
+	st.Origin = ledger.Origin(s.node.Settings.Name, s.node.Epoch())
 	st.HeadAt = s.node.LastHead().UTC().Format(time.RFC3339)
 	st.QueuedPercent = s.node.QueuedPercent()
 	if st.Status != http.StatusOK {
