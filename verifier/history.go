@@ -87,6 +87,7 @@ type HistoryReport struct {
 // HistoryShard is one year of a bundle.
 type HistoryShard struct {
 	Origin    string    `json:"origin"`
+	KeyFrom   string    `json:"key_from,omitempty"` // the year that announced its key; "" where the policy names it
 	Size      uint64    `json:"tree_size"`
 	Head      time.Time `json:"head"`               // its instant
 	Final     bool      `json:"final,omitempty"`    // the year is over
@@ -139,7 +140,8 @@ func (r *HistoryReport) Proven() bool {
 }
 
 // History checks a citizen's bundle (docs/history.md) by every rule of docs/formats.md section 5, with the keys and
-// witnesses that the reader's policy trusts and the reader's clock.
+// witnesses that the reader's policy trusts and the reader's clock. Of a year whose log the policy doesn't name it takes
+// the key that the year before announced, if the bundle shows that.
 //
 // It can't replay decisions, nor see records that the ledger left out of the file (revoked keys, longer terms of
 // retention): monitors can. The report's notes say so.

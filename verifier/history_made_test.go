@@ -61,6 +61,7 @@ type made struct {
 	epoch   uint32
 	subject ledger.Subject
 	log     *verifiertest.Log
+	next    *verifiertest.Log // of the year after, once it is announced
 	vrf     *vrf.PrivateKey
 	keys    *index.Tree
 	listed  []string
@@ -94,6 +95,9 @@ func newMade(t testing.TB, epoch uint32, previous *made) *made {
 		vrf: vrf.NewKey(sha256.Sum256(fmt.Appendf(nil, "vrf %d", epoch))), keys: index.New(), numbers: map[string]uint32{}, opened: map[uint64]history.Event{},
 		ms:      uint64(time.Date(int(epoch), 6, 1, 12, 0, 0, 0, time.UTC).UnixMilli()),
 		witness: newCosigner("alfa.example"), monitor: newCosigner("mona.example"),
+	}
+	if previous != nil && previous.next != nil {
+		m.log = previous.next
 	}
 	m.policy = &checkpoint.Policy{
 		Logs:      []checkpoint.Log{{VKey: m.log.VKey}},
@@ -156,6 +160,13 @@ func (m *made) scope(id string, providers ...string) {
 	if !slices.Contains(m.listed, id) {
 		m.listed = append(m.listed, id)
 	}
+}
+
+// announce records the key of the next year's log.
+func (m *made) announce() {
+	origin := ledger.Origin(ledgerName, m.epoch+1)
+	m.next = verifiertest.NewLog(origin)
+	m.record(registry.LogKey{Origin: origin, VKey: m.next.VKey})
 }
 
 // wait advances the ledger's clock.

@@ -113,6 +113,7 @@ func (s *historyShard) at(part string) string { return fmt.Sprintf("%d/%s", s.ep
 
 // checkpoint opens the checkpoint by the policy.
 func (c *historyCheck) checkpoint(s *historyShard) bool {
+	from := c.roll(s)
 	var err error
 	s.cosigned, err = c.policy.Open(s.Checkpoint)
 	if err != nil && !errors.Is(err, checkpoint.ErrQuorum) {
@@ -133,7 +134,7 @@ func (c *historyCheck) checkpoint(s *historyShard) bool {
 	if len(c.policy.Monitors) > 0 && len(s.cosigned.Monitors) == 0 {
 		c.add(problem(CodeNoMonitor, s.at("checkpoint"), "the cosignature of a monitor of the policy", "none"))
 	}
-	r := HistoryShard{Origin: s.Origin, Size: s.cosigned.Size, Cosigned: s.cosigned.Latest, Witnesses: []string{}}
+	r := HistoryShard{Origin: s.Origin, KeyFrom: from, Size: s.cosigned.Size, Cosigned: s.cosigned.Latest, Witnesses: []string{}}
 	for _, w := range s.cosigned.Witnesses {
 		r.Witnesses = append(r.Witnesses, w.Witness)
 	}
@@ -142,6 +143,23 @@ func (c *historyCheck) checkpoint(s *historyShard) bool {
 	}
 	c.report.Shards = append(c.report.Shards, r)
 	return true
+}
+
+// roll has the policy trust the key that the year before announced for this one, where it names none itself, and returns
+// the origin of that year; "" where it didn't.
+func (c *historyCheck) roll(s *historyShard) (from string) {
+	if len(c.shards) == 0 || slices.ContainsFunc(c.policy.Logs, func(l checkpoint.Log) bool { return strings.HasPrefix(l.VKey, s.Origin+"+") }) {
+		return ""
+	}
+	before := c.shards[len(c.shards)-1]
+	next, announced := before.registry.LogKey(s.Origin)
+	if !announced || before.epoch+1 != s.epoch {
+		return ""
+	}
+	policy := *c.policy
+	policy.Logs = append(slices.Clone(policy.Logs), checkpoint.Log{VKey: next.VKey})
+	c.policy = &policy
+	return before.Origin
 }
 
 // read parses the leaves, and folds heads and records.

@@ -9,7 +9,9 @@ import (
 
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/history"
+	"github.com/traccia-ledger/traccia/ledger/registry"
 	"github.com/traccia-ledger/traccia/verifier"
+	"github.com/traccia-ledger/traccia/verifier/verifiertest"
 )
 
 // TestPairs: a consumer's receipt is tied to the provider's, one to one.
@@ -106,6 +108,66 @@ func TestYears(t *testing.T) {
 	p.at = m.at
 	if r := m.check(m.bundle(p.part())); !slices.Contains(codes(r), verifier.CodeTwice) {
 		t.Errorf("one receipt in two years: %v", r.Problems)
+	}
+}
+
+// TestHistoryRollsForward: a policy that knows the first year's key alone takes those that each year announces for the next.
+func TestHistoryRollsForward(t *testing.T) {
+	// years are three, of which the policy knows the first, as announce has each announce the next.
+	years := func(announce func(m *made)) (last *made, parts []history.Shard) {
+		for epoch := uint32(2024); epoch <= 2026; epoch++ {
+			last = newMade(t, epoch, last)
+			last.event(event{})
+			if last.final = epoch < 2026; last.final {
+				announce(last)
+			}
+			parts = append(parts, last.settle().part())
+		}
+		return last, parts
+	}
+	right := func(m *made) { m.announce() }
+	origin := func(epoch uint32) string { return ledger.Origin(ledgerName, epoch) }
+	for name, c := range map[string]struct {
+		announce func(m *made)
+		shown    func(parts []history.Shard) []history.Shard
+		known    int // how many years the policy names
+		want     string
+	}{
+		"announced":                        {right, nil, 1, ""},
+		"without the second year":          {right, func(p []history.Shard) []history.Shard { return []history.Shard{p[0], p[2]} }, 1, verifier.CodeBadCheckpoint},
+		"without the first year":           {right, func(p []history.Shard) []history.Shard { return p[1:] }, 1, verifier.CodeBadCheckpoint},
+		"nothing announced":                {func(*made) {}, nil, 1, verifier.CodeBadCheckpoint},
+		"nothing announced, all known":     {func(*made) {}, nil, 3, ""},
+		"another key":                      {func(m *made) { m.announce(); m.next = nil }, nil, 1, verifier.CodeBadCheckpoint},
+		"another key, the right one known": {func(m *made) { m.announce(); m.next = nil }, nil, 3, ""},
+		"the second of two keys":           {func(m *made) { m.announce(); m.announce() }, nil, 1, verifier.CodeBadCheckpoint},
+		"a key of another ledger": {func(m *made) {
+			other := ledger.Origin("altro.example", m.epoch+1)
+			m.record(registry.LogKey{Origin: other, VKey: verifiertest.NewLog(other).VKey})
+		}, nil, 1, verifier.CodeBadCheckpoint},
+		"the key of a year later": {func(m *made) {
+			m.record(registry.LogKey{Origin: origin(m.epoch + 2), VKey: verifiertest.NewLog(origin(m.epoch + 2)).VKey})
+		}, nil, 1, verifier.CodeBadCheckpoint},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m, parts := years(c.announce)
+			if c.shown != nil {
+				parts = c.shown(parts)
+			}
+			m.policy.Logs = m.policy.Logs[len(m.policy.Logs)-c.known:] // the latest year is first
+			r := m.check(&history.Bundle{Subject: m.subject, Shards: parts})
+			if r.Complete != (c.want == "") || c.want != "" && !slices.Contains(codes(r), c.want) {
+				t.Fatalf("complete %v, want %q: %v", r.Complete, c.want, r.Problems)
+			}
+			if len(m.policy.Logs) != c.known {
+				t.Error("the reader's policy was changed")
+			}
+			for i, s := range r.Shards {
+				if want := i > 0 && c.known == 1 && r.Complete; want != (s.KeyFrom == origin(2023+uint32(i))) {
+					t.Errorf("the key of %s is from %q", s.Origin, s.KeyFrom)
+				}
+			}
+		})
 	}
 }
 

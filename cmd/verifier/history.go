@@ -214,6 +214,9 @@ func (a *historyAnswer) Text(w io.Writer) {
 	}
 	for _, s := range r.Shards {
 		fmt.Fprintf(w, "%s: %d entries, seen by witnesses %s, by monitors %s\n", s.Origin, s.Size, names(s.Witnesses), names(s.Monitors))
+		if s.KeyFrom != "" {
+			fmt.Fprintf(w, "  its key isn't in your policy: %s announced it\n", s.KeyFrom)
+		}
 	}
 	fmt.Fprintln(w)
 	if !a.Excerpt {

@@ -54,6 +54,7 @@ type Catalogue struct {
 	revoked   map[keyName][]uint64
 	scopes    map[string][]uint64
 	retention []uint64
+	logKeys   []uint64
 	checks    map[string]uint64 // the last of each scope
 }
 
@@ -106,6 +107,8 @@ func (c *Catalogue) Add(index uint64, record []byte) {
 		c.revoked[name] = append(c.revoked[name], index)
 	case registry.Scope:
 		c.scopes[r.ID] = append(c.scopes[r.ID], index)
+	case registry.LogKey:
+		c.logKeys = append(c.logKeys, index)
 	}
 }
 
@@ -138,6 +141,9 @@ func (c *Catalogue) Bodies(ids ...string) (indexes []uint64) {
 
 // Terms returns every retention record.
 func (c *Catalogue) Terms() []uint64 { return slices.Clone(c.retention) }
+
+// LogKeys returns every record that announces the next year's log.
+func (c *Catalogue) LogKeys() []uint64 { return slices.Clone(c.logKeys) }
 
 // LastCheck returns the last provider-check record of a scope.
 func (c *Catalogue) LastCheck(scope string) (index uint64, ok bool) {

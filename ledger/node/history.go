@@ -281,7 +281,7 @@ func (m *historian) records(ctx context.Context) error {
 		return err
 	}
 	var needed, checks []uint64
-	needed = c.Terms()
+	needed = append(c.Terms(), c.LogKeys()...)
 	for _, e := range m.shard.Events {
 		if e.Body == nil {
 			continue
