@@ -33,7 +33,7 @@ type SignedRequest struct {
 // Signature is what a good signed request says of itself. That its jti wasn't seen before is for the caller.
 type Signature struct {
 	Kid, Issuer, JTI string
-	Expires          time.Time
+	Issued, Expires  time.Time
 }
 
 // CheckRequest judges a signed request at an instant: its body has the Digest, and the token, by one of the keys (RS256,
@@ -56,8 +56,7 @@ func CheckRequest(ctx context.Context, request SignedRequest, audience string, k
 		return nil, err
 	}
 	r := reader{where: p.where, members: t.claims}
-	s := &Signature{Kid: t.kid, Issuer: r.text("iss", 256), JTI: r.text("jti", 256), Expires: r.seconds("exp")}
-	issued := r.seconds("iat")
+	s := &Signature{Kid: t.kid, Issuer: r.text("iss", 256), JTI: r.text("jti", 256), Issued: r.seconds("iat"), Expires: r.seconds("exp")}
 	if aud := readAudience(&r); r.problem == nil && !slices.Contains(aud, audience) {
 		r.refuse(CodeAudience, "aud", audience, show(aud[0]))
 	}
@@ -65,7 +64,7 @@ func CheckRequest(ctx context.Context, request SignedRequest, audience string, k
 	if r.problem != nil {
 		return nil, r.problem
 	}
-	if problem := judgeTimes(p.where, issued, time.Time{}, s.Expires, at); problem != nil {
+	if problem := judgeTimes(p.where, s.Issued, time.Time{}, s.Expires, at); problem != nil {
 		return nil, problem
 	}
 	key, err := p.lookUp(ctx, keys, t.kid, t.alg, at)

@@ -54,6 +54,8 @@ func (s *Server) judge(err error) (int, ledger.Problem) {
 			return http.StatusBadRequest, *p
 		}
 		return http.StatusUnprocessableEntity, *p
+	case errors.Is(err, errNotSigner):
+		return http.StatusForbidden, ledger.Problem{Code: "not_signer", Where: "header:Agid-JWT-Signature", Expected: "a signature by the body that the path names, with a key of its own in force", Found: "another"}
 	case errors.Is(err, sequencer.ErrConflict):
 		return http.StatusConflict, ledger.Problem{Code: "conflict", Where: "receipt#jti", Expected: "a jti not used before by this iss, or the same payload", Found: "another payload under it"}
 	case errors.Is(err, node.ErrNoReceipt):

@@ -51,7 +51,7 @@ type Server struct {
 	log      *slog.Logger
 	patience time.Duration
 	refusals refusals
-	fetches  *tokenUses
+	tokens   *tokenUses
 	lines    *semaphore.Weighted // bytes of lines in work, of all batches
 	requests *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
@@ -64,7 +64,7 @@ type Server struct {
 func New(n *node.Node, log *slog.Logger, r prometheus.Registerer) *Server {
 	s := &Server{
 		node: n, log: log, patience: maxPatience,
-		refusals: newRefusals(), fetches: newTokenUses(), lines: semaphore.NewWeighted(allLines),
+		refusals: newRefusals(), tokens: newTokenUses(n.Now()), lines: semaphore.NewWeighted(allLines),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "traccia_submissions_total", Help: "Submissions by outcome: recorded, replayed, or the code of the problem.",
 		}, []string{"outcome"}),
