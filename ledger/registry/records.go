@@ -92,8 +92,8 @@ type Scope struct {
 
 var tenantForm = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
 
-// FormatRecord returns the JSON of one of Body, Key, KeyRevoked, Scope or
-// LogKey, with its kind filled in.
+// FormatRecord returns the JSON of one of Body, Key, KeyRevoked, Scope, LogKey
+// or ProviderCheck, with its kind filled in.
 func FormatRecord(record any) ([]byte, error) {
 	switch r := record.(type) {
 	case Body:
@@ -114,14 +114,18 @@ func FormatRecord(record any) ([]byte, error) {
 	case LogKey:
 		r.Kind = KindLogKey
 		record = r
+	case ProviderCheck:
+		r.Kind = KindProviderCheck
+		record = r
 	default:
 		return nil, fmt.Errorf("couldn't format a %T as a record of the registry", record)
 	}
 	return json.Marshal(record)
 }
 
-// ParseRecord returns a Body, Key, KeyRevoked, Scope or LogKey, or nil for a
-// record of any other kind. The error is a ledger.Problem that names the member.
+// ParseRecord returns a Body, Key, KeyRevoked, Scope, LogKey or ProviderCheck, or
+// nil for a record of any other kind. The error is a ledger.Problem that names the
+// member.
 func ParseRecord(data []byte) (any, error) {
 	var head struct {
 		Kind string `json:"kind"`
@@ -163,6 +167,12 @@ func ParseRecord(data []byte) (any, error) {
 			return nil, err
 		}
 		return r, checkLogKey(r)
+	case KindProviderCheck:
+		var r ProviderCheck
+		if err := decode(data, &r); err != nil {
+			return nil, err
+		}
+		return r, checkProviderCheck(r)
 	}
 	return nil, nil
 }

@@ -41,6 +41,7 @@ type Registry struct {
 	keys    map[string][]keyState // by body id, in log order
 	scopes  map[string][]scopeState
 	logKeys map[string]Announcement // by origin
+	checks  map[string]Attestation  // by scope, the last of each
 	named   map[string]uint64       // by body id: log index of its last record
 	latest  map[string]uint64       // by kind: log index of the last record, where that is the one that holds
 	version uint64
@@ -70,7 +71,7 @@ func New(name string) *Registry {
 	return &Registry{
 		name: name, bodies: map[string]Body{}, tenants: map[string]string{},
 		keys: map[string][]keyState{}, scopes: map[string][]scopeState{},
-		logKeys: map[string]Announcement{}, named: map[string]uint64{}, latest: map[string]uint64{},
+		logKeys: map[string]Announcement{}, checks: map[string]Attestation{}, named: map[string]uint64{}, latest: map[string]uint64{},
 	}
 }
 
@@ -167,6 +168,8 @@ func (r *Registry) prepare(record []byte) (func(index uint64), error) {
 		}, nil
 	case LogKey:
 		return r.prepareLogKey(rec)
+	case ProviderCheck:
+		return r.prepareProviderCheck(rec)
 	}
 	return nil, nil
 }

@@ -221,6 +221,7 @@ func FuzzParseRecord(f *testing.F) {
 	f.Add([]byte(`{"kind":"body","id":"inps","name":"INPS","tenant":"53b40136-65f2-424b-acfb-7fae17e35c60"}`))
 	f.Add([]byte(`{"kind":"scope","id":"inps","providers":["inps"]}`))
 	f.Add(format(f, LogKey{Origin: name + "/2027", VKey: newVKey(f, name+"/2027")}))
+	f.Add(checkRecord(f, newSigner(f, "k"), sampleCheck()))
 	f.Add([]byte(`{"kind":"key-revoked","body":"inps","kid":"k","reason":"r"}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		r, err := ParseRecord(data)
