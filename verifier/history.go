@@ -102,7 +102,10 @@ type HistoryScope struct {
 	Scope    string    `json:"scope"`
 	Events   uint32    `json:"events"`
 	Withheld bool      `json:"withheld,omitempty"` // its key isn't given yet (+deferred)
-	Attested time.Time `json:"attested,omitzero"`  // the head after its party's last provider-check record; zero: declared, not checked
+	// Attested is up to when its party last attested, signed, that its own records and the ledger agree; Alarm that they
+	// don't. Both zero: declared, not checked.
+	Attested time.Time `json:"attested,omitzero"`
+	Alarm    time.Time `json:"alarm,omitzero"`
 }
 
 // HistoryEvent is one event. What it says stands only while State is open.

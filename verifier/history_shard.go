@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/traccia-ledger/traccia/ledger"
@@ -42,10 +41,9 @@ type historyShard struct {
 	others   []uint64      // of leaves that aren't events
 	registry *registry.Registry
 	checker  *opened.Checker
-	terms    []term            // of retention
-	checks   map[string]uint64 // scope to its last provider-check record
-	final    bool              // the head shown is final and the log's last leaf
-	headMS   uint64            // of the head shown
+	terms    []term // of retention
+	final    bool   // the head shown is final and the log's last leaf
+	headMS   uint64 // of the head shown
 }
 
 // term is how long events stay open, as a retention record says.
@@ -83,7 +81,7 @@ func (c *historyCheck) shard(i int) {
 		return
 	}
 	s := &historyShard{
-		Shard: raw, name: name, epoch: epoch, leaves: map[uint64]ledger.Leaf{}, registry: registry.New(name), checks: map[string]uint64{},
+		Shard: raw, name: name, epoch: epoch, leaves: map[uint64]ledger.Leaf{}, registry: registry.New(name),
 	}
 	if !c.checkpoint(s) {
 		return
@@ -213,10 +211,6 @@ func (s *historyShard) record(at uint64, record []byte) {
 		s.terms = append(s.terms, term{place{s.epoch, at}, months})
 		return
 	}
-	if scope, ok := history.ParseCheck(record); ok {
-		s.checks[strings.Clone(scope)] = at
-		return
-	}
 	// A record that the rules refuse changes nothing, for the ledger as for us.
 	_ = s.registry.Apply(at, record)
 }
@@ -297,7 +291,8 @@ func (c *historyCheck) lists(s *historyShard, head *ledger.Head) {
 	}
 	used := map[uint64]bool{}
 	for i, l := range s.Lists {
-		scope := HistoryScope{Epoch: s.epoch, Scope: l.Scope, Events: l.Count, Withheld: !given[i], Attested: s.attested(l.Scope)}
+		scope := HistoryScope{Epoch: s.epoch, Scope: l.Scope, Events: l.Count, Withheld: !given[i]}
+		c.attested(s, &scope)
 		c.report.Scopes = append(c.report.Scopes, scope)
 		if given[i] {
 			c.list(s, l, tags[:l.Count+1], results[:l.Count+1], used)
@@ -332,18 +327,18 @@ func (c *historyCheck) key(s *historyShard, l history.List) (*[32]byte, *ledger.
 	return &k, nil
 }
 
-// attested is the instant of the head after a scope's last provider-check record.
-func (s *historyShard) attested(scope string) time.Time {
-	at, ok := s.checks[scope]
-	if !ok {
-		return time.Time{}
+// attested says what a scope's party said last of its own records. The registry has verified that a key in force signed it.
+func (c *historyCheck) attested(s *historyShard, scope *HistoryScope) {
+	last, ok := s.registry.Attested(scope.Scope)
+	if !ok || last.Aud != s.Origin {
+		return
 	}
-	for _, h := range s.heads {
-		if h.Leaf > at {
-			return instantOf(h.UnixMS)
-		}
+	if until := instantOf(last.Until); last.Result == registry.CheckProven {
+		scope.Attested = until
+	} else {
+		scope.Alarm = until
+		c.note("%s compared its own records of %d with the ledger up to %s, and says that they don't agree.", scope.Scope, s.epoch, instantText(until))
 	}
-	return time.Time{}
 }
 
 // list follows the matches of one list to their leaves.

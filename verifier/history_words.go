@@ -55,7 +55,7 @@ func (c *historyCheck) conclude() {
 	}
 	unchecked := 0
 	for _, s := range r.Scopes {
-		if s.Attested.IsZero() && s.Scope[0] != '+' {
+		if s.Attested.IsZero() && s.Alarm.IsZero() && s.Scope[0] != '+' {
 			unchecked++
 		}
 	}

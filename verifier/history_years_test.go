@@ -4,11 +4,13 @@ package verifier_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/history"
+	"github.com/traccia-ledger/traccia/ledger/jws"
 	"github.com/traccia-ledger/traccia/ledger/registry"
 	"github.com/traccia-ledger/traccia/verifier"
 	"github.com/traccia-ledger/traccia/verifier/verifiertest"
@@ -39,21 +41,95 @@ func TestPairs(t *testing.T) {
 	}
 }
 
-// TestAttested: a scope shows when its party last checked.
+// attest has the provider's party sign a check up to the last head.
+func (m *made) attest(result string, change func(s *registry.CheckStatement)) time.Time {
+	m.t.Helper()
+	now := m.log.At(uint64(len(m.log.Leaves)))
+	s := registry.CheckStatement{
+		Aud: m.log.Origin, Scope: provider, IssuedAt: int64(m.ms / 1000), Head: m.heads[len(m.heads)-1], Until: m.ms,
+		Size: now.Size, Root: ledger.Hex(now.Root), Result: result,
+	}
+	if change != nil {
+		change(&s)
+	}
+	payload, err := registry.FormatCheckStatement(s)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	statement, err := jws.Sign(registry.CheckStatementType, payload, provider+"-1", signerOf(provider))
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	m.record(registry.ProviderCheck{Scope: s.Scope, Statement: statement})
+	return time.UnixMilli(int64(s.Until)).UTC()
+}
+
+// TestAttested: a scope shows up to when its party last checked, if it signed that.
 func TestAttested(t *testing.T) {
-	m := newMade(t, 2026, nil)
-	m.record(`{"kind":"provider-check","scope":"inps"}`)
-	m.head(nil)
-	want := time.UnixMilli(int64(m.ms)).UTC()
-	r := m.settle().check(m.bundle())
-	for _, s := range r.Scopes {
-		if s.Scope == provider && !s.Attested.Equal(want) || s.Scope != provider && !s.Attested.IsZero() {
-			t.Errorf("%s was attested at %s", s.Scope, s.Attested)
-		}
+	for name, c := range map[string]struct {
+		make            func(m *made) (attested, alarm time.Time)
+		declared, notes int
+	}{
+		"never":               {func(m *made) (a, b time.Time) { return a, b }, 1, 0},
+		"without a signature": {func(m *made) (a, b time.Time) { m.record(`{"kind":"provider-check","scope":"inps"}`); return a, b }, 1, 0},
+		"once":                {func(m *made) (a, b time.Time) { return m.attest(registry.CheckProven, nil), b }, 0, 0},
+		"twice": {func(m *made) (a, b time.Time) {
+			m.attest(registry.CheckProven, nil)
+			m.head(nil)
+			return m.attest(registry.CheckProven, nil), b
+		}, 0, 0},
+		"said again": {func(m *made) (a, b time.Time) {
+			a = m.attest(registry.CheckProven, nil)
+			m.leaf(ledger.Record{Epoch: m.epoch, JSON: mustRecord(m, len(m.log.Leaves)-1)})
+			return a, b
+		}, 0, 0},
+		"of another year": {func(m *made) (a, b time.Time) {
+			m.attest(registry.CheckProven, func(s *registry.CheckStatement) { s.Aud = "registro.example/2025" })
+			return a, b
+		}, 1, 0},
+		"an alarm": {func(m *made) (a, b time.Time) { return a, m.attest(registry.CheckNotProven, nil) }, 0, 1},
+		"an alarm after": {func(m *made) (a, b time.Time) {
+			m.attest(registry.CheckProven, nil)
+			m.head(nil)
+			return a, m.attest(registry.CheckNotProven, nil)
+		}, 0, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newMade(t, 2026, nil)
+			attested, alarm := c.make(m)
+			r := m.settle().check(m.bundle())
+			if !r.Complete {
+				t.Error(r.Problems)
+			}
+			for _, s := range r.Scopes {
+				if s.Scope == provider && !(s.Attested.Equal(attested) && s.Alarm.Equal(alarm)) || s.Scope != provider && !(s.Attested.IsZero() && s.Alarm.IsZero()) {
+					t.Errorf("%s was attested at %s, alarmed at %s; want %s, %s", s.Scope, s.Attested, s.Alarm, attested, alarm)
+				}
+			}
+			said := func(words string) (n int) {
+				for _, note := range r.Notes {
+					if strings.Contains(note, words) {
+						n++
+					}
+				}
+				return n
+			}
+			if got := said("declared, not checked"); got != c.declared {
+				t.Errorf("declared, not checked: %d", got)
+			}
+			if got := said("that they don't agree"); got != c.notes {
+				t.Errorf("doesn't agree: %d", got)
+			}
+		})
 	}
-	if !r.Complete {
-		t.Error(r.Problems)
+}
+
+func mustRecord(m *made, at int) []byte {
+	leaf, err := ledger.ParseLeaf(m.log.Leaves[at])
+	if err != nil {
+		m.t.Fatal(err)
 	}
+	return leaf.(ledger.Record).JSON
 }
 
 // TestYears: the parts of a history follow on each other.

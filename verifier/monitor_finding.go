@@ -33,6 +33,7 @@ const (
 	CodeClockBehind   = "clock_behind"   // a new head more than 60 s earlier than the last look, which didn't show it
 	CodeHeadLate      = "head_late"      // no head within 60 s of an event
 	CodeHeadGap       = "head_gap"       // more than 5 minutes without a head
+	CodeProviderAlarm = "provider_alarm" // a scope's party signed that its records and the log don't agree
 	// Notices.
 	CodeNewKey     = "new_key"
 	CodeKeyRevoked = "key_revoked"

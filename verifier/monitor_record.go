@@ -91,10 +91,23 @@ func (m *Monitor) record(index uint64, record []byte) {
 			return
 		}
 		m.fresh(index, record, false, CodeNewLogKey, CodeUnannouncedLogKey, "the key of the log "+r.Origin)
+	case registry.ProviderCheck:
+		m.providerCheck(index, r)
 	case nil:
 		if kindOf(record) == registry.KindPolicy {
 			m.fresh(index, record, false, CodeNewPolicy, CodeUnannouncedPolicy, "a policy")
 		}
+	}
+}
+
+// providerCheck judges a check that the registry found signed: it is of this log, and up to a head that the log had.
+func (m *Monitor) providerCheck(index uint64, r registry.ProviderCheck) {
+	s, _, err := registry.ParseCheckStatement(r.Statement)
+	switch {
+	case err != nil || s.Aud != m.origin || s.Size > index:
+		m.tell(LevelAlarm, problem(CodeRecordRefused, leafAt(index), "a check of the leaves of "+m.origin+" before this one", fmt.Sprintf("one of %d leaves of %s", s.Size, s.Aud)))
+	case s.Result != registry.CheckProven:
+		m.tell(LevelAlarm, problem(CodeProviderAlarm, leafAt(index), "a log that agrees with the records of "+s.Scope, "one that doesn't, as "+s.Scope+" signed, up to leaf "+fmt.Sprint(s.Head)))
 	}
 }
 

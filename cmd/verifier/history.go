@@ -318,7 +318,9 @@ func printLists(w io.Writer, scopes []verifier.HistoryScope) {
 		case s.Withheld:
 			state = "not shown yet"
 		case !s.Attested.IsZero():
-			state = "checked by its party, last before " + instant(s.Attested)
+			state = "checked by its party, which signed that up to " + instant(s.Attested)
+		case !s.Alarm.IsZero():
+			state = "NOT AS ITS PARTY RECORDED IT, as it signed, up to " + instant(s.Alarm)
 		case s.Scope[0] == '+':
 			state = "kept by the ledger itself"
 		}

@@ -83,6 +83,8 @@ func newPage(lang string, r *verifier.HistoryReport) *page {
 			l.State = w["deferred"]
 		case !s.Attested.IsZero():
 			l.State = w["attested"] + " " + pageTime(s.Attested)
+		case !s.Alarm.IsZero():
+			l.State = w["alarm"] + " " + pageTime(s.Alarm)
 		case s.Scope[0] == '+':
 			l.State = w["own"]
 		}
@@ -156,7 +158,7 @@ var pageWords = map[string]map[string]string{
 		"kind_consent-given": "Hai dato un consenso, raccolto da {who}", "kind_consent-withdrawn": "Hai revocato un consenso, tramite {who}",
 		"kind_request": "Hai fatto una richiesta, tramite {who}", "kind_look-up": "{who} ha consultato questo registro",
 		"both": "di entrambe le parti", "consumer_only": "solo di chi ha consultato (%s)", "provider_only": "solo di chi detiene i dati (%s)",
-		"declared": "dichiarato, non controllato", "attested": "controllato da chi lo tiene, prima del", "own": "tenuto dal registro stesso", "deferred": "non ancora mostrato",
+		"declared": "dichiarato, non controllato", "attested": "controllato da chi lo tiene, che lo firma, fino al", "alarm": "NON CORRISPONDE a quanto annotato da chi lo tiene, che lo firma, fino al", "own": "tenuto dal registro stesso", "deferred": "non ancora mostrato",
 		"note_decisions":                     "Le decisioni di accesso non sono state ricalcolate: che le regole in vigore lo permettessero lo dice il registro.",
 		"note_revoked":                       "Che nessun'altra chiave fosse stata revocata lo vede solo chi legge l'intero registro, come i monitor.",
 		"note_purpose":                       "Che la finalità dichiarata sia vera, e che nessuno abbia letto i dati senza passare dal registro, non si può provare.",
@@ -181,7 +183,7 @@ var pageWords = map[string]map[string]string{
 		"kind_consent-given": "You gave a consent, collected by {who}", "kind_consent-withdrawn": "You withdrew a consent, by way of {who}",
 		"kind_request": "You made a request, by way of {who}", "kind_look-up": "{who} looked into this ledger",
 		"both": "of both sides", "consumer_only": "of who consulted (%s) alone", "provider_only": "of the holder's side (%s) alone",
-		"declared": "declared, not checked", "attested": "checked by its party, before", "own": "kept by the ledger itself", "deferred": "not shown yet",
+		"declared": "declared, not checked", "attested": "checked by its party, which signed that up to", "alarm": "NOT AS ITS PARTY RECORDED IT, as it signed, up to", "own": "kept by the ledger itself", "deferred": "not shown yet",
 		"SocialWelfareEligibilityAssessment": "checking who is entitled to a welfare benefit", "SocialWelfareProvision": "providing a welfare benefit",
 		"SocialAssistanceManagement": "social work with a person or household", "PublicServiceFraudPreventionDetection": "checking what was declared",
 		"A6-1-a": "consent (GDPR art. 6.1.a)", "A6-1-b": "contract (GDPR art. 6.1.b)", "A6-1-c": "legal obligation (GDPR art. 6.1.c)",

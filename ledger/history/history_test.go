@@ -5,6 +5,7 @@ package history
 import (
 	"bytes"
 	"compress/gzip"
+	"crypto/ed25519"
 	"fmt"
 	"slices"
 	"strings"
@@ -16,6 +17,8 @@ import (
 	"github.com/transparency-dev/merkle/testonly"
 
 	"github.com/traccia-ledger/traccia/ledger"
+	"github.com/traccia-ledger/traccia/ledger/jws"
+	"github.com/traccia-ledger/traccia/ledger/registry"
 )
 
 func sample() *Bundle {
@@ -343,29 +346,52 @@ func TestErasures(t *testing.T) {
 }
 
 func TestCatalogue(t *testing.T) {
+	private := ed25519.NewKeyFromSeed(make([]byte, 32))
+	key, err := jws.NewKey("k", private.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	jwk, err := jws.FormatKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := func(head uint64) string {
+		payload, err := registry.FormatCheckStatement(registry.CheckStatement{
+			Aud: "registro.example/2026", Scope: "inps", Head: head, Size: 100, Result: registry.CheckProven,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		statement, err := jws.Sign(registry.CheckStatementType, payload, "k", private)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprintf(`{"kind":"provider-check","scope":"inps","statement":"%s"}`, statement)
+	}
 	c := NewCatalogue()
 	for i, r := range []string{
 		`{"kind":"body","id":"inps","name":"INPS"}`,
 		`{"kind":"scope","id":"inps","providers":["inps"]}`,
 		`{"kind":"retention","months":24}`,
 		`{"kind":"retention","months":0}`,
-		`{"kind":"provider-check","scope":"inps"}`,
-		`{"kind":"provider-check","scope":"inps","more":1}`,
+		check(2),
+		check(3),
 		`{"kind":"scope","id":"inps","providers":["inps","inail"]}`,
 		`{"kind":"other"}`,
+		fmt.Sprintf(`{"kind":"key","body":"inps","kid":"k","jwk":%s,"basis":"operator"}`, jwk),
 	} {
 		c.Add(uint64(i+1), []byte(r))
 	}
-	if got := c.Signer("inps", "k"); !slices.Equal(got, []uint64{1, 2, 7}) {
+	if got := c.Signer("inps", "other"); !slices.Equal(got, []uint64{1, 2, 7}) {
 		t.Errorf("signer: %v", got)
 	}
 	if got := c.Terms(); !slices.Equal(got, []uint64{3}) {
 		t.Errorf("terms: %v", got)
 	}
-	if at, ok := c.LastCheck("inps"); !ok || at != 6 {
-		t.Errorf("last check: %d %v", at, ok)
+	if got := c.LastCheck("inps"); !slices.Equal(got, []uint64{1, 9, 2, 7, 6}) {
+		t.Errorf("last check: %v", got)
 	}
-	if _, ok := c.LastCheck("inail"); ok {
-		t.Error("inail never checked")
+	if got := c.LastCheck("inail"); got != nil {
+		t.Errorf("inail never checked: %v", got)
 	}
 }

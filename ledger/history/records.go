@@ -5,18 +5,14 @@ package history
 import (
 	"encoding/json"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/traccia-ledger/traccia/ledger/jws"
 	"github.com/traccia-ledger/traccia/ledger/registry"
 )
 
-// Kinds of record that histories read beside those of package registry.
-const (
-	KindRetention     = registry.KindRetention // {"kind":"retention","months":24}: bodies open for so long
-	KindProviderCheck = "provider-check"       // {"kind":"provider-check","scope":"inps",…}: a scope's party checked its own records
-)
+// KindRetention is that of the record that says how long bodies open: {"kind":"retention","months":24}.
+const KindRetention = registry.KindRetention
 
 // MaxMonths is the longest term that a retention record states.
 const MaxMonths = 1200
@@ -34,18 +30,6 @@ func ParseRetention(record []byte) (months int, ok bool) {
 	return r.Months, true
 }
 
-// ParseCheck returns the scope that a provider-check record is about; false for any other record.
-func ParseCheck(record []byte) (scope string, ok bool) {
-	var r struct {
-		Kind  string `json:"kind"`
-		Scope string `json:"scope"`
-	}
-	if json.Unmarshal(record, &r) != nil || r.Kind != KindProviderCheck || r.Scope == "" {
-		return "", false
-	}
-	return r.Scope, true
-}
-
 // Catalogue finds the records that a reader needs for an event: who a key belongs to, on whose word, whether it was
 // revoked, and for whom a scope speaks. It belongs to one goroutine.
 type Catalogue struct {
@@ -55,10 +39,15 @@ type Catalogue struct {
 	scopes    map[string][]uint64
 	retention []uint64
 	logKeys   []uint64
-	checks    map[string]uint64 // the last of each scope
+	checks    map[string]checkRecord // the last of each scope
 }
 
 type keyName struct{ body, kid string }
+
+type checkRecord struct {
+	index uint64
+	kid   string // that signed it
+}
 
 type keyRecord struct {
 	index uint64
@@ -69,7 +58,7 @@ type keyRecord struct {
 func NewCatalogue() *Catalogue {
 	return &Catalogue{
 		bodies: map[string]uint64{}, keys: map[keyName]keyRecord{}, revoked: map[keyName][]uint64{},
-		scopes: map[string][]uint64{}, checks: map[string]uint64{},
+		scopes: map[string][]uint64{}, checks: map[string]checkRecord{},
 	}
 }
 
@@ -77,10 +66,6 @@ func NewCatalogue() *Catalogue {
 func (c *Catalogue) Add(index uint64, record []byte) {
 	if _, ok := ParseRetention(record); ok {
 		c.retention = append(c.retention, index)
-		return
-	}
-	if scope, ok := ParseCheck(record); ok {
-		c.checks[strings.Clone(scope)] = index
 		return
 	}
 	parsed, err := registry.ParseRecord(record)
@@ -109,6 +94,10 @@ func (c *Catalogue) Add(index uint64, record []byte) {
 		c.scopes[r.ID] = append(c.scopes[r.ID], index)
 	case registry.LogKey:
 		c.logKeys = append(c.logKeys, index)
+	case registry.ProviderCheck:
+		if _, token, err := registry.ParseCheckStatement(r.Statement); err == nil {
+			c.checks[r.Scope] = checkRecord{index, token.Header.Kid}
+		}
 	}
 }
 
@@ -145,10 +134,13 @@ func (c *Catalogue) Terms() []uint64 { return slices.Clone(c.retention) }
 // LogKeys returns every record that announces the next year's log.
 func (c *Catalogue) LogKeys() []uint64 { return slices.Clone(c.logKeys) }
 
-// LastCheck returns the last provider-check record of a scope.
-func (c *Catalogue) LastCheck(scope string) (index uint64, ok bool) {
-	index, ok = c.checks[scope]
-	return index, ok
+// LastCheck returns the last provider-check record of a scope, with those about its signature; none if there was no check.
+func (c *Catalogue) LastCheck(scope string) (indexes []uint64) {
+	last, ok := c.checks[scope]
+	if !ok {
+		return nil
+	}
+	return append(c.Signer(scope, last.kid), last.index)
 }
 
 // NearHeads is up to how far apart the heads around an event may be without being shown to be neighbours: an open shard

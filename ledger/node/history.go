@@ -280,8 +280,7 @@ func (m *historian) records(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var needed, checks []uint64
-	needed = append(c.Terms(), c.LogKeys()...)
+	needed := append(c.Terms(), c.LogKeys()...)
 	for _, e := range m.shard.Events {
 		if e.Body == nil {
 			continue
@@ -300,20 +299,9 @@ func (m *historian) records(ctx context.Context) error {
 		needed = append(needed, c.Bodies(receipt.Consumer, receipt.Provider)...)
 	}
 	for _, l := range m.shard.Lists {
-		if at, ok := c.LastCheck(l.Scope); ok {
-			checks = append(checks, at)
-		}
+		needed = append(needed, c.LastCheck(l.Scope)...)
 	}
 	release()
-	for _, at := range checks {
-		_, after, err := m.heads(ctx, at)
-		if err != nil {
-			return err
-		}
-		if after != 0 {
-			needed = append(needed, at, after)
-		}
-	}
 	for _, at := range needed {
 		if at < m.size {
 			m.keep[at] = true
