@@ -98,10 +98,10 @@ type HistoryShard struct {
 
 // HistoryScope is what one list of one year holds.
 type HistoryScope struct {
-	Epoch    uint32    `json:"epoch"`
-	Scope    string    `json:"scope"`
-	Events   uint32    `json:"events"`
-	Withheld bool      `json:"withheld,omitempty"` // its key isn't given yet (+deferred)
+	Epoch    uint32 `json:"epoch"`
+	Scope    string `json:"scope"`
+	Events   uint32 `json:"events"`
+	Withheld bool   `json:"withheld,omitempty"` // its key isn't given yet (+deferred)
 	// Attested is up to when its party last attested, signed, that its own records and the ledger agree; Alarm that they
 	// don't. Both zero: declared, not checked.
 	Attested time.Time `json:"attested,omitzero"`

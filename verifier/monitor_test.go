@@ -4,6 +4,7 @@ package verifier_test
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -176,6 +177,30 @@ func TestMonitorFinds(t *testing.T) {
 			l.Head(30)
 		}, []string{"alarm record_refused leaf 5: expected a record that the rules of its kind accept, found bad_proof at /proof"}},
 		{"a scope of a reserved word", func(l *verifiertest.Shard) { l.JSON(`{"kind":"scope","id":"+consent","providers":[]}`); l.Head(30) }, []string{"broken scope_id leaf 5: "}},
+		{"a provider's check", func(l *verifiertest.Shard) { l.Record(inpsCheck(1, func(*registry.CheckStatement) {})); l.Head(30) }, nil},
+		{"a provider's check said again", func(l *verifiertest.Shard) {
+			check := inpsCheck(1, func(*registry.CheckStatement) {})
+			l.Record(check)
+			l.Record(check)
+			l.Head(30)
+		}, []string{"alarm record_refused leaf 6: expected a record that the rules of its kind accept, found not_newer at /statement"}},
+		{"a provider's check by another", func(l *verifiertest.Shard) { l.Record(inpsCheck(2, func(*registry.CheckStatement) {})); l.Head(30) }, []string{
+			"alarm record_refused leaf 5: expected a record that the rules of its kind accept, found bad_signature at /statement",
+		}},
+		{"a provider's check of another year", func(l *verifiertest.Shard) {
+			l.Record(inpsCheck(1, func(s *registry.CheckStatement) { s.Aud = "registro.example/2025" }))
+			l.Head(30)
+		}, []string{"alarm record_refused leaf 5: expected a check of the leaves of registro.example/2026 before this one, found one of 5 leaves of registro.example/2025"}},
+		{"a provider's check of leaves to come", func(l *verifiertest.Shard) {
+			l.Record(inpsCheck(1, func(s *registry.CheckStatement) { s.Size = 6 }))
+			l.Head(30)
+		}, []string{
+			"alarm record_refused leaf 5: ",
+		}},
+		{"a provider that doesn't agree", func(l *verifiertest.Shard) {
+			l.Record(inpsCheck(1, func(s *registry.CheckStatement) { s.Result = registry.CheckNotProven }))
+			l.Head(30)
+		}, []string{"alarm provider_alarm leaf 5: expected a log that agrees with the records of inps, found one that doesn't, as inps signed, up to leaf 4"}},
 		{"a kind nobody knows", func(l *verifiertest.Shard) { l.JSON(`{"kind":"totals","of":1}`); l.Head(30) }, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -204,6 +229,21 @@ func TestMonitorFinds(t *testing.T) {
 			}
 		})
 	}
+}
+
+// inpsCheck is a check of the usual shard, signed by the n-th key with the first one's kid.
+func inpsCheck(n byte, change func(s *registry.CheckStatement)) registry.ProviderCheck {
+	s := registry.CheckStatement{Aud: origin, Scope: "inps", Head: 4, Size: 5, Result: registry.CheckProven}
+	change(&s)
+	payload, err := registry.FormatCheckStatement(s)
+	if err != nil {
+		panic(err)
+	}
+	statement, err := jws.Sign(registry.CheckStatementType, payload, "inps-1", ed25519.NewKeyFromSeed(append(make([]byte, 31), n)))
+	if err != nil {
+		panic(err)
+	}
+	return registry.ProviderCheck{Scope: "inps", Statement: statement}
 }
 
 func nextKey(epoch uint32) registry.LogKey {
