@@ -3,11 +3,8 @@
 package ledger
 
 import (
-	"encoding/json"
 	"fmt"
 	"strconv"
-
-	"github.com/traccia-ledger/traccia/ledger/ijson"
 )
 
 // Profiles of assurance: which of the consumer's tokens were there and good.
@@ -144,48 +141,4 @@ func (a *Assurance) appendTo(b []byte) []byte {
 		b = appendText(b, flag)
 	}
 	return append(b, "]}"...)
-}
-
-// Decision is what was decided on an access, as far as every reader has to
-// know. The bytes in a body may hold more.
-//
-//	{"effect":"recorded"}
-type Decision struct {
-	Effect string `json:"effect"`
-}
-
-// EffectRecorded: no policy was evaluated, the access was recorded.
-const EffectRecorded = "recorded"
-
-// FormatDecision encodes a decision.
-func FormatDecision(d Decision) (json.RawMessage, error) {
-	var c checker
-	c.text("decision/effect", d.Effect, 40)
-	if c.problem != nil {
-		return nil, c.problem
-	}
-	return append(appendText([]byte(`{"effect":`), d.Effect), '}'), nil
-}
-
-// MaxDecision is the length of the longest decision in bytes.
-const MaxDecision = 16384
-
-// checkDecision checks that raw is one I-JSON object with no white space
-// around it, which can stand in a body.
-func (c *checker) decision(raw json.RawMessage) {
-	const where = "decision"
-	if n := len(raw); n > MaxDecision {
-		c.fail(CodeTooLong, where, fmt.Sprintf("at most %d bytes", MaxDecision), strconv.Itoa(n))
-		return
-	}
-	if len(raw) < 2 || raw[0] != '{' || raw[len(raw)-1] != '}' {
-		c.fail(CodeSyntax, where, "an object without white space around it", "something else")
-		return
-	}
-	// One level down, so that the depth is that of the body.
-	inner := append(append([]byte(`{"decision":`), raw...), '}')
-	if err := ijson.Check(inner); err != nil {
-		p := jsonProblem(err)
-		c.fail(p.Code, where, p.Expected, p.Found)
-	}
 }

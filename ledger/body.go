@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/traccia-ledger/traccia/ledger/ijson"
 )
@@ -44,7 +45,7 @@ type Body struct {
 	RecordedAt int64  // milliseconds since 1970, by the sequencer's clock
 	Receipt    string // compact
 	Assurance  Assurance
-	Decision   json.RawMessage // one I-JSON object, kept byte for byte; see Decision
+	Decision   json.RawMessage // FormatDecision's bytes
 }
 
 // BodySubject is the subject of one event and its place under the receipt's
@@ -103,8 +104,8 @@ func (b *Body) check() *Problem {
 }
 
 // FormatBody encodes a body. It refuses, with a *Problem, what [ParseBody]
-// would refuse; whether receipt, subject and proof belong together was the
-// business of [Submission.Open].
+// would refuse, but for what only [FormatDecision] checks of a decision; whether
+// receipt, subject and proof belong together was the business of [Submission.Open].
 func FormatBody(b *Body) ([]byte, error) {
 	if p := b.check(); p != nil {
 		return nil, p.under("body")
@@ -184,6 +185,10 @@ func ParseBody(data []byte) (*Body, error) {
 			return nil, &Problem{CodeBadBase64, fmt.Sprintf("body#subject/proof/%d", i), saltForm, textFound(text)}
 		}
 		b.Subject.Proof = append(b.Subject.Proof, h)
+	}
+	if _, p := parseDecision(w.Decision); p != nil {
+		p.Where = strings.TrimSuffix("decision/"+strings.TrimPrefix(p.Where, "/"), "/")
+		return nil, p.under("body")
 	}
 	same, err := FormatBody(b)
 	if err != nil {

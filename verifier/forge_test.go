@@ -203,7 +203,9 @@ func TestForged(t *testing.T) {
 		"bodies of two scopes":       {2, func(f *forgery) { f.body = func(i int, b *ledger.Body) { b.Scope = []string{provider, "inail"}[i] } }, body},
 		"bodies of two decisions": {2, func(f *forgery) {
 			f.body = func(i int, b *ledger.Body) {
-				b.Decision = json.RawMessage([]string{`{"effect":"a"}`, `{"effect":"b"}`}[i])
+				if i == 1 {
+					b.Decision = json.RawMessage(denial)
+				}
 			}
 		}, body},
 		"a leaf of another year":   {1, func(f *forgery) { f.leafEpoch = 2025 }, inclusion},
@@ -284,3 +286,8 @@ func TestForged(t *testing.T) {
 		})
 	}
 }
+
+// denial is a decision that is well formed.
+const denial = `{"effect":"deny","bundle":"00000000000000000000000000000000000000000000000000000000000000ff","policies":[],` +
+	`"facts":{"consumer":"c_a944","kinds":[],"provider":"inps","provider_kinds":[],"categories":["unknown"],"purpose":"unknown",` +
+	`"legal_basis":"unknown","actor":"operator","profile":"VOUCHER_ONLY","loa":0,"subjects":2,"late":false,"consent":false,"entitlement":false}}`
