@@ -26,7 +26,7 @@ const (
 	MaxDecision = 16384 // bytes
 	MaxPolicies = 200   // policies of a bundle
 	MaxTerm     = 48    // bytes of a term's or policy's id
-	MaxKinds    = 8     // kinds of one body
+	MaxKinds    = 16    // kinds of one body
 )
 
 // Decision is what was decided on an access, by which bundle of policies, which

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package policies
+
+import (
+	"github.com/traccia-ledger/traccia/ledger"
+)
+
+// Grant says what the consent or entitlement that a receipt names is worth for
+// it. At most one of the two is true.
+type Grant struct {
+	Consent     bool // a consent in force covers body, purpose, categories and instant
+	Entitlement bool // a recognised entitlement does
+}
+
+// Access is what facts are made of: a receipt, and what the ledger knows of it.
+type Access struct {
+	Receipt            *ledger.Receipt
+	Assurance          *ledger.Assurance
+	ConsumerAttributes []string // of PDND, as the bodies' records have them
+	ProviderAttributes []string
+	Grant              Grant
+}
+
+// Facts looks up an access's words in the bundle's vocabulary.
+func (e *Engine) Facts(a Access) *ledger.Facts {
+	r := a.Receipt
+	f := &ledger.Facts{
+		Consumer: r.Consumer, Kinds: e.kindsOf(a.ConsumerAttributes), Provider: r.Provider, ProviderKinds: e.kindsOf(a.ProviderAttributes),
+		Categories: make([]string, len(r.DataCategories)), Purpose: term(e.purposes, r.Purpose), LegalBasis: term(e.legalBases, r.LegalBasis),
+		Actor: r.Actor, Profile: a.Assurance.Profile, LoA: a.Assurance.LoA, Subjects: r.Subjects.Count, Late: a.Assurance.Late,
+		Consent: a.Grant.Consent, Entitlement: a.Grant.Entitlement,
+	}
+	for i, word := range r.DataCategories {
+		f.Categories[i] = term(e.categories, word)
+	}
+	f.Categories = ledger.SortedTerms(f.Categories)
+	return f
+}
+
+func term(terms map[string]string, word string) string {
+	if id, ok := terms[word]; ok {
+		return id
+	}
+	return ledger.TermUnknown
+}
+
+// kindsOf are the terms that a body's attributes mean, with those broader than
+// them. Attributes that the vocabulary doesn't know say nothing.
+func (e *Engine) kindsOf(attributes []string) []string {
+	kinds := []string{}
+	for _, a := range attributes {
+		if id, ok := e.kinds[a]; ok {
+			kinds = append(kinds, e.kindsWithin[id]...)
+		}
+	}
+	kinds = ledger.SortedTerms(kinds)
+	return kinds[:min(len(kinds), ledger.MaxKinds)]
+}
+
+// sample is a complete set of facts of which some are set by facet.
+type sample struct{ ledger.Facts }
+
+func someFacts() *sample {
+	return &sample{ledger.Facts{
+		Consumer: "c_a944", Kinds: []string{}, Provider: "inps", ProviderKinds: []string{}, Categories: []string{ledger.TermUnknown},
+		Purpose: ledger.TermUnknown, LegalBasis: ledger.TermUnknown, Actor: ledger.ActorOperator, Profile: ledger.ProfileAudit02, Subjects: 1,
+	}}
+}
+
+// set sets a fact that is a word.
+func (s *sample) set(f facet, word string) {
+	switch f {
+	case facetCategory:
+		s.Categories = []string{word}
+	case facetPurpose:
+		s.Purpose = word
+	case facetLegalBasis:
+		s.LegalBasis = word
+	case facetActor:
+		s.Actor = word
+	case facetProfile:
+		s.Profile = word
+	case facetConsumer:
+		s.Consumer = word
+	case facetProvider:
+		s.Provider = word
+	}
+}
