@@ -158,44 +158,6 @@ func (s *Sequencer) build(ctx context.Context, jobs []*job) (*batch, error) {
 	return b, nil
 }
 
-// checkClock refuses to record with a clock that can't be right.
-func (s *Sequencer) checkClock(now time.Time) error {
-	if behind := time.UnixMilli(int64(s.lastMS)).Sub(now); behind > MaxClockStep {
-		return fmt.Errorf("%w: it is %s behind the last recorded instant", ErrClock, behind.Round(time.Second))
-	}
-	// Heads grow by a millisecond at least: the next may lie beyond the clock.
-	next := max(now.UnixMilli(), int64(s.lastMS)+1)
-	if year := ledger.EpochOf(time.UnixMilli(next)); year != s.Epoch {
-		return fmt.Errorf("%w: the shard is %d's, the clock says %d", ErrYearOver, s.Epoch, year)
-	}
-	return nil
-}
-
-// resumeClock makes recorded instants go on from the last event's.
-func (s *Sequencer) resumeClock(ctx context.Context) error {
-	snap, err := s.Rows.Snapshot(ctx)
-	if err != nil {
-		return fmt.Errorf("couldn't read the store: %w", err)
-	}
-	defer snap.Close()
-	last, err := snap.Get(ctx, store.TableCounter, lastInstantKey(s.Epoch))
-	if err != nil {
-		return fmt.Errorf("couldn't read the last recorded instant: %w", err)
-	}
-	ms, err := rows.ParseCounter(last, 8)
-	if err != nil {
-		return fmt.Errorf("couldn't read the last recorded instant: %w", err)
-	}
-	s.lastMS = max(s.lastMS, ms)
-	return nil
-}
-
-// lastInstantKey keeps the recorded_at of the last commit beside the
-// counters, so that time doesn't go back over a restart.
-func lastInstantKey(epoch uint32) []byte {
-	return append(rows.LeafKey(epoch, 0)[:4], 't')
-}
-
 func (b *batch) addRecords(j *job) error {
 	first := b.size
 	for _, r := range j.records {
@@ -229,7 +191,7 @@ func (b *batch) addHead(j *job) error {
 	}
 	ms := max(b.ms, b.s.lastHead+1)
 	leaf, err := ledger.FormatLeaf(ledger.Head{
-		Epoch: b.s.Epoch, Keys: keys, Root: root,
+		Epoch: b.s.Epoch, Final: b.s.ending, Keys: keys, Root: root,
 		Scopes: ledger.ScopesHash(b.s.Registry.Scopes()), UnixMS: ms,
 	})
 	if err != nil {

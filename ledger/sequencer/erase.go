@@ -29,6 +29,10 @@ func (s *Sequencer) forget(j *job) {
 		answer(j, nil, fmt.Errorf("%w: %w", ErrStopped, err))
 		return
 	}
+	if s.finished.Load() {
+		answer(j, nil, ErrYearOver)
+		return
+	}
 	err := j.forget.do()
 	// Also after an error: what it left of the wraps is in the store.
 	if len(j.forget.handles) == 0 {

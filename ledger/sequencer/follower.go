@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -25,6 +26,7 @@ var ErrIndex = errors.New("the index differs from what the log's last head state
 // RAM and in the key file. It works beside the sequencer, which waits for it
 // only before a head.
 type follower struct {
+	cfg   *Config
 	work  chan chunk
 	asks  chan *ask
 	want  chan struct{} // holds one: somebody waits for a head
@@ -41,7 +43,7 @@ type follower struct {
 	uncovered bool   // leaves other than heads stand after it
 
 	// Owned by the goroutine.
-	tree    *index.Tree
+	tree    *index.Tree // nil: the final head was read, and nobody asks now
 	size    uint64
 	final   bool // the final head was read: nothing counts after it
 	err     error
@@ -80,28 +82,48 @@ const hashEvery = 512
 
 func newFollower(cfg *Config) *follower {
 	return &follower{
-		work: make(chan chunk, 64), asks: make(chan *ask), want: make(chan struct{}, 1), done: make(chan struct{}),
+		cfg: cfg, work: make(chan chunk, 64), asks: make(chan *ask), want: make(chan struct{}, 1), done: make(chan struct{}),
 		epoch: cfg.Epoch, origin: ledger.Origin(cfg.Name, cfg.Epoch), log: cfg.Log, tree: index.New(),
 	}
 }
 
-// follow brings the index up to the log, from the key file as far as a head
-// vouches for it and from the log for the rest, compares it with the last
-// head, and starts the goroutine.
+// follow brings the index up to the log and starts the goroutine. The index of
+// a shard that has its final head is read when somebody asks.
 func follow(ctx context.Context, cfg *Config) (*follower, error) {
 	f := newFollower(cfg)
 	size := cfg.Shard.Root().Size
 	at, head, err := lastHead(ctx, cfg.Shard, size)
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
+	case head != nil && head.Final && at+1 == size:
+		raw, err := ledger.FormatLeaf(*head)
+		if err != nil {
+			return nil, err
+		}
+		f.tree, f.size, f.final = nil, size, true
+		f.head, f.atHead, f.lastHead, f.lastAt = &Head{at, raw}, true, head.UnixMS, at
+	default:
+		if err := f.read(ctx, size, at, head); err != nil {
+			return nil, err
+		}
+		f.uncovered = head == nil || at+1 < size
 	}
-	if cfg.IndexFile != "" {
+	go f.run()
+	return f, nil
+}
+
+// read brings the index up to size, from the key file as far as the last head,
+// at this index, vouches for it and from the log for the rest, and compares it
+// with that head.
+func (f *follower) read(ctx context.Context, size, at uint64, head *ledger.Head) error {
+	if f.cfg.IndexFile != "" {
 		limit := uint64(0)
 		if head != nil {
 			limit = at
 		}
-		if err := f.load(ctx, cfg.Shard, cfg.IndexFile, limit, size); err != nil {
-			return nil, err
+		if err := f.load(ctx, f.cfg.Shard, f.cfg.IndexFile, limit, size); err != nil {
+			return err
 		}
 	}
 	fromFile := f.tree.Len()
@@ -112,17 +134,16 @@ func follow(ctx context.Context, cfg *Config) (*follower, error) {
 		f.lastHead, f.lastAt = h.UnixMS, i
 		wrong := f.compare(i, h)
 		if wrong != nil && fromFile > 0 {
-			return fmt.Errorf("%w (%d of the keys came from %s: try ledgerd reindex)", wrong, fromFile, cfg.IndexFile)
+			return fmt.Errorf("%w (%d of the keys came from %s: try ledgerd reindex)", wrong, fromFile, f.cfg.IndexFile)
 		}
 		return wrong
 	}
-	if err := f.replay(ctx, cfg.Shard, size, compare); err != nil {
+	if err := f.replay(ctx, f.cfg.Shard, size, compare); err != nil {
 		f.file.abandon()
-		return nil, err
+		f.file = nil
+		return err
 	}
-	f.uncovered = head == nil || at+1 < size
-	go f.run()
-	return f, nil
+	return nil
 }
 
 // replay reads the log on to size, and calls atHead for each head when the
@@ -176,8 +197,13 @@ func lastHead(ctx context.Context, shard *engine.Shard, size uint64) (uint64, *l
 
 func (f *follower) run() {
 	defer close(f.done)
+	idle := time.NewTimer(keepIdle)
 	for {
 		select {
+		case <-idle.C:
+			if f.final {
+				f.rest()
+			}
 		case c, open := <-f.work:
 			if !open {
 				f.end()
@@ -186,6 +212,7 @@ func (f *follower) run() {
 			f.take(c)
 		case a := <-f.asks:
 			f.waiting = append(f.waiting, a)
+			idle.Reset(keepIdle)
 		}
 		f.answer()
 	}
@@ -292,13 +319,7 @@ func (f *follower) close() {
 func (f *follower) end() {
 	f.answer()
 	f.refuse(ErrClosed)
-	f.keep()
-	if f.file == nil {
-		return
-	}
-	if err := f.file.close(); err != nil {
-		f.log.Warn("couldn't close the index's key file: the next start makes it again", "error", err)
-	}
+	f.keepAll()
 }
 
 // each calls f for 0 … n−1, on all cores where there is enough to share.

@@ -103,6 +103,7 @@ func (f *follower) answer() {
 			return
 		case f.hurry.Load() || len(f.work) > cap(f.work)/2:
 			return
+		case f.tree == nil && !f.wake(a):
 		case a.taken.CompareAndSwap(false, true):
 			f.stale = 0
 			f.tree.Root()

@@ -273,3 +273,15 @@ func (f *follower) keep() {
 	}
 	f.rows = f.rows[:0]
 }
+
+// keepAll leaves the key file whole, and closes it.
+func (f *follower) keepAll() {
+	f.keep()
+	if f.file == nil {
+		return
+	}
+	if err := f.file.close(); err != nil {
+		f.log.Warn("couldn't close the index's key file: the next start makes it again", "error", err)
+	}
+	f.file = nil
+}

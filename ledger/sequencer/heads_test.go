@@ -193,7 +193,7 @@ func TestYearOver(t *testing.T) {
 // TestNoFirstHead: a shard that can't get its first head isn't opened, so that
 // no event comes before it.
 func TestNoFirstHead(t *testing.T) {
-	c := &clock{now: time.Now().AddDate(1, 0, 0)}
+	c := &clock{now: time.Now().AddDate(-1, 0, 0)}
 	f := newLog(t, func(cfg *sequencer.Config) { cfg.Now = c.Now })
 	if err := f.open(); !errors.Is(err, sequencer.ErrYearOver) {
 		t.Fatalf("a new shard in another year: %v", err)

@@ -56,7 +56,8 @@ var (
 	ErrConflict = errors.New("another payload is recorded under this iss and jti")
 	// ErrClock: the system clock went back by more than MaxClockStep.
 	ErrClock = errors.New("the system clock went back: refusing to record until it has caught up")
-	// ErrYearOver: the clock stands in another year than the shard.
+	// ErrYearOver: the clock stands in another year than the shard, or the
+	// shard has its final head. Nothing was recorded; it belongs in another.
 	ErrYearOver = errors.New("the year of this shard is over")
 )
 
@@ -86,6 +87,9 @@ type Config struct {
 	Handle   [32]byte // the epoch's handle key
 	Months   Months
 	Log      *slog.Logger
+	// After is the unix_ms of the final head of the shard before, 0 for the
+	// ledger's first: this shard's clock begins after it.
+	After uint64
 
 	// IndexFile is where the keys of the index are kept (formats §5); ""
 	// keeps them in RAM alone, and each start reads the whole log.
@@ -117,6 +121,8 @@ type Sequencer struct {
 	headMS atomic.Uint64 // lastHead, for other goroutines
 	failed atomic.Pointer[error]
 	asking atomic.Int32 // callers of AtHead
+	// finished: the final head is in the log. Set by the loop's goroutine.
+	finished atomic.Bool
 
 	// Below: owned by the loop's goroutine.
 	follower  *follower
@@ -129,6 +135,7 @@ type Sequencer struct {
 	lastBatch int
 
 	clockWrong bool // at the last commit
+	ending     bool // within Finish: the year is over, and the next head is final
 
 	asked   bool      // somebody waits for a head (AtHead)
 	ownHead time.Time // when the last head was tried that no caller of Head asked for
@@ -146,6 +153,7 @@ type job struct {
 	pending *Pending
 	records [][]byte
 	head    bool
+	finish  bool // with records: the shard's last
 	forget  *forgetting
 	final   chan result // buffered by one
 	since   time.Time
@@ -157,6 +165,8 @@ func (j *job) leaves() int {
 		return len(j.pending.Subjects)
 	case j.head, j.forget != nil:
 		return 1
+	case j.finish:
+		return len(j.records) + 1
 	}
 	return len(j.records)
 }
@@ -223,7 +233,9 @@ func Open(ctx context.Context, cfg Config) (*Sequencer, error) {
 	if s.follower, err = follow(ctx, &cfg); err != nil {
 		return nil, err
 	}
-	s.lastHead, s.lastMS, s.lastAt = s.follower.lastHead, s.follower.lastHead, s.follower.lastAt
+	s.lastHead, s.lastAt = s.follower.lastHead, s.follower.lastAt
+	s.lastMS = max(s.lastHead, cfg.After)
+	s.finished.Store(s.follower.final)
 	if err := s.resumeClock(ctx); err != nil {
 		s.follower.close()
 		return nil, err
@@ -239,8 +251,9 @@ func Open(ctx context.Context, cfg Config) (*Sequencer, error) {
 	if s.follower.uncovered {
 		s.uncovered = s.Now()
 	}
-	if s.lastHead == 0 {
-		// The first head comes before the first event (formats §2).
+	if s.lastHead == 0 && ledger.EpochOf(s.Now()) <= s.Epoch {
+		// The first head comes before the first event (formats §2). A year that
+		// was over before it began has a final one alone.
 		first := newHead()
 		s.commit([]*job{first})
 		if r := <-first.final; r.err != nil {
@@ -396,6 +409,10 @@ func (s *Sequencer) run() {
 				s.commit(batch[start:i])
 				s.forget(j)
 				start = i + 1
+			case j.finish:
+				s.commit(batch[start:i])
+				s.end(j)
+				start = i + 1
 			}
 		}
 		s.commit(batch[start:])
@@ -445,33 +462,6 @@ func (s *Sequencer) gather(first *job) []*job {
 	}
 	s.lastBatch = leaves
 	return batch
-}
-
-// untilHead says how long the shard may go on without a head. Those who wait
-// for one get it at once, but not a second one within a second.
-func (s *Sequencer) untilHead() time.Duration {
-	if s.asked = s.asked && (!s.uncovered.IsZero() || s.Err() != nil); s.asked {
-		return min(s.untilDue(), max(time.Until(s.ownHead.Add(time.Second)), 0))
-	}
-	return s.untilDue()
-}
-
-func (s *Sequencer) untilDue() time.Duration {
-	switch {
-	case s.Err() != nil:
-		return time.Hour
-	case s.clockWrong:
-		return time.Second // no head until it is right
-	}
-	now := s.Now()
-	due := time.UnixMilli(int64(s.lastHead)).Add(s.HeadEvery)
-	if !s.uncovered.IsZero() {
-		if d := s.uncovered.Add(s.HeadAfter); d.Before(due) {
-			due = d
-		}
-	}
-	// A clock that went back doesn't put a head off for longer.
-	return min(max(due.Sub(now), 0), s.HeadEvery)
 }
 
 func (s *Sequencer) step(name string) {
