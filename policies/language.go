@@ -4,7 +4,6 @@ package policies
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/cedar-policy/cedar-go"
 	cedarast "github.com/cedar-policy/cedar-go/ast"
@@ -348,15 +347,4 @@ func (c *condition) given(of func(atom int) truth) truth {
 		}
 		return unknown
 	}
-}
-
-// mentions appends the atoms of a condition.
-func (c *condition) mentions(list []int) []int {
-	if c.op == opAtom && !slices.Contains(list, c.atom) {
-		list = append(list, c.atom)
-	}
-	for _, kid := range c.kids {
-		list = kid.mentions(list)
-	}
-	return list
 }
