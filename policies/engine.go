@@ -85,17 +85,19 @@ func Compile(document []byte) (*Engine, error) {
 		bundle: b, document: document, digest: Digest(document),
 		purposes: words(b.Vocabulary.Purposes), legalBases: words(b.Vocabulary.LegalBases),
 		categories: words(b.Vocabulary.Categories), kinds: words(b.Vocabulary.BodyKinds),
-		kindsWithin: within(b.Vocabulary.BodyKinds), purposesWithin: stringSets(within(b.Vocabulary.Purposes)),
-		legalBasesWithin: stringSets(within(b.Vocabulary.LegalBases)), art9Bases: map[string]bool{}, resources: map[string]cedar.Entity{},
+		kindsWithin: within(b.Vocabulary.BodyKinds), art9Bases: map[string]bool{}, resources: map[string]cedar.Entity{},
 	}
 	for _, t := range b.Vocabulary.LegalBases {
 		e.art9Bases[t.ID] = t.Art9
 	}
-	groups := stringSets(within(b.Vocabulary.Categories))
 	for _, t := range append([]Term{{ID: ledger.TermUnknown}}, b.Vocabulary.Categories...) {
+		group := t.Broader
+		if group == "" {
+			group = t.ID
+		}
 		e.resources[t.ID] = cedar.Entity{
 			UID:        cedar.NewEntityUID("Category", types.String(t.ID)),
-			Attributes: cedar.NewRecord(cedar.RecordMap{"art9": types.Boolean(t.Art9), "within": groups[t.ID]}),
+			Attributes: cedar.NewRecord(cedar.RecordMap{"art9": types.Boolean(t.Art9), "group": types.String(group)}),
 		}
 	}
 	if err := e.readPolicies(); err != nil {
@@ -271,8 +273,7 @@ func (e *Engine) request(f *ledger.Facts) (cedar.Request, cedar.Entity) {
 	body := cedar.NewEntityUID("Body", types.String(f.Consumer))
 	principal := cedar.Entity{UID: body, Attributes: cedar.NewRecord(cedar.RecordMap{"kinds": stringSet(f.Kinds)})}
 	return cedar.Request{Principal: body, Action: action, Context: cedar.NewRecord(cedar.RecordMap{
-		"purpose": types.String(f.Purpose), "purpose_within": e.purposesWithin[f.Purpose],
-		"legal_basis": types.String(f.LegalBasis), "legal_basis_within": e.legalBasesWithin[f.LegalBasis], "art9_basis": types.Boolean(e.art9Bases[f.LegalBasis]),
+		"purpose": types.String(f.Purpose), "legal_basis": types.String(f.LegalBasis), "art9_basis": types.Boolean(e.art9Bases[f.LegalBasis]),
 		"provider": types.String(f.Provider), "provider_kinds": stringSet(f.ProviderKinds), "actor": types.String(f.Actor), "profile": types.String(f.Profile),
 		"loa": types.Long(f.LoA), "subjects": types.Long(f.Subjects), "late": types.Boolean(f.Late),
 		"consent": types.Boolean(f.Consent), "entitlement": types.Boolean(f.Entitlement),
@@ -285,14 +286,6 @@ func stringSet(list []string) types.Set {
 		values[i] = types.String(s)
 	}
 	return types.NewSet(values...)
-}
-
-func stringSets(lists map[string][]string) map[string]types.Set {
-	sets := make(map[string]types.Set, len(lists))
-	for id, list := range lists {
-		sets[id] = stringSet(list)
-	}
-	return sets
 }
 
 // entities are those of one request.

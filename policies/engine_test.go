@@ -116,7 +116,7 @@ func TestBundleRefused(t *testing.T) {
 		{"is", `context.loa >= 2`, `principal is Body`, "something else than"},
 		{"in as a scope", `permit (principal is Body, action, resource)`, `permit (principal is Body, action, resource in Category::"isee")`, "a scope with in"},
 		{"a purpose nobody knows", `"isee-check", "benefit"`, `"isee-check", "benefits"`, "can't be"},
-		{"a category nobody knows", `resource.within.contains("income")`, `resource == Category::"incomes"`, "can't be"},
+		{"a category nobody knows", `resource.group == "income"`, `resource == Category::"incomes"`, "can't be"},
 		{"a kind nobody knows", `contains("comune")`, `contains("comuni")`, "can't be"},
 		{"an actor nobody knows", `== "model"`, `== "robot"`, "can't be"},
 		{"a body that can't be", `Body::"inps"`, `Body::"INPS"`, "no body's id"},

@@ -45,9 +45,9 @@ func (f facet) String() string {
 // attributes says which fact a condition is about that names an attribute.
 var attributes = map[types.String]map[types.String]facet{
 	"principal": {"kinds": facetKinds},
-	"resource":  {"art9": facetCategory, "within": facetCategory},
+	"resource":  {"art9": facetCategory, "group": facetCategory},
 	"context": {
-		"purpose": facetPurpose, "purpose_within": facetPurpose, "legal_basis": facetLegalBasis, "legal_basis_within": facetLegalBasis, "art9_basis": facetLegalBasis,
+		"purpose": facetPurpose, "legal_basis": facetLegalBasis, "art9_basis": facetLegalBasis,
 		"provider": facetProvider, "provider_kinds": facetProviderKinds, "actor": facetActor, "profile": facetProfile,
 		"loa": facetLoA, "subjects": facetSubjects, "late": facetLate, "consent": facetConsent, "entitlement": facetEntitlement,
 	},

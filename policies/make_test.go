@@ -17,7 +17,7 @@ const small = `
 @reason_it("Il Comune controlla l'ISEE che hai dichiarato.")
 @reason_en("The municipality checks the ISEE that you declared.")
 permit (principal, action == Action::"consult", resource)
-when { resource.within.contains("income") && principal.kinds.contains("comune") && ["isee-check", "benefit"].contains(context.purpose) }
+when { resource.group == "income" && principal.kinds.contains("comune") && ["isee-check", "benefit"].contains(context.purpose) }
 when { context.legal_basis == "a6-1-e" || (context.legal_basis == "a6-1-a" && context.consent) }
 unless { context.actor == "model" };
 

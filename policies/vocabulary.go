@@ -98,10 +98,9 @@ func plainText(s string, most int) bool {
 	return true
 }
 
-// within leads from each term, and from ledger.TermUnknown, to itself and every
-// term broader than it.
+// within leads from each term to itself and every term broader than it.
 func within(list []Term) map[string][]string {
-	m := map[string][]string{ledger.TermUnknown: {ledger.TermUnknown}}
+	m := map[string][]string{}
 	for _, t := range list { // the broader one comes before
 		m[t.ID] = append([]string{t.ID}, m[t.Broader]...)
 	}
