@@ -13,6 +13,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -140,23 +141,35 @@ func SubjectOf(line []byte) ([]byte, error) {
 	return rest[:end], nil
 }
 
-// Entries returns what the party keeps of an answer to its own submission: nothing unless the events are in its own scope.
-// The caller has proven the answer against the submission (verifier.Receipt); at is when it came. The error is ErrNumbers, or ErrLine for a log whose name no line can hold.
+// Codes of what is wrong with an answer that is otherwise proven.
+const (
+	CodeOtherScope = "other_scope" // a provider's receipt outside of its submitter's own scope
+	CodeNoNumber   = "no_number"   // the party isn't told the number of its event
+)
+
+// Entries returns what the party keeps of an answer to its own submission: nothing where the receipt isn't one of a
+// provider's side, which alone are numbered in their submitter's scope. The caller has proven the answer against the
+// submission (verifier.Receipt); at is when it came. The error is a *ledger.Problem, ErrLine for a log whose name no line
+// can hold, or of an answer that wasn't proven.
 func Entries(a *ledger.Answer, s *ledger.Submission, at time.Time) ([]Entry, error) {
 	first, err := ledger.ParseBody(a.Entries[0].Body)
 	if err != nil {
 		return nil, err
 	}
-	if iss, _, _ := strings.Cut(a.ReceiptID, "/"); first.Scope != iss {
-		return nil, nil
+	receipt, err := ledger.ParseReceipt(first.Receipt)
+	if err != nil || receipt.Role != ledger.RoleProvider {
+		return nil, err
 	}
-	if strings.ContainsAny(a.Origin, `"\`) {
+	if first.Scope != receipt.Iss {
+		return nil, &ledger.Problem{Code: CodeOtherScope, Where: "/entries/0/body#scope", Expected: receipt.Iss, Found: first.Scope}
+	}
+	if strings.ContainsAny(a.Origin, `"\\`) || len(s.Subjects) != len(a.Entries) {
 		return nil, ErrLine // a name that JSON would have to escape
 	}
 	list := make([]Entry, len(a.Entries))
 	for i, e := range a.Entries {
-		if e.Number == nil || *e.Number > math.MaxUint32 || len(s.Subjects) != len(a.Entries) {
-			return nil, ErrNumbers
+		if e.Number == nil || *e.Number > math.MaxUint32 {
+			return nil, &ledger.Problem{Code: CodeNoNumber, Where: fmt.Sprintf("/entries/%d/number", i), Expected: "the number of the event in its list", Found: "none"}
 		}
 		leaf := []byte(e.Leaf)
 		if a.Range != nil {
@@ -170,9 +183,6 @@ func Entries(a *ledger.Answer, s *ledger.Submission, at time.Time) ([]Entry, err
 	}
 	return list, nil
 }
-
-// ErrNumbers says that an answer doesn't tell the scope's party the numbers of its events.
-var ErrNumbers = errors.New("the answer doesn't tell the numbers of the events")
 
 // reader takes a line apart from its beginning. After it failed it gives nothing.
 type reader struct {

@@ -54,13 +54,6 @@ func (l *lie) play(t *testing.T, lying bool) saw {
 		s.reads = s.now.Add(time.Minute)
 	}
 	v := s.view()
-	of := func(subject ledger.Subject) []byte {
-		if s.ofAnother {
-			subject = neighbour
-		}
-		pi, _ := s.k(ledger.SubjectAlpha(subject, provider, epoch))
-		return pi
-	}
 	pi, _ := s.k(ledger.AgencyAlpha(consumer, epoch))
 	policy := s.policy()
 	blind := s.policy()
@@ -70,7 +63,7 @@ func (l *lie) play(t *testing.T, lying bool) saw {
 	}
 	out := saw{report: verifier.History(s.file, policy, s.reads), blind: verifier.History(s.file, blind, s.reads), lines: map[string][]string{
 		"monitor": s.monitor.found, "witness": *s.refused,
-		"provider": s.provider.attests(v, of, signerOf(provider)), "agency": s.agency.compares(v, pi),
+		"provider": s.attests(policy), "agency": s.agency.compares(v, pi),
 	}}
 	for _, p := range out.report.Problems {
 		out.lines["citizen"] = append(out.lines["citizen"], p.Code+": "+verifier.Plain(p))

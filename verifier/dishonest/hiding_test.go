@@ -19,7 +19,7 @@ var hiding = []lie{
 			s.receive(when(lie, access{number: number(2)}))
 		},
 		hide:     1,
-		provider: told{"number_gap": "expected number 1, told 2"},
+		provider: told{"number_gap": "records line 2: expected number 1, found number 2"},
 	},
 	{
 		name: "skips a number, tells the right one",
@@ -29,8 +29,8 @@ var hiding = []lie{
 		},
 		hide: 1,
 		provider: told{
-			"wrong_tag": "doesn't have the tag of number 1", "not_listed": "the index doesn't lead to",
-			"planted": "number 2, which it wasn't told, is leaf 10",
+			verifier.CodeWrongTag: "expected the tag of number 1 in leaf 10",
+			verifier.CodePlanted:  "leaf 10: expected events of the records' subjects that the records have, found number 2",
 		},
 	},
 	{
@@ -55,7 +55,7 @@ var hiding = []lie{
 			verifier.CodeNumberAbsent: "An event with a number between others is left out. [2026/lists/inps/1:",
 			verifier.CodeStrayEvent:   "an event that isn't in your lists",
 		},
-		provider: told{"number_gap": "expected number 1, told 2"},
+		provider: told{"number_gap": "expected number 1, found number 2"},
 	},
 	{
 		name: "gives a random tag",
@@ -64,7 +64,7 @@ var hiding = []lie{
 			s.receive(when(lie, access{tags: random}))
 		},
 		hide:     1,
-		provider: told{"wrong_tag": "doesn't have the tag of number 1", "not_listed": "the index doesn't lead to"},
+		provider: told{verifier.CodeWrongTag: "expected the tag of number 1 in leaf 10"},
 	},
 	{
 		name: "gives a random agency tag",
@@ -81,7 +81,7 @@ var hiding = []lie{
 			s.receive(access{subject: neighbour, lost: lie})
 		},
 		hide:     1,
-		provider: told{"leaf_missing": "which the answer named"},
+		provider: told{verifier.CodeLeafMissing: "expected the event that it was answered with, at leaf 9"},
 		agency:   told{"leaf_missing": "which the answer named"},
 	},
 	{
@@ -90,7 +90,7 @@ var hiding = []lie{
 			s.receive(access{})
 			s.receive(when(lie, access{number: number(2)}))
 			if lie {
-				*s.provider = records{}
+				*s.provider = ownRecords{}
 			}
 		},
 		hide: 1,
@@ -105,7 +105,7 @@ var hiding = []lie{
 		},
 		hide:     1,
 		note:     "Accesses of 2026 whose notice a judge or a law defers may exist",
-		provider: told{"wrong_tag": "doesn't have the tag of number 0", "not_listed": "the index doesn't lead to leaf", "other_receipt": "another receipt, subject or list"},
+		provider: told{verifier.CodeOtherScope: "expected inps, found +deferred"},
 	},
 	{
 		name: "reuses a number",
@@ -115,7 +115,7 @@ var hiding = []lie{
 		},
 		citizen:  noMonitor,
 		monitor:  told{verifier.CodeTagRepeated: "broken, leaf 10: expected a tag that stands nowhere else, found the subject tag of leaf 9"},
-		provider: told{"wrong_tag": "doesn't have the tag of number 1", "not_listed": "the index doesn't lead to"},
+		provider: unseen.and(verifier.CodeWrongTag, "expected the tag of number 1 in leaf 10").and(verifier.CodePlanted, "number 0 of the subject of records line 1 again"),
 	},
 	{
 		name: "reuses a number, tells it",
@@ -125,12 +125,12 @@ var hiding = []lie{
 		},
 		citizen:  noMonitor,
 		monitor:  told{verifier.CodeTagRepeated: "the subject tag of leaf 9"},
-		provider: told{"number_gap": "expected number 1, told 0", "not_listed": "the index doesn't lead to"},
+		provider: unseen.and(verifier.CodeNumberGap, "expected number 1, found number 0").and(verifier.CodeNotListed, "expected leaf 10 as the first with the tag of number 0, found leaf 9"),
 	},
 	{
 		name: "tells of a predecessor",
 		tell: func(s *stage, lie bool) { s.receive(when(lie, access{number: number(1)})) },
-		hide: 1, provider: told{"number_gap": "expected number 0, told 1"},
+		hide: 1, provider: told{"number_gap": "expected number 0, found number 1"},
 	},
 	{
 		name: "plants a predecessor",
@@ -141,7 +141,7 @@ var hiding = []lie{
 			s.receive(when(lie, access{number: number(1)}))
 		},
 		citizen:  told{verifier.CodeNotOpened: "nothing entitles the ledger to that"},
-		provider: told{"number_gap": "expected number 0, told 1"},
+		provider: told{"number_gap": "expected number 0, found number 1"},
 		agency:   told{"not_its_own": "number 0 of its list is no call of its own"},
 	},
 	{
@@ -156,7 +156,7 @@ var hiding = []lie{
 			verifier.CodeNotAscending: "numbered in another order than the ledger's",
 			verifier.CodeNotOpened:    "nothing entitles the ledger to that",
 		},
-		provider: told{"number_gap": "expected number 0, told 1"},
+		provider: told{"number_gap": "expected number 0, found number 1"},
 	},
 	{
 		name: "makes twins of a leaf",
@@ -166,8 +166,9 @@ var hiding = []lie{
 				s.log.Add(s.log.Leaves[len(s.log.Leaves)-1])
 			}
 		},
-		citizen: noMonitor,
-		monitor: told{verifier.CodeTagRepeated: "the subject tag of leaf 9"},
+		citizen:  noMonitor,
+		monitor:  told{verifier.CodeTagRepeated: "the subject tag of leaf 9"},
+		provider: unseen.and(verifier.CodePlanted, "leaf 10: expected events of the records' subjects that the records have, found number 0"),
 	},
 	{
 		name: "makes twins, answers with the second",
@@ -179,7 +180,7 @@ var hiding = []lie{
 		},
 		citizen:  noMonitor.and(verifier.CodeNotOpened, "nothing entitles the ledger to that"),
 		monitor:  told{verifier.CodeTagRepeated: "the subject tag of leaf 9"},
-		provider: told{"not_listed": "the index doesn't lead to"},
+		provider: unseen.and(verifier.CodeNotListed, "expected leaf 10 as the first with the tag of number 0, found leaf 9"),
 		agency:   told{"not_its_own": "is no call of its own"},
 	},
 	{
@@ -193,7 +194,7 @@ var hiding = []lie{
 		citizen: noMonitor.and(verifier.CodeWrongTag, "An entry stands in place of one of your events and isn't one.").
 			and(verifier.CodeOtherSubject, "explained with that of another person"),
 		monitor:  told{verifier.CodeTagRepeated: "broken, leaf 10: expected a tag that stands nowhere else"},
-		provider: told{"not_listed": "the index doesn't lead to leaf"},
+		provider: unseen.and(verifier.CodeNotListed, "expected leaf 10 as the first with the tag of number 0, found leaf 9"),
 		agency:   told{"not_its_own": "is no call of its own"},
 	},
 	{
@@ -209,7 +210,7 @@ var hiding = []lie{
 		},
 		citizen:  noMonitor,
 		monitor:  told{verifier.CodeTagRepeated: "broken, leaf 10: expected a tag that stands nowhere else"},
-		provider: told{"not_listed": "the index doesn't lead to leaf"},
+		provider: unseen.and(verifier.CodeNotListed, "expected leaf 10 as the first with the tag of number 0, found leaf 9"),
 		agency:   told{"not_its_own": "is no call of its own"},
 	},
 }

@@ -60,10 +60,11 @@ type world struct {
 	agencies map[string]uint64 // of the next event, by agency
 	opened   map[uint64]history.Event
 
-	provider, agency *records
-	parties          []*party
-	monitor          *monitor
-	refused          *[]string // what witnesses said
+	provider *ownRecords
+	agency   *records
+	parties  []*party
+	monitor  *monitor
+	refused  *[]string // what witnesses said
 }
 
 // newWorld returns a year with its records and first head, at noon of 1 June, under the eyes of honest witnesses and a
@@ -74,7 +75,7 @@ func newWorld(t *testing.T, witnesses int, begin func(p *ledger.Preamble)) *worl
 		t: t, log: verifiertest.NewLog(ledger.Origin(ledgerName, epoch)), vrf: vrf.NewKey([32]byte{7}),
 		now:     time.Date(epoch, 6, 1, 12, 0, 0, 0, time.UTC),
 		numbers: map[string]uint32{}, agencies: map[string]uint64{}, opened: map[uint64]history.Event{},
-		provider: &records{}, agency: &records{}, refused: new([]string),
+		provider: &ownRecords{}, agency: &records{}, refused: new([]string),
 	}
 	w.watch(witnesses)
 	p := ledger.Preamble{Epoch: epoch, VRFKey: w.vrf.Public(), Name: ledgerName}
@@ -278,7 +279,15 @@ func (w *world) receive(a access) (at uint64) {
 		a.tags(&e)
 	}
 	at = uint64(len(w.log.Leaves))
-	if !a.lost {
+	shown := w.log
+	if a.lost { // the submitter is shown a log that has it
+		raw, err := ledger.FormatLeaf(e)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		shown = w.log.Fork(int(at))
+		shown.Add(raw)
+	} else {
 		w.leaf(e)
 		w.opened[at] = history.Event{Index: at, Nonce: &nonce, Body: body}
 		if a.erased {
@@ -288,14 +297,11 @@ func (w *world) receive(a access) (at uint64) {
 	if a.made {
 		return at
 	}
-	mine := acknowledged{index: at, nonce: nonce, body: body, receipt: compact, at: w.now}
 	if r.Role == ledger.RoleProvider {
-		mine.subject, mine.number = a.subject, uint64(told)
-		w.provider.add(mine)
+		w.acknowledge(shown, at, uint64(told), nonce, body, &ledger.Submission{Receipt: compact, Subjects: salted})
 	}
 	if r.Consumer == consumer {
-		mine.subject, mine.number = "", j
-		w.agency.add(mine)
+		w.agency.add(acknowledged{number: j, index: at, nonce: nonce, body: body, at: w.now})
 	}
 	return at
 }

@@ -41,8 +41,12 @@ type stage struct {
 	ofAnother bool      // the provider is shown k_s of another citizen
 }
 
-// minutes lets the ledger run on with a head every four minutes.
+// minutes lets the ledger run on with a head over what there is, and then every four minutes.
 func (s *stage) minutes(n int) {
+	if s.lastHead() != uint64(len(s.log.Leaves))-1 {
+		s.head(nil)
+		s.publish()
+	}
 	for ; n > 0; n -= 4 {
 		s.wait(4 * time.Minute).head(nil)
 		s.publish()
@@ -71,6 +75,9 @@ func when(lie bool, a access) access {
 }
 
 var noMonitor = told{verifier.CodeNoMonitor: "None of the monitors that you trust has checked this state"}
+
+// unseen is what a provider tells of a log that its monitor didn't cosign.
+var unseen = told{verifier.CodeNoMonitor: "expected the cosignature of a monitor of the policy, found none"}
 
 // and joins what somebody tells.
 func (t told) and(code, words string) told {

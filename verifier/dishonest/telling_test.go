@@ -24,14 +24,14 @@ var telling = []lie{
 	{
 		name:     "shows the provider a wrong k",
 		tell:     func(s *stage, lie bool) { s.receive(access{}); s.ofAnother = lie },
-		provider: told{"bad_vrf_proof": "isn't proven"},
+		provider: told{verifier.CodeBadVRFProof: "expected a proof of the key of this subject, scope and year"},
 	},
 	{
 		name:     "has a key that proves any k",
 		key:      func(p *ledger.Preamble) { p.VRFKey = [32]byte{1} },
 		citizen:  noMonitor.and(verifier.CodeBadVRFProof, "it isn't proven to be yours"),
 		monitor:  told{verifier.CodeVRFKey: "broken, leaf 0: expected a VRF key that RFC 8032 decodes and that isn't of small order"},
-		provider: told{"bad_vrf_proof": "isn't proven"},
+		provider: unseen.and(verifier.CodeBadVRFProof, "expected a proof of the key of this subject, scope and year"),
 		agency:   told{"bad_vrf_proof": "isn't proven"},
 	},
 	{
@@ -41,7 +41,7 @@ var telling = []lie{
 			s.receive(when(lie, access{body: func(b *ledger.Body) { *b = *other }}))
 		},
 		citizen:  told{verifier.CodeOtherSubject: "An event is explained with that of another person."},
-		provider: told{"other_receipt": "opens to another receipt, subject or list"},
+		provider: told{verifier.CodeOtherReceipt: "/receipt_id: expected inps/", verifier.CodeOtherSubmission: "expected the submission of receipt inps/"},
 	},
 	{
 		name: "writes the citizen into another's receipt",
@@ -51,7 +51,7 @@ var telling = []lie{
 			}}))
 		},
 		citizen:  told{"subject_mismatch": "A receipt isn't about you."},
-		provider: told{"wrong_tag": "doesn't have the tag of number 0", "not_listed": "the index doesn't lead to leaf", "other_receipt": "opens to another receipt, subject or list"},
+		provider: told{verifier.CodeWrongSubject: "found one that doesn't prove to be"},
 	},
 	{
 		name: "explains two events with one receipt",
@@ -59,8 +59,11 @@ var telling = []lie{
 			first := s.bodyOf(s.receive(access{}))
 			s.receive(when(lie, access{body: func(b *ledger.Body) { b.Receipt, b.Subject = first.Receipt, first.Subject }}))
 		},
-		citizen:  told{verifier.CodeTwice: "One receipt explains two events."},
-		provider: told{"other_receipt": "opens to another receipt, subject or list"},
+		citizen: told{verifier.CodeTwice: "One receipt explains two events."},
+		provider: told{
+			verifier.CodeOtherReceipt: "/receipt_id: expected inps/", verifier.CodeOtherSubmission: "expected the submission of receipt inps/",
+			verifier.CodePlanted: "found number 1 of the subject of records line 1",
+		},
 	},
 	{
 		name:    "hides behind erased",
@@ -103,7 +106,7 @@ var telling = []lie{
 		},
 		citizen:  told{verifier.CodeStale: "STALE: the file shows an old state of the ledger."},
 		monitor:  told{verifier.CodeHeadLate: "expected a head within 60 s of the event, found none at", verifier.CodeHeadGap: "found none at"},
-		provider: told{"no_head": "is under no head after 16m"},
+		provider: told{verifier.CodeNoHead: "expected leaf 11 under a head within 2 minutes, found under none after 16m"},
 		agency:   told{"no_head": "is under no head after 16m"},
 	},
 	{
@@ -144,8 +147,9 @@ var telling = []lie{
 			s.publish()
 			s.skew = 0
 		},
-		citizen: noMonitor.and(verifier.CodeHeadClock, "The ledger's clock went back.").and("before_head", "An event is dated before the ledger recorded it."),
-		monitor: told{verifier.CodeClockBack: "broken, leaf 11: expected a head later than"},
+		citizen:  noMonitor.and(verifier.CodeHeadClock, "The ledger's clock went back.").and("before_head", "An event is dated before the ledger recorded it."),
+		monitor:  told{verifier.CodeClockBack: "broken, leaf 11: expected a head later than"},
+		provider: unseen,
 	},
 	{
 		name: "dates heads ahead",
@@ -155,8 +159,9 @@ var telling = []lie{
 			}
 			s.receive(access{})
 		},
-		citizen: noMonitor.and(verifier.CodeHeadAhead, "The ledger states a time that lies ahead of its witnesses' clocks."),
-		monitor: told{verifier.CodeClockAhead: "expected a head at most 60 s later than the monitor's clock"},
+		citizen:  noMonitor.and(verifier.CodeHeadAhead, "The ledger states a time that lies ahead of its witnesses' clocks."),
+		provider: unseen.and(verifier.CodeNoHead, "expected a head within 2 minutes of"),
+		monitor:  told{verifier.CodeClockAhead: "expected a head at most 60 s later than the monitor's clock"},
 	},
 	{
 		name: "dates an access to another time",
@@ -181,10 +186,11 @@ var telling = []lie{
 				s.shown = f
 			}
 		},
-		hide:    1,
-		citizen: noMonitor.and(verifier.CodeTooFewWitnesses, "another person may be shown another one"),
-		monitor: told{verifier.CodeFork: "broken, checkpoint: expected a log that goes together with size 11"},
-		witness: told{"refused": "the checkpoint doesn't extend what was cosigned before"},
+		hide:     1,
+		citizen:  noMonitor.and(verifier.CodeTooFewWitnesses, "another person may be shown another one"),
+		monitor:  told{verifier.CodeFork: "broken, checkpoint: expected a log that goes together with size 11"},
+		provider: unseen,
+		witness:  told{"refused": "the checkpoint doesn't extend what was cosigned before"},
 	},
 	{
 		name:    "serves an old head",
@@ -248,9 +254,10 @@ var telling = []lie{
 				s.scopes = nil
 			}
 		},
-		hide:    1,
-		citizen: noMonitor,
-		monitor: told{verifier.CodeWrongHead: "broken, leaf 10: expected scopes hash"},
+		hide:     1,
+		citizen:  noMonitor,
+		provider: unseen,
+		monitor:  told{verifier.CodeWrongHead: "broken, leaf 10: expected scopes hash"},
 	},
 	{
 		name: "leaves an event out of the head",
@@ -263,7 +270,7 @@ var telling = []lie{
 		hide:     1,
 		citizen:  noMonitor,
 		monitor:  told{verifier.CodeWrongHead: "broken, leaf 10: expected 2 keys, found 0 keys"},
-		provider: told{"not_listed": "the index doesn't lead to leaf 9"},
+		provider: unseen,
 		agency:   told{"not_listed": "the index doesn't lead to leaf 9"},
 	},
 	{
@@ -277,7 +284,7 @@ var telling = []lie{
 		},
 		hide:     -1,
 		monitor:  told{verifier.CodeUnannouncedKey: `alarm, leaf 10: expected one that its owner announced, found key "inps-2" of inps`},
-		provider: told{"unknown_key": "leaf 10 registers a key for it that isn't its own", "planted": "number 1, which it wasn't told, is leaf 11"},
+		provider: told{verifier.CodeUnknownKey: "leaf 10: expected keys of inps that are its own, found another", verifier.CodePlanted: "leaf 11: expected events of the records' subjects that the records have, found number 1"},
 		agency:   told{"not_its_own": "number 1 of its list, leaf 11, is no call of its own"},
 	},
 	{
@@ -291,7 +298,7 @@ var telling = []lie{
 		},
 		hide:     -1,
 		monitor:  told{verifier.CodeUnannouncedKey: `alarm, leaf 10: expected one that its owner announced, found key "inps-2" of inps`},
-		provider: told{"unknown_key": "leaf 10 registers a key for it that isn't its own"},
+		provider: told{verifier.CodeUnknownKey: "leaf 10: expected keys of inps that are its own, found another"},
 	},
 	{
 		name: "lists a scope of its own for a body's data",
@@ -303,8 +310,9 @@ var telling = []lie{
 				s.receive(access{scope: operator, iss: operator, made: true, tags: randomAgency})
 			}
 		},
-		hide:    -1,
-		monitor: told{verifier.CodeUnannouncedScope: "alarm, leaf 10: expected one that its owner announced, found scope gestore"},
+		hide:     -1,
+		provider: told{verifier.CodeStrangerScope: "leaf 10: expected no scope that speaks for inps beside inps, found gestore"},
+		monitor:  told{verifier.CodeUnannouncedScope: "alarm, leaf 10: expected one that its owner announced, found scope gestore"},
 	},
 	{
 		name: "shows two citizens two logs",

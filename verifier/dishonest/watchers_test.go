@@ -20,7 +20,6 @@ import (
 	"github.com/traccia-ledger/traccia/ledger/checkpoint"
 	"github.com/traccia-ledger/traccia/ledger/index"
 	"github.com/traccia-ledger/traccia/ledger/jws"
-	"github.com/traccia-ledger/traccia/ledger/registry"
 	"github.com/traccia-ledger/traccia/ledger/vrf"
 	"github.com/traccia-ledger/traccia/ledger/witness"
 	"github.com/traccia-ledger/traccia/verifier"
@@ -208,34 +207,23 @@ func (w *world) cosignature(p *party, plain []byte) string {
 	return line
 }
 
-// acknowledged is what a body keeps, in its own database and out of the operator's reach, of an event that the ledger
+// acknowledged is what an agency keeps, in its own database and out of the operator's reach, of an event that the ledger
 // acknowledged.
 type acknowledged struct {
-	subject ledger.Subject // "" for an agency
-	number  uint64         // that the answer told
-	index   uint64
-	nonce   [32]byte
-	body    []byte
-	receipt string // that the provider had signed
-	at      time.Time
+	number uint64 // that the answer told
+	index  uint64
+	nonce  [32]byte
+	body   []byte
+	at     time.Time
 }
 
-// records are a body's own, by subject.
+// records are an agency's own.
 type records struct {
-	subjects []ledger.Subject
-	of       map[ledger.Subject][]acknowledged
-	lines    []string
+	list  []acknowledged
+	lines []string
 }
 
-func (r *records) add(a acknowledged) {
-	if r.of == nil {
-		r.of = map[ledger.Subject][]acknowledged{}
-	}
-	if r.of[a.subject] == nil {
-		r.subjects = append(r.subjects, a.subject)
-	}
-	r.of[a.subject] = append(r.of[a.subject], a)
-}
+func (r *records) add(a acknowledged) { r.list = append(r.list, a) }
 
 func (r *records) tell(code, format string, args ...any) {
 	r.lines = append(r.lines, code+": "+fmt.Sprintf(format, args...))
@@ -277,54 +265,6 @@ func (v view) event(at uint64) (e ledger.Event, ok bool) {
 	return e, ok
 }
 
-// attests is the arithmetic of the provider's check: what it had told against what the log has. pi gives the VRF proofs
-// that the operator serves it.
-func (r *records) attests(v view, pi func(ledger.Subject) []byte, signer ed25519.PrivateKey) []string {
-	r.lines = nil
-	for _, subject := range r.subjects {
-		beta, err := vrf.Verify(v.preamble.VRFKey, pi(subject), ledger.SubjectAlpha(subject, provider, epoch))
-		if err != nil {
-			r.tell("bad_vrf_proof", "the key of a list isn't proven")
-			continue
-		}
-		k := (*[32]byte)(beta[:32])
-		next := uint64(0)
-		for _, a := range r.of[subject] {
-			if a.number != next {
-				r.tell("number_gap", "expected number %d, told %d", next, a.number)
-			}
-			next = max(next, a.number) + 1
-			r.entry(v, a, ledger.SubjectTag(k, uint32(a.number)))
-			if b, err := ledger.ParseBody(a.body); err != nil || b.Receipt != a.receipt || b.Subject.Code != subject || b.Scope != provider {
-				r.tell("other_receipt", "leaf %d opens to another receipt, subject or list", a.index)
-			}
-		}
-		if at, ok := r.find(v, ledger.SubjectTag(k, uint32(next))); ok {
-			r.tell("planted", "number %d, which it wasn't told, is leaf %d", next, at)
-		}
-	}
-	own, err := jws.Thumbprint(signer.Public())
-	if err != nil {
-		panic(err)
-	}
-	for at, raw := range v.leaves {
-		leaf, _ := ledger.ParseLeaf(raw)
-		record, _ := leaf.(ledger.Record)
-		parsed, _ := registry.ParseRecord(record.JSON)
-		if key, ok := parsed.(registry.Key); ok && key.Body == provider {
-			if k, err := jws.ParseKey(key.JWK); err != nil || thumbprint(k) != own {
-				r.tell("unknown_key", "leaf %d registers a key for it that isn't its own", at)
-			}
-		}
-	}
-	return r.lines
-}
-
-func thumbprint(k jws.Key) string {
-	print, _ := jws.Thumbprint(k.Public)
-	return print
-}
-
 // entry checks one acknowledged event: its leaf, head, commitment, tag, and that the index leads to it.
 func (r *records) entry(v view, a acknowledged, tag ledger.Hash) {
 	e, ok := v.event(a.index)
@@ -341,7 +281,7 @@ func (r *records) entry(v view, a acknowledged, tag ledger.Hash) {
 	if ledger.BodyCommitment(&a.nonce, a.body) != e.Commitment {
 		r.tell("commitment", "leaf %d doesn't open to what it was answered with", a.index)
 	}
-	if e.SubjectTag != tag && e.AgencyTag != tag {
+	if e.AgencyTag != tag {
 		r.tell("wrong_tag", "leaf %d doesn't have the tag of number %d", a.index, a.number)
 	}
 	if at, ok := r.find(v, tag); !ok || at != a.index {
@@ -369,7 +309,7 @@ func (r *records) compares(v view, pi []byte) []string {
 	}
 	k := (*[32]byte)(beta[:32])
 	next := uint64(0)
-	for _, a := range r.of[""] {
+	for _, a := range r.list {
 		for ; next < a.number; next++ {
 			r.tell("not_its_own", "number %d of its list is no call of its own", next)
 		}
