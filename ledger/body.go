@@ -12,16 +12,6 @@ import (
 	"github.com/traccia-ledger/traccia/ledger/ijson"
 )
 
-// Kinds of event.
-const (
-	KindAccess           = "access"
-	KindDenied           = "denied"            // an access that was refused
-	KindConsentGiven     = "consent-given"     // in ScopeConsent
-	KindConsentWithdrawn = "consent-withdrawn" // in ScopeConsent
-	KindRequest          = "request"           // a citizen's request, in ScopeConsent
-	KindLookUp           = "look-up"           // in ScopeLedger
-)
-
 // maxProof is the length of the longest proof under a receipt's root:
 // ⌈log2 10,000⌉.
 const maxProof = 14
@@ -35,7 +25,7 @@ const maxProof = 14
 //	"scope":"inps","agency":"c_a944","recorded_at":1795339800123,"receipt":"eyJ…",
 //	"assurance":{"profile":"VOUCHER_ONLY",…},"decision":{"effect":"recorded"}}
 //
-// In strings only " and \ are escaped, as \" and \\.
+// A deferred access has its order behind the receipt, "deferral":"eyJ…". In strings only " and \ are escaped, as \" and \\.
 type Body struct {
 	Origin     string // Origin
 	Kind       string // a Kind constant
@@ -44,6 +34,7 @@ type Body struct {
 	Agency     string // CheckID
 	RecordedAt int64  // milliseconds since 1970, by the sequencer's clock
 	Receipt    string // compact
+	Deferral   string // compact order; "" where notice isn't deferred
 	Assurance  Assurance
 	Decision   json.RawMessage // FormatDecision's bytes
 }
@@ -71,6 +62,7 @@ type bodyJSON struct {
 	Agency     string          `json:"agency"`
 	RecordedAt int64           `json:"recorded_at"`
 	Receipt    string          `json:"receipt"`
+	Deferral   string          `json:"deferral,omitempty"`
 	Assurance  Assurance       `json:"assurance"`
 	Decision   json.RawMessage `json:"decision"`
 }
@@ -80,7 +72,9 @@ func (b *Body) check() *Problem {
 	if _, _, err := ParseOrigin(b.Origin); err != nil {
 		c.fail(CodeBadName, "origin", "a ledger's name, / and an epoch", textFound(b.Origin))
 	}
-	c.word("kind", b.Kind, KindAccess, KindDenied, KindConsentGiven, KindConsentWithdrawn, KindRequest, KindLookUp)
+	if _, ok := KindOf(b.Kind); !ok {
+		c.word("kind", b.Kind, kindNames()...)
+	}
 	if _, err := ParseSubject(string(b.Subject.Code)); err != nil {
 		c.fail(CodeBadSubject, "subject/code", subjectForm, textFound(string(b.Subject.Code)))
 	}
@@ -98,6 +92,9 @@ func (b *Body) check() *Problem {
 		c.fail(CodeBadTime, "recorded_at", "milliseconds since 1970", "a number out of range")
 	}
 	c.token("receipt", b.Receipt, MaxReceipt)
+	if b.Deferral != "" {
+		c.token("deferral", b.Deferral, MaxDeferral)
+	}
 	b.Assurance.check(&c)
 	c.decision(b.Decision)
 	return c.problem
@@ -111,7 +108,7 @@ func FormatBody(b *Body) ([]byte, error) {
 		return nil, p.under("body")
 	}
 	const hash = 43 + 3 // in base64url, with quotes and comma
-	out := make([]byte, 0, 768+len(b.Receipt)+hash*len(b.Subject.Proof)+len(b.Decision))
+	out := make([]byte, 0, 768+len(b.Receipt)+len(b.Deferral)+hash*len(b.Subject.Proof)+len(b.Decision))
 	out = append(out, `{"origin":`...)
 	out = appendText(out, b.Origin)
 	out = append(out, `,"kind":`...)
@@ -137,6 +134,10 @@ func FormatBody(b *Body) ([]byte, error) {
 	out = strconv.AppendInt(out, b.RecordedAt, 10)
 	out = append(out, `,"receipt":"`...)
 	out = append(out, b.Receipt...)
+	if b.Deferral != "" {
+		out = append(out, `","deferral":"`...)
+		out = append(out, b.Deferral...)
+	}
 	out = append(out, `","assurance":`...)
 	out = b.Assurance.appendTo(out)
 	out = append(out, `,"decision":`...)
@@ -172,7 +173,7 @@ func ParseBody(data []byte) (*Body, error) {
 	}
 	b := &Body{
 		Origin: w.Origin, Kind: w.Kind, Scope: w.Scope, Agency: w.Agency, RecordedAt: w.RecordedAt,
-		Receipt: w.Receipt, Assurance: w.Assurance, Decision: w.Decision,
+		Receipt: w.Receipt, Deferral: w.Deferral, Assurance: w.Assurance, Decision: w.Decision,
 		Subject: BodySubject{Code: Subject(w.Subject.Code), Position: w.Subject.Position},
 	}
 	var ok bool

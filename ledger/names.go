@@ -10,6 +10,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/traccia-ledger/traccia/ledger/jws"
 )
 
 // Names reports whether the receipt contains the code of one of these subjects,
@@ -17,15 +19,23 @@ import (
 // decoded payload, in the key id, or in any string or name of the payload after
 // unescaping. Such a receipt is refused (§4).
 func (s *SignedReceipt) Names(subjects []Subject) bool {
-	f := newFinder(subjects)
-	if f.in([]byte(s.Compact)) || f.in(s.JWS.Payload) || f.in([]byte(s.JWS.Header.Kid)) {
+	return newFinder(subjects).inToken(s.Compact, s.JWS)
+}
+
+// Names says the same of an order as of a receipt.
+func (s *SignedDeferral) Names(subjects []Subject) bool {
+	return newFinder(subjects).inToken(s.Compact, s.JWS)
+}
+
+func (f *finder) inToken(compact string, token *jws.Unverified) bool {
+	if f.in([]byte(compact)) || f.in(token.Payload) || f.in([]byte(token.Header.Kid)) {
 		return true
 	}
 	// Without escapes and beyond ASCII every string is a part of the payload.
-	if bytes.IndexByte(s.JWS.Payload, '\\') < 0 && isASCII(s.JWS.Payload) {
+	if bytes.IndexByte(token.Payload, '\\') < 0 && isASCII(token.Payload) {
 		return false
 	}
-	tokens := json.NewDecoder(bytes.NewReader(s.JWS.Payload))
+	tokens := json.NewDecoder(bytes.NewReader(token.Payload))
 	for {
 		token, err := tokens.Token()
 		if err != nil {

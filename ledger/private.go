@@ -30,7 +30,7 @@ const (
 //
 // An optional text that is there but empty counts as absent.
 type Private struct {
-	Voucher         string            `json:"voucher,omitempty"`          // PDND's access token, compact; none with RoleRequester
+	Voucher         string            `json:"voucher,omitempty"`          // PDND's access token, compact; none unless OfCall
 	Evidence        string            `json:"evidence,omitempty"`         // Agid-JWT-TrackingEvidence, compact
 	Integrity       string            `json:"integrity,omitempty"`        // Agid-JWT-Signature, compact
 	IdentityHeaders map[string]string `json:"identity_headers,omitempty"` // name to value, as sent

@@ -56,6 +56,7 @@ const (
 	CodeCountMismatch   = "count_mismatch"   // as many subjects as the receipt says
 	CodeRootMismatch    = "root_mismatch"    // the receipt's root isn't the subjects'
 	CodeNamesSubject    = "names_subject"    // a receipt that contains a subject's code
+	CodeNotParty        = "not_party"        // a statement by who isn't party to what it is about
 	CodeAlgorithm       = "wrong_algorithm"  // a token's alg is none of those allowed, or not its key's
 )
 

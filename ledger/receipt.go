@@ -30,9 +30,8 @@ const (
 	RoleProvider = "provider" // the party that runs the recording gateway, for a provider it speaks for
 	RoleConsumer = "consumer" // the consumer alone
 
-	// RoleRequester: who looked into the ledger itself, and is issuer, provider
-	// and consumer in one. Such a receipt rests on no call over PDND, and has no
-	// eservice, purpose_id and pair.
+	// RoleRequester: who looked into the ledger itself, or identified the citizen
+	// who asks for something, and is issuer, provider and consumer in one.
 	RoleRequester = "requester"
 )
 
@@ -56,6 +55,9 @@ const (
 //	"operation":{"method":"POST","path":"/isee/attestazioni"},"occurred_at":"2026-11-22T09:30:00Z",
 //	"pair":"1f0c…64 hex","private_digest":"f523…64 hex","subjects":{"count":1,"root":"ab65…64 hex"}}
 //
+// One of role requester, or with a statement, rests on no call over PDND, and has
+// no eservice, purpose_id and pair.
+//
 // Texts are 1 to 200 characters without control characters, line or paragraph
 // separators and bidirectional controls. An optional text that is there but
 // empty counts as absent.
@@ -67,8 +69,8 @@ type Receipt struct {
 	Role           string            `json:"role"`                      // a Role constant
 	Provider       string            `json:"provider"`                  // id of the body whose data were consulted
 	Consumer       string            `json:"consumer"`                  // id of the body that consulted
-	EService       string            `json:"eservice,omitempty"`        // uuid, of PDND's catalogue; none with RoleRequester
-	PurposeID      string            `json:"purpose_id,omitempty"`      // uuid of PDND's purpose (finalità); none with RoleRequester
+	EService       string            `json:"eservice,omitempty"`        // uuid, of PDND's catalogue; none unless OfCall
+	PurposeID      string            `json:"purpose_id,omitempty"`      // uuid of PDND's purpose (finalità); none unless OfCall
 	Purpose        string            `json:"purpose"`                   // text
 	LegalBasis     string            `json:"legal_basis"`               // text, best an IRI of W3C DPV
 	LegalReference string            `json:"legal_reference,omitempty"` // text: the norm
@@ -77,9 +79,11 @@ type Receipt struct {
 	Operation      Operation         `json:"operation"`                 // of the provider's API
 	OccurredAt     string            `json:"occurred_at"`               // RFC 3339, UTC, final Z, up to 9 decimals
 	ConsentID      string            `json:"consent_id,omitempty"`      // text, where consent is the basis
-	Pair           Hex               `json:"pair,omitzero"`             // Pair; none with RoleRequester
+	Pair           Hex               `json:"pair,omitzero"`             // Pair; none unless OfCall
 	PrivateDigest  Hex               `json:"private_digest"`            // PrivateDigest
 	Subjects       SubjectCommitment `json:"subjects"`
+	Statement      *Statement        `json:"statement,omitempty"` // what it says of another receipt
+	Deferral       Hex               `json:"deferral,omitzero"`   // DeferralDigest, where notice of the access is deferred
 }
 
 // Operation is what was called: the template of the path, never the path with a
@@ -100,6 +104,10 @@ type SubjectCommitment struct {
 func (r *Receipt) ReceiptID() string {
 	return r.Iss + "/" + r.JTI
 }
+
+// OfCall says whether the receipt is that of a call over PDND, and rests on its
+// tokens.
+func (r *Receipt) OfCall() bool { return r.Role != RoleRequester && r.Statement == nil }
 
 // Occurred is OccurredAt; zero if that isn't a time, which no parsed receipt has.
 func (r *Receipt) Occurred() time.Time {
@@ -142,11 +150,17 @@ func (r *Receipt) check() *Problem {
 
 // call checks the claims that tie a receipt to a call over PDND.
 func (c *checker) call(r *Receipt) {
-	if r.Role == RoleRequester {
+	if !r.OfCall() {
+		const neither = "with " + RoleRequester + " and in a statement"
 		if r.EService != "" || r.PurposeID != "" || r.Pair != (Hex{}) {
-			c.fail(CodeBadValue, "role", "no eservice, purpose_id and pair with "+RoleRequester, "one of them")
+			c.fail(CodeBadValue, "role", "no eservice, purpose_id and pair "+neither, "one of them")
 		}
-		if r.Provider != r.Iss || r.Consumer != r.Iss {
+		if r.Deferral != (Hex{}) {
+			c.fail(CodeBadValue, "deferral", "none "+neither, "one")
+		}
+		if r.Statement != nil {
+			c.statement(r)
+		} else if r.Provider != r.Iss || r.Consumer != r.Iss {
 			c.fail(CodeBadValue, "role", "iss as provider and consumer with "+RoleRequester, "another")
 		}
 		return
@@ -160,6 +174,9 @@ func (c *checker) call(r *Receipt) {
 	}
 	if r.Pair == (Hex{}) {
 		c.fail(CodeMissing, "pair", "64 lower-case hex digits", "nothing")
+	}
+	if r.Deferral != (Hex{}) {
+		c.word("role", r.Role, RoleProvider)
 	}
 }
 

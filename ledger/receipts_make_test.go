@@ -155,6 +155,8 @@ func makeReceiptVectors(t testing.TB, keys []keyVector) *receiptVectors {
 	m.submissions()
 	m.bodies()
 	m.answers()
+	m.statements()
+	m.deferrals()
 	return m.v
 }
 
@@ -260,17 +262,7 @@ func (m *maker) receipts() {
 		{"RS256, with consent and a time with decimals", "vector-rs256", text(&consent)},
 		{"claims in another order, with white space", "vector-eddsa", "\n" + strings.Replace(m.set(m.payload, "purpose", `"\u0049SEE"`), ",", " ,\t", 3) + " "},
 	} {
-		compact := m.sign(x.kid, x.payload)
-		parts := strings.Split(compact, ".")
-		header, err := base64.RawURLEncoding.DecodeString(parts[0])
-		m.must(err)
-		signature, err := base64.RawURLEncoding.DecodeString(parts[2])
-		m.must(err)
-		digest := sha256.Sum256([]byte(x.payload))
-		r, err := ledger.ParseReceipt(compact)
-		m.must(err)
-		m.v.Receipts = append(m.v.Receipts, receiptVector{x.name, string(header), x.payload, hex.EncodeToString(signature), compact,
-			hex.EncodeToString(digest[:]), r.ReceiptID()})
+		m.addReceipt(x.name, x.kid, x.payload)
 	}
 	m.receiptsRefused()
 }

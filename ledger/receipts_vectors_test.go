@@ -43,6 +43,8 @@ type receiptVectors struct {
 	BodiesRefused      []refusal         `json:"bodies_refused"`
 	Answers            []answerVector    `json:"answers"`
 	AnswersRefused     []refusal         `json:"answers_refused"`
+	Deferrals          []deferralVector  `json:"deferrals"`
+	DeferralsRefused   []refusal         `json:"deferrals_refused"`
 }
 
 type keyVector struct {

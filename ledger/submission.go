@@ -15,13 +15,16 @@ import (
 //	{"receipt":"eyJ…","private":{"salt":"UVAx…43","content":"eyJ2…"},"voucher":"eyJ…","evidence":"eyJ…",
 //	"subjects":[{"subject":"RSSMRA80A01H501U","salt":"8sv7…43"}]}
 //
-// voucher and evidence are the same as in the private part. The submission
+// voucher and evidence are the same as in the private part; a receipt that isn't of
+// a call over PDND has none. "deferral" is the order that puts off the notice of an
+// access. The submission
 // itself is not kept once its events are made.
 type Submission struct {
 	Receipt  string // compact JWS, see ParseReceipt
 	Private  SaltedPrivate
-	Voucher  string
+	Voucher  string          // "" exactly where the receipt isn't OfCall
 	Evidence string          // "" when there is none
+	Deferral string          // compact, see ParseDeferral; "" when there is none
 	Subjects []SaltedSubject // 1 to MaxSubjects, in the receipt's order
 }
 
@@ -35,8 +38,9 @@ type SaltedPrivate struct {
 type submissionJSON struct {
 	Receipt  string        `json:"receipt"`
 	Private  privateJSON   `json:"private"`
-	Voucher  string        `json:"voucher"`
+	Voucher  string        `json:"voucher,omitempty"`
 	Evidence string        `json:"evidence,omitempty"`
+	Deferral string        `json:"deferral,omitempty"`
 	Subjects []subjectJSON `json:"subjects"`
 }
 
@@ -61,11 +65,15 @@ func ParseSubmission(data []byte) (*Submission, error) {
 	}
 	var c checker
 	c.token("/receipt", w.Receipt, MaxReceipt)
-	c.token("/voucher", w.Voucher, MaxToken)
-	if w.Evidence != "" {
-		c.token("/evidence", w.Evidence, MaxToken)
+	for _, token := range []struct {
+		where, compact string
+		most           int
+	}{{"/voucher", w.Voucher, MaxToken}, {"/evidence", w.Evidence, MaxToken}, {"/deferral", w.Deferral, MaxDeferral}} {
+		if token.compact != "" {
+			c.token(token.where, token.compact, token.most)
+		}
 	}
-	s := &Submission{Receipt: w.Receipt, Voucher: w.Voucher, Evidence: w.Evidence}
+	s := &Submission{Receipt: w.Receipt, Voucher: w.Voucher, Evidence: w.Evidence, Deferral: w.Deferral}
 	s.Private = c.private(w.Private)
 	s.Subjects = c.subjects(w.Subjects)
 	if c.problem != nil {
@@ -117,6 +125,7 @@ func FormatSubmission(s *Submission) ([]byte, error) {
 		Private:  privateJSON{base64url.EncodeToString(s.Private.Salt[:]), base64url.EncodeToString(s.Private.Content)},
 		Voucher:  s.Voucher,
 		Evidence: s.Evidence,
+		Deferral: s.Deferral,
 		Subjects: make([]subjectJSON, len(s.Subjects)),
 	}
 	for i, x := range s.Subjects {
@@ -137,6 +146,7 @@ func FormatSubmission(s *Submission) ([]byte, error) {
 type Opened struct {
 	Receipt  *SignedReceipt
 	Private  *Private
+	Deferral *SignedDeferral // nil where the receipt names none
 	Subjects *SubjectTree
 }
 
@@ -158,8 +168,13 @@ func (s *Submission) Open() (*Opened, error) {
 		return nil, err
 	}
 	var c checker
-	if private.Voucher == "" {
+	switch {
+	case receipt.OfCall() && s.Voucher == "":
+		c.fail(CodeMissing, "/voucher", "a voucher, unless the receipt states something of another", "nothing")
+	case receipt.OfCall() && private.Voucher == "":
 		c.fail(CodeMissing, "private#voucher", "the voucher beside the private part", "nothing")
+	case !receipt.OfCall() && (s.Voucher != "" || s.Evidence != ""):
+		c.fail(CodeBadValue, "/voucher", "no voucher and no evidence with a receipt of no call", "one of them")
 	}
 	if private.Voucher != s.Voucher {
 		c.fail(CodeTokenMismatch, "private#voucher", "the voucher beside the private part", "another")
@@ -189,5 +204,30 @@ func (s *Submission) Open() (*Opened, error) {
 	if c.problem != nil {
 		return nil, c.problem
 	}
-	return &Opened{receipt, private, tree}, nil
+	deferral, err := s.order(receipt, codes)
+	if err != nil {
+		return nil, err
+	}
+	return &Opened{receipt, private, deferral, tree}, nil
+}
+
+// order parses the order that the receipt names.
+func (s *Submission) order(receipt *SignedReceipt, codes []Subject) (*SignedDeferral, error) {
+	if s.Deferral == "" {
+		if receipt.Deferral != (Hex{}) {
+			return nil, &Problem{CodeMissing, "/deferral", "the order that the receipt names", "nothing"}
+		}
+		return nil, nil
+	}
+	d, err := ParseDeferral(s.Deferral)
+	if err != nil {
+		return nil, err
+	}
+	if DeferralDigest(s.Deferral) != receipt.Deferral {
+		return nil, &Problem{CodeDigestMismatch, "receipt#deferral", "the SHA-256 of the order beside it", "another or none"}
+	}
+	if d.Names(codes) {
+		return nil, &Problem{CodeNamesSubject, "deferral", "no code of a subject", "one"}
+	}
+	return d, nil
 }

@@ -104,23 +104,13 @@ func (c *historyCheck) open(e *historyEvent) {
 	if r.Names([]ledger.Subject{b.Subject.Code}) {
 		e.fault(ledger.CodeNamesSubject, "body#receipt", "a receipt that names nobody", "one that names the citizen")
 	}
-	if want := role(b); want != "" && r.Role != want {
+	if o := e.opened.Order; o != nil && o.Names([]ledger.Subject{b.Subject.Code}) {
+		e.fault(ledger.CodeNamesSubject, "body#deferral", "an order that names nobody", "one that names the citizen")
+	}
+	kind, _ := ledger.KindOf(b.Kind)
+	if want := kind.RoleIn(b.Scope); want != "" && r.Role != want {
 		e.fault(CodeWrongRole, "receipt#role", want, r.Role)
 	}
-}
-
-// role is what the receipt of an event must be signed as; "" where the formats don't say.
-func role(b *ledger.Body) string {
-	switch b.Kind {
-	case ledger.KindLookUp:
-		return ledger.RoleRequester
-	case ledger.KindAccess, ledger.KindDenied:
-		if b.Scope == ledger.ScopeReported {
-			return ledger.RoleConsumer
-		}
-		return ledger.RoleProvider
-	}
-	return ""
 }
 
 // around checks that the heads around an event are there, and neighbours unless they are near: docs/history.md.

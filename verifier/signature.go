@@ -52,22 +52,17 @@ func (c *receiptCheck) signature() error {
 // checkScope checks that scope, issuer and role can go together (formats §3).
 // Whether a scope record speaks for the provider, only the log tells.
 func checkScope(body *ledger.Body, r *ledger.Receipt) *ledger.Problem {
-	var ok bool
+	kind, _ := ledger.KindOf(body.Kind)
 	expected := "a scope that " + r.Iss + " can have as " + r.Role
-	switch body.Kind {
-	case ledger.KindAccess, ledger.KindDenied:
-		switch body.Scope {
-		case ledger.ScopeReported:
-			ok = r.Role == ledger.RoleConsumer && r.Iss == r.Consumer
-		case r.Iss, ledger.ScopeDeferred:
-			ok = r.Role == ledger.RoleProvider
-		}
-	case ledger.KindLookUp:
-		expected = ledger.ScopeLedger + ", signed by the body that looked"
-		ok = body.Scope == ledger.ScopeLedger && r.Iss == body.Agency
-	default: // consents and citizens' requests
-		expected = ledger.ScopeConsent + ", signed by the agency"
-		ok = body.Scope == ledger.ScopeConsent && r.Iss == body.Agency
+	ok := r.Role == kind.RoleIn(body.Scope)
+	switch {
+	case kind.Scope != "":
+		expected = kind.Scope + ", signed by the agency"
+		ok = body.Scope == kind.Scope && r.Iss == body.Agency
+	case body.Scope == ledger.ScopeReported:
+		ok = ok && r.Iss == r.Consumer
+	default:
+		ok = ok && (body.Scope == r.Iss || body.Scope == ledger.ScopeDeferred)
 	}
 	if !ok {
 		return problem(CodeWrongScope, entry(0, "body#scope"), expected, body.Scope)

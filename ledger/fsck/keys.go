@@ -129,14 +129,3 @@ func (t *tags) output(alpha []byte) [32]byte {
 	t.cache.Add(id, k)
 	return k
 }
-
-// classOf names the class of key that seals a body of this kind (formats §6).
-func classOf(kind string) seal.Class {
-	switch kind {
-	case ledger.KindConsentGiven, ledger.KindConsentWithdrawn, ledger.KindRequest:
-		return seal.Consent
-	case ledger.KindLookUp:
-		return seal.LookUp
-	}
-	return seal.Access
-}

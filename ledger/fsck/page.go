@@ -186,7 +186,8 @@ func (w *worker) compare(p *page, e *event, u unwrapped, leaf ledger.Event, judg
 	b := judged.Body
 	where := at(store.TableBody, e.index)
 	month := seal.Month(time.UnixMilli(b.RecordedAt))
-	if want := seal.Handle(&w.handle, classOf(b.Kind), month, string(b.Subject.Code)); e.handle != want || u.month != month {
+	kind, _ := ledger.KindOf(b.Kind)
+	if want := seal.Handle(&w.handle, seal.Class(kind.Class), month, string(b.Subject.Code)); e.handle != want || u.month != month {
 		p.problem(CodeMismatch, where, "the key of this subject, class and month", "another")
 	}
 	if w.events.tags.key == nil {

@@ -59,7 +59,17 @@ type Config struct {
 	// stands, if it is recorded: it is then checked with the keys of that
 	// place, so that a retry finds its entry even after a revocation.
 	Recorded func(ctx context.Context, iss, jti string) (index uint64, ok bool, err error)
-	Now      func() time.Time // nil: time.Now
+	// First returns the submission of this identity, for a statement about it; nil
+	// where none is recorded.
+	First func(ctx context.Context, iss, jti string) (*First, error)
+	Now   func() time.Time // nil: time.Now
+}
+
+// First is a recorded submission that a statement is about.
+type First struct {
+	Receipt  *ledger.SignedReceipt
+	Scope    string
+	Subjects map[ledger.Subject]bool // those whose events still open
 }
 
 // Intake is safe for concurrent use.
@@ -122,17 +132,26 @@ func (in *Intake) Check(ctx context.Context, raw []byte) (*sequencer.Pending, er
 			return nil, err
 		}
 	}
-	assurance, err := in.checkTokens(ctx, sub, opened)
+	p := &sequencer.Pending{
+		Receipt: receipt, Kind: kindOf(receipt).Name, Scope: scope, Agency: receipt.Consumer,
+		Subjects: make([]sequencer.PendingSubject, len(sub.Subjects)),
+		Private:  sequencer.PendingPrivate{Salt: sub.Private.Salt, Content: sub.Private.Content},
+		Decision: in.recorded,
+		Version:  version,
+	}
+	if receipt.Statement != nil {
+		// Nothing stands behind it but the signature.
+		p.Assurance = ledger.Assurance{Profile: ledger.ProfileRequest, Flags: []string{}}
+		p.Scope, err = in.checkStatement(ctx, receipt, sub.Subjects, scope)
+	} else {
+		p.Assurance, err = in.checkTokens(ctx, sub, opened)
+	}
+	if err == nil && opened.Deferral != nil {
+		p.Scope, p.Deferral, p.DeferredUntil = ledger.ScopeDeferred, opened.Deferral.Compact, opened.Deferral.Ends()
+		err = in.checkOrder(ctx, receipt, opened.Deferral)
+	}
 	if err != nil {
 		return nil, err
-	}
-	p := &sequencer.Pending{
-		Receipt: receipt, Kind: ledger.KindAccess, Scope: scope, Agency: receipt.Consumer,
-		Subjects:  make([]sequencer.PendingSubject, len(sub.Subjects)),
-		Private:   sequencer.PendingPrivate{Salt: sub.Private.Salt, Content: sub.Private.Content},
-		Assurance: assurance,
-		Decision:  in.recorded,
-		Version:   version,
 	}
 	for i, subject := range sub.Subjects {
 		p.Subjects[i] = sequencer.PendingSubject{SaltedSubject: subject, Proof: opened.Subjects.Proof(i)}
@@ -189,17 +208,26 @@ func (in *Intake) checkParties(r *ledger.SignedReceipt, at uint64) (scope string
 	if err := verify(r.JWS, key); err != nil {
 		return "", err
 	}
-	if scope, err = in.Registry.Scope(r.Iss, r.Provider, r.Consumer, at); err != nil {
-		return "", refuse("no_scope", "receipt#iss", "the party that speaks for "+r.Provider+", or the consumer "+r.Consumer, r.Iss)
+	kind := kindOf(r)
+	scope = ledger.ScopeReported
+	if kind.Role != ledger.RoleConsumer {
+		if scope, err = in.Registry.Scope(r.Iss, r.Provider, r.Consumer, at); err != nil {
+			return "", refuse("no_scope", "receipt#iss", "the party that speaks for "+r.Provider+", or the consumer "+r.Consumer, r.Iss)
+		}
 	}
-	role := ledger.RoleProvider
-	if scope == ledger.ScopeReported {
-		role = ledger.RoleConsumer
-	}
-	if r.Role != role {
+	if role := kind.RoleIn(scope); r.Role != role {
 		return "", refuse("wrong_role", "receipt#role", role, r.Role)
 	}
 	return scope, nil
+}
+
+// kindOf is the kind of event that a submitted receipt makes.
+func kindOf(r *ledger.SignedReceipt) ledger.Kind {
+	if r.Statement != nil {
+		return r.Statement.StatedKind()
+	}
+	access, _ := ledger.KindOf(ledger.KindAccess)
+	return access
 }
 
 func verify(token *jws.Unverified, key jws.Key) error {

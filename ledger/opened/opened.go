@@ -37,6 +37,7 @@ type Shard struct {
 type Event struct {
 	Body    *ledger.Body
 	Receipt *ledger.SignedReceipt
+	Order   *ledger.SignedDeferral // that put off its notice; nil where there is none, or none that can be read
 }
 
 // Once names the pair that occurs once in a shard: the submission's identity and the subject, hashed.
@@ -132,20 +133,27 @@ func (c *Checker) checkParties(index uint64, e *Event, found *findings) {
 	if b.Agency != r.Consumer {
 		found.add("wrong_agency", "body#agency", r.Consumer, b.Agency)
 	}
-	own := map[string]string{
-		ledger.KindConsentGiven: ledger.ScopeConsent, ledger.KindConsentWithdrawn: ledger.ScopeConsent,
-		ledger.KindRequest: ledger.ScopeConsent, ledger.KindLookUp: ledger.ScopeLedger,
+	kind, _ := ledger.KindOf(b.Kind)
+	stated := ""
+	if r.Statement != nil {
+		stated = r.Statement.Kind
 	}
-	if scope, ok := own[b.Kind]; ok {
-		if b.Scope != scope {
-			found.add("wrong_scope", "body#scope", scope, b.Scope)
+	if kind.Statement != stated {
+		found.add("wrong_kind", "body#kind", "the kind that follows from what the receipt states", b.Kind)
+	}
+	if kind.Scope != "" {
+		if b.Scope != kind.Scope {
+			found.add("wrong_scope", "body#scope", kind.Scope, b.Scope)
 		}
 		if r.Iss != b.Agency {
 			found.add("wrong_issuer", "receipt#iss", b.Agency, r.Iss)
 		}
 		return
 	}
-	scope, err := c.shard.Registry.Scope(r.Iss, r.Provider, r.Consumer, index)
+	scope, err := ledger.ScopeReported, error(nil)
+	if kind.Role != ledger.RoleConsumer {
+		scope, err = c.shard.Registry.Scope(r.Iss, r.Provider, r.Consumer, index)
+	}
 	switch {
 	case err != nil:
 		found.add("no_scope", "receipt#iss", "the party that speaks for "+r.Provider+", or the consumer "+r.Consumer, r.Iss)
@@ -153,6 +161,56 @@ func (c *Checker) checkParties(index uint64, e *Event, found *findings) {
 	default:
 		found.add("wrong_scope", "body#scope", scope, b.Scope)
 	}
+	c.checkOrder(index, e, kind.Accesses() && b.Scope == ledger.ScopeDeferred, found)
+}
+
+// checkOrder checks the order under which the notice of an access is put off.
+func (c *Checker) checkOrder(index uint64, e *Event, needed bool, found *findings) {
+	b, r := e.Body, e.Receipt
+	if !needed || b.Deferral == "" {
+		if needed || b.Deferral != "" || r.Deferral != (ledger.Hex{}) {
+			found.add("no_order", "body#deferral", "an order exactly for accesses in "+ledger.ScopeDeferred, "the contrary")
+		}
+		return
+	}
+	order, err := ledger.ParseDeferral(b.Deferral)
+	if err != nil {
+		found.problem(err, "body#deferral")
+		return
+	}
+	e.Order = order
+	if ledger.DeferralDigest(b.Deferral) != r.Deferral {
+		found.add(ledger.CodeDigestMismatch, "receipt#deferral", "the SHA-256 of the order", "another or none")
+	}
+	if p := CheckOrder(c.shard.Registry, c.shard.Name, index, time.UnixMilli(b.RecordedAt), order); p != nil {
+		*found = append(*found, *p)
+	}
+}
+
+// CheckOrder says what keeps an order from putting off the notice of an access that is recorded at this instant and log
+// index: it is another ledger's, not signed with a key in force of the body that it names, over by then, or goes beyond
+// what formats section 5 allows. nil if nothing does.
+func CheckOrder(reg *registry.Registry, name string, index uint64, at time.Time, d *ledger.SignedDeferral) *ledger.Problem {
+	refuse := func(code, where, expected, found string) *ledger.Problem {
+		return &ledger.Problem{Code: code, Where: where, Expected: expected, Found: found}
+	}
+	if d.Aud != name {
+		return refuse("wrong_audience", "deferral#aud", name, "another ledger's name")
+	}
+	key, err := reg.Key(d.Iss, d.JWS.Header.Kid, index)
+	switch {
+	case errors.Is(err, registry.ErrRevokedKey):
+		return refuse("key_revoked", "deferral#kid", "a key in force of the body that orders", "one revoked before")
+	case err != nil:
+		return refuse("key_unknown", "deferral#kid", "a key registered for the body that orders", "another")
+	case d.JWS.Verify(key) != nil:
+		return refuse("bad_signature", "deferral", "a signature by that key", "one that doesn't verify")
+	}
+	if until, limit := d.Ends(), ledger.DeferralLimit(ledger.EpochOf(at)); !until.After(at) || until.After(limit) {
+		return refuse("bad_deferral", "deferral#until",
+			"after "+at.UTC().Format(time.RFC3339)+", and not after "+limit.Format(time.RFC3339), until.Format(time.RFC3339))
+	}
+	return nil
 }
 
 // checkTime checks that the event lies between the heads around it, and in its year.

@@ -84,6 +84,7 @@ func newShard(t *testing.T) *opened.Shard {
 	register(keyAt, "hub", "hub 1")
 	register(keyAt+1, "cons", "cons 1")
 	apply(scopeAt, registry.Scope{ID: "hub", Providers: []string{"prov"}})
+	register(scopeAt+1, "prov", "prov 1")
 	register(secondAt, "hub", "hub 2")
 	apply(revokedAt, registry.KeyRevoked{Body: "hub", Kid: key(t, "hub 1").Kid})
 	return &opened.Shard{Name: name, Epoch: epoch, Registry: reg, Heads: []replay.Head{
@@ -150,7 +151,7 @@ func TestCounts(t *testing.T) {
 	tests := map[string]func(*event){
 		"a provider's":                      func(*event) {},
 		"a consumer's":                      func(e *event) { e.consumer() },
-		"deferred":                          func(e *event) { e.body.Scope = ledger.ScopeDeferred },
+		"deferred":                          func(e *event) { e.deferred(t, order()) },
 		"at the instant of the head before": func(e *event) { e.body.RecordedAt = recorded.Add(-time.Second).UnixMilli() },
 		"at the instant of the head after":  func(e *event) { e.body.RecordedAt = recorded.Add(time.Second).UnixMilli() },
 		"after the last head": func(e *event) {
@@ -158,6 +159,18 @@ func TestCounts(t *testing.T) {
 		},
 		"signed before its key was revoked":   func(e *event) { e.index = revokedAt - 1 },
 		"signed with the key that came later": func(e *event) { e.index, e.signer = secondAt+1, "hub 2" },
+		"a correction":                        func(e *event) { e.states(ledger.KindCorrection) },
+		"a consumer's correction":             func(e *event) { e.consumer(); e.states(ledger.KindCorrection) },
+		"a correction of what is deferred": func(e *event) {
+			e.states(ledger.KindCorrection)
+			e.body.Scope = ledger.ScopeDeferred
+		},
+		"a dispute": func(e *event) { e.consumer(); e.states(ledger.KindDispute) },
+		"deferred to the last instant": func(e *event) {
+			o := order()
+			o.Until = "2029-01-01T00:00:00Z"
+			e.deferred(t, o)
+		},
 		"a consent": func(e *event) {
 			e.consumer()
 			e.body.Kind, e.body.Scope = ledger.KindConsentGiven, ledger.ScopeConsent
@@ -180,6 +193,35 @@ func TestCounts(t *testing.T) {
 			}
 		})
 	}
+}
+
+// states makes the event a statement on another receipt of its issuer, or of the hub.
+func (e *event) states(kind string) {
+	k, _ := ledger.KindOf(kind)
+	e.body.Kind = kind
+	r := &e.receipt
+	r.EService, r.PurposeID, r.Pair = "", "", ledger.Hex{}
+	r.Statement = &ledger.Statement{Kind: k.Statement, Receipt: r.Iss + "/5a0e7b3c-52f0-4d0e-9d5e-3f1b7f0f7a10"}
+	if k.Role == ledger.RoleConsumer {
+		r.Statement.Receipt = "hub/5a0e7b3c-52f0-4d0e-9d5e-3f1b7f0f7a10"
+	}
+	e.body.Assurance = ledger.Assurance{Profile: ledger.ProfileRequest, Flags: []string{}}
+}
+
+func order() ledger.Deferral {
+	return ledger.Deferral{
+		Aud: name, Iss: "prov", JTI: "0b5f3c52-6f0d-4a39-9d0c-0a4c4a3f3f10", Reference: "art. 329 c.p.p., decreto 17/2026", Until: "2027-06-30T00:00:00Z",
+	}
+}
+
+// deferred puts the event off under an order that prov signs.
+func (e *event) deferred(t *testing.T, o ledger.Deferral) {
+	t.Helper()
+	compact, err := ledger.SignDeferral(&o, key(t, "prov 1").Kid, signer("prov 1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.body.Scope, e.body.Deferral, e.receipt.Deferral = ledger.ScopeDeferred, compact, ledger.Hex(ledger.DeferralDigest(compact))
 }
 
 // consumer makes the event one that the consumer alone reports.

@@ -275,6 +275,8 @@ func (b *batch) addPrivate(ctx context.Context, p *Pending) error {
 // addEvents makes one event for each subject, consecutive in the log. Numbers
 // are given in order; what only costs time is shared among the cores.
 func (b *batch) addEvents(ctx context.Context, p *Pending, events []Event) error {
+	kind, _ := ledger.KindOf(p.Kind)
+	class := seal.Class(kind.Class)
 	handles, ks := make([]ledger.Hash, len(events)), make([][32]byte, len(events))
 	for n := range events {
 		i, err := b.next(ctx, rows.SubjectCounterKey(&b.s.Handle, b.s.Epoch, p.Subjects[n].Subject, p.Scope), 4)
@@ -285,7 +287,7 @@ func (b *batch) addEvents(ctx context.Context, p *Pending, events []Event) error
 			return err
 		}
 		events[n].I = uint32(i)
-		if handles[n], ks[n], err = b.key(ctx, classOf(p.Kind), string(p.Subjects[n].Subject)); err != nil {
+		if handles[n], ks[n], err = b.key(ctx, class, string(p.Subjects[n].Subject)); err != nil {
 			return err
 		}
 	}
@@ -313,7 +315,7 @@ func (b *batch) makeEvent(p *Pending, n int, index uint64, handle ledger.Hash, k
 		Origin: ledger.Origin(b.s.Name, b.s.Epoch), Kind: p.Kind,
 		Subject: ledger.BodySubject{Code: subject.Subject, Salt: subject.Salt, Position: n, Proof: subject.Proof},
 		Scope:   p.Scope, Agency: p.Agency, RecordedAt: int64(b.ms), Receipt: p.Receipt.Compact,
-		Assurance: p.Assurance, Decision: p.Decision,
+		Deferral: p.Deferral, Assurance: p.Assurance, Decision: p.Decision,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("couldn't make the body of event %d: %w", index, err)
@@ -335,17 +337,6 @@ func (b *batch) makeEvent(p *Pending, n int, index uint64, handle ledger.Hash, k
 		Handle: handle, I: e.I, J: e.J,
 		Sealed: seal.SealEvent(k, ledger.HashLeaf(e.Leaf), &e.Nonce, body),
 	}), nil
-}
-
-// classOf names the class of key that seals a body of this kind (formats §6).
-func classOf(kind string) seal.Class {
-	switch kind {
-	case ledger.KindConsentGiven, ledger.KindConsentWithdrawn, ledger.KindRequest:
-		return seal.Consent
-	case ledger.KindLookUp:
-		return seal.LookUp
-	}
-	return seal.Access
 }
 
 // lookedUp returns the event that stands for a look-up already: a requester leaves one for each citizen and month. One of

@@ -4,6 +4,7 @@ package sequencer
 
 import (
 	"encoding/json"
+	"time"
 
 	"github.com/traccia-ledger/traccia/ledger"
 )
@@ -21,7 +22,11 @@ type Pending struct {
 	Private   PendingPrivate
 	Assurance ledger.Assurance
 	Decision  json.RawMessage
-	Version   uint64 // of the registry that the checks relied on
+	// Deferral is the order that puts off the notice, compact, and DeferredUntil
+	// when that ends; zero outside ledger.ScopeDeferred.
+	Deferral      string
+	DeferredUntil time.Time
+	Version       uint64 // of the registry that the checks relied on
 }
 
 // PendingSubject is one subject of a submission, in its order.

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package intake
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"github.com/traccia-ledger/traccia/ledger"
+	"github.com/traccia-ledger/traccia/ledger/opened"
+)
+
+// checkStatement checks a statement against the receipt that it is about, and
+// returns its scope. Who isn't party to that one is told that there is none, and so
+// is the consumer of an access whose notice is deferred: what the consumer states
+// of it would give it away.
+func (in *Intake) checkStatement(ctx context.Context, r *ledger.SignedReceipt, subjects []ledger.SaltedSubject, scope string) (string, error) {
+	first, err := in.First(ctx, r.Statement.Issuer(), r.Statement.JTI())
+	if err != nil {
+		return "", fmt.Errorf("couldn't look up the receipt that a statement is about: %w", err)
+	}
+	if first == nil || r.Iss != first.Receipt.Iss && (r.Iss != first.Receipt.Consumer || first.Scope == ledger.ScopeDeferred) {
+		return "", refuse("unknown_receipt", "receipt#statement/receipt", "a receipt in this ledger, of an access of the signer's", "none")
+	}
+	if err := r.States(&first.Receipt.Receipt); err != nil {
+		return "", err
+	}
+	if first.Scope == ledger.ScopeDeferred {
+		scope = ledger.ScopeDeferred
+	} else if own := r.Iss == first.Receipt.Iss; own && first.Scope != scope {
+		return "", refuse("no_scope", "receipt#iss", "the party that speaks for "+r.Provider+", as it did then", r.Iss)
+	}
+	for i, s := range subjects {
+		if !first.Subjects[s.Subject] {
+			return "", refuse("other_subject", fmt.Sprintf("/subjects/%d/subject", i), "a subject of the receipt that it is about, not erased", "another")
+		}
+	}
+	return scope, nil
+}
+
+// checkOrder checks the order that puts off the notice of an access. What was
+// recorded under it is found again also when it is over.
+func (in *Intake) checkOrder(ctx context.Context, r *ledger.SignedReceipt, order *ledger.SignedDeferral) error {
+	p := opened.CheckOrder(in.Registry, in.Name, math.MaxUint64, in.Now(), order)
+	if p == nil {
+		return nil
+	}
+	_, ok, err := in.Recorded(ctx, r.Iss, r.JTI)
+	if err != nil {
+		return fmt.Errorf("couldn't look up the submission: %w", err)
+	}
+	if !ok {
+		return p
+	}
+	return nil
+}

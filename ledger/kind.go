@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package ledger
+
+import "slices"
+
+// Kinds of event.
+const (
+	KindAccess           = "access"
+	KindDenied           = "denied"            // an access that was refused
+	KindCorrection       = "correction"        // a statement on an access: recorded in error
+	KindDispute          = "dispute"           // a statement on an access: not asked for
+	KindConsentGiven     = "consent-given"     // in ScopeConsent
+	KindConsentWithdrawn = "consent-withdrawn" // in ScopeConsent
+	KindRequest          = "request"           // a citizen's request, in ScopeConsent
+	KindLookUp           = "look-up"           // in ScopeLedger
+)
+
+// Classes of the keys that seal bodies, as package seal names them (formats §6).
+const (
+	classAccess  = "access"
+	classConsent = "consent"
+	classLookUp  = "look-up"
+)
+
+// Kind says what events of one kind have in common. Whatever differs by kind and
+// isn't about its content stands here, and nowhere else.
+type Kind struct {
+	Name  string // a Kind constant
+	Class string // of the key that seals its bodies (formats §6), as package seal names it
+	// Scope is where its events are kept, signed by their agency; "" where that
+	// follows from the receipt's issuer and provider (formats §3).
+	Scope string
+	// Role is what its receipt is signed as; "" where the scope says: consumer in
+	// ScopeReported, else provider. Kinds with a Scope and no Role leave it open.
+	Role string
+	// Statement is what its receipt states of another receipt; "" where it states
+	// nothing.
+	Statement string
+}
+
+var kinds = []Kind{
+	{Name: KindAccess, Class: classAccess},
+	{Name: KindDenied, Class: classAccess},
+	{Name: KindCorrection, Class: classAccess, Statement: StatementError},
+	{Name: KindDispute, Class: classAccess, Role: RoleConsumer, Statement: StatementNotAsked},
+	{Name: KindConsentGiven, Class: classConsent, Scope: ScopeConsent},
+	{Name: KindConsentWithdrawn, Class: classConsent, Scope: ScopeConsent},
+	{Name: KindRequest, Class: classConsent, Scope: ScopeConsent, Role: RoleRequester},
+	{Name: KindLookUp, Class: classLookUp, Scope: ScopeLedger, Role: RoleRequester},
+}
+
+// KindOf returns what is common to a kind of event; false where there is none of
+// that name.
+func KindOf(name string) (Kind, bool) {
+	i := slices.IndexFunc(kinds, func(k Kind) bool { return k.Name == name })
+	if i < 0 {
+		return Kind{}, false
+	}
+	return kinds[i], true
+}
+
+// Accesses says whether the kind is of accesses, granted or refused: those that a
+// body makes by a call over PDND.
+func (k Kind) Accesses() bool { return k.Scope == "" && k.Statement == "" }
+
+// RoleIn is what the receipt of an event of this kind in a scope is signed as; ""
+// where that is left open.
+func (k Kind) RoleIn(scope string) string {
+	switch {
+	case k.Role != "" || k.Scope != "":
+		return k.Role
+	case scope == ScopeReported:
+		return RoleConsumer
+	}
+	return RoleProvider
+}
+
+func kindNames() (names []string) {
+	for _, k := range kinds {
+		names = append(names, k.Name)
+	}
+	return names
+}
