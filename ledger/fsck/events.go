@@ -224,6 +224,10 @@ func (s *shard) foldEvent(e *event, part *private) {
 		}
 		f.seen[e.once] = struct{}{}
 		f.lastMS = max(f.lastMS, e.at)
+		if e.until > 0 {
+			month := seal.Month(time.UnixMilli(e.at))
+			f.numbers.ordered[month] = max(f.numbers.ordered[month], e.until)
+		}
 	}
 	s.count(e, known)
 }

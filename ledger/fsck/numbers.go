@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"fmt"
 
+	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/rows"
 	"github.com/traccia-ledger/traccia/ledger/store"
 )
@@ -21,6 +22,10 @@ type numbers struct {
 	agencies map[string]counter
 	i, j     pool   // of subjects' numbers and of agencies'
 	instant  uint64 // the recorded_at of the last commit, as stored; 0 without a row
+
+	// By month, until when notices are put off, ms: as stored, and by the orders of
+	// the events that open.
+	deferred, ordered map[string]uint64
 }
 
 // counter is a row and how far the events have come.
@@ -59,6 +64,7 @@ func (s *shard) readCounters(ctx context.Context) error {
 	n := &s.events.numbers
 	n.subjects, n.agencies = map[subjectKey]counter{}, map[string]counter{}
 	n.i.erased, n.j.erased = map[uint64]int{}, map[uint64]int{}
+	n.deferred, n.ordered = map[string]uint64{}, map[string]uint64{}
 	prefix := binary.BigEndian.AppendUint32(nil, s.epoch)
 	return s.Rows.Scan(ctx, store.TableCounter, prefix, store.After(prefix), 0, func(key, value []byte) error {
 		kind, rest := byte(0), key[4:]
@@ -79,6 +85,8 @@ func (s *shard) readCounters(ctx context.Context) error {
 			n.agencies[string(rest)] = counter{row: next}
 		case kind == lastInstant && len(rest) == 0:
 			n.instant = next
+		case string(key) == string(rows.DeferredKey(string(rest))):
+			n.deferred[string(rest)] = next
 		case string(key) == string(rows.ErasedKey(string(rest))):
 			// How many people were erased: no row vouches for it.
 		case string(key) == string(rows.RenewedKey(string(rest))):
@@ -155,6 +163,11 @@ func (s *shard) endNumbers() {
 	}
 	for number := range n.j.erased {
 		s.report.problem(CodeNumber, store.TableBody.String(), "erased events that fill the gaps of agencies' numbers", fmt.Sprintf("one with number %d too many", number))
+	}
+	for month, until := range n.ordered {
+		if limit := uint64(ledger.DeferralLimit(s.epoch).UnixMilli()); n.deferred[month] < until || n.deferred[month] > limit {
+			s.report.problem(CodeMismatch, fmt.Sprintf("counter/deferred/%q", month), fmt.Sprintf("%d ms, as the orders say, to %d", until, limit), fmt.Sprint(n.deferred[month]))
+		}
 	}
 	first, last := uint64(s.events.lastMS), uint64(s.Now.UnixMilli())
 	if heads := s.log.replay.Heads; len(heads) > 0 {

@@ -49,6 +49,7 @@ type event struct {
 	count    int
 	once     [16]byte
 	at       int64      // recorded_at
+	until    uint64     // when the order that puts off its notice ends, ms; 0 without one
 	lookUp   *lookUpKey // nil for other events
 }
 
@@ -213,6 +214,9 @@ func (e *event) take(w *worker, judged *opened.Event) {
 	e.payload, e.digest = r.PayloadDigest, ledger.Hash(r.PrivateDigest)
 	e.position, e.count = b.Subject.Position, r.Subjects.Count
 	e.once, e.at = judged.Once(), b.RecordedAt
+	if judged.Order != nil {
+		e.until = uint64(judged.Order.Ends().UnixMilli())
+	}
 	if b.Kind == ledger.KindLookUp {
 		k := lookUpKey(rows.LookUpKey(&w.handle, w.epoch, b.Agency, b.Subject.Code, seal.Month(time.UnixMilli(b.RecordedAt)))[4:])
 		e.lookUp = &k

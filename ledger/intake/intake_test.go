@@ -161,6 +161,79 @@ func TestKeysOverTime(t *testing.T) {
 	refused(t, err, "key_revoked", "receipt#kid")
 }
 
+// correction is what the hub says of an access of people 0 and 1.
+func correction(t *testing.T, w *world) *access {
+	t.Helper()
+	first := newAccess(2)
+	sub, err := ledger.ParseSubmission(first.bytes(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	opened, err := sub.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.first = &intake.First{Receipt: opened.Receipt, Scope: hub, Subjects: map[ledger.Subject]bool{person(0): true, person(1): true}}
+	a := newAccess(1)
+	a.receipt.JTI, a.receipt.EService, a.receipt.PurposeID = "5a0e7b3c-52f0-4d0e-9d5e-3f1b7f0f7a12", "", ""
+	a.receipt.Statement = &ledger.Statement{Kind: ledger.StatementError, Receipt: opened.Receipt.ReceiptID()}
+	return a
+}
+
+func TestStatement(t *testing.T) {
+	w := newWorld(t)
+	a := correction(t, w)
+	p, err := w.Check(t.Context(), a.bytes(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.Kind != ledger.KindCorrection || p.Scope != hub || p.Agency != agency || p.Assurance.Profile != ledger.ProfileRequest || len(p.Assurance.Flags) > 0 {
+		t.Errorf("%+v", p)
+	}
+	w.first.Scope = ledger.ScopeDeferred
+	if p, err := w.Check(t.Context(), a.bytes(t)); err != nil || p.Scope != ledger.ScopeDeferred {
+		t.Errorf("of what is deferred: %+v, %v", p, err)
+	}
+	// In whose scope it stood then, that one corrects it.
+	w.first.Scope = "gone"
+	_, err = w.Check(t.Context(), a.bytes(t))
+	refused(t, err, "no_scope", "receipt#iss")
+	w.first = nil
+	_, err = w.Check(t.Context(), a.bytes(t))
+	refused(t, err, "unknown_receipt", "receipt#statement/receipt")
+	w.failure = errors.New("broken")
+	_, err = w.Check(t.Context(), a.bytes(t))
+	notRefused(t, err, w.failure)
+}
+
+func TestOrder(t *testing.T) {
+	w, a := newWorld(t), newAccess(1)
+	a.until = noon.AddDate(0, 6, 0)
+	raw := a.bytes(t)
+	p, err := w.Check(t.Context(), raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.Scope != ledger.ScopeDeferred || !p.DeferredUntil.Equal(a.until) || p.Deferral == "" {
+		t.Errorf("%+v", p)
+	}
+	beta := w.vrf.Output(ledger.SubjectAlpha(a.subjects[0].Subject, ledger.ScopeDeferred, epoch))
+	if p.Subjects[0].K != [32]byte(beta[:32]) {
+		t.Error("k_s of another scope")
+	}
+	// Over, it puts off nothing new; what it put off is found again.
+	w.now = a.until
+	_, err = w.Check(t.Context(), raw)
+	refused(t, err, "bad_deferral", "deferral#until")
+	w.recorded[a.receipt.ReceiptID()] = 3
+	if _, err := w.Check(t.Context(), raw); err != nil {
+		t.Errorf("a retry: %v", err)
+	}
+	w.failure = errors.New("broken")
+	_, err = w.Check(t.Context(), raw)
+	notRefused(t, err, w.failure)
+}
+
 func TestNotChecked(t *testing.T) {
 	w := newWorld(t)
 	raw := newAccess(1).bytes(t)

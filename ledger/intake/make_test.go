@@ -65,7 +65,8 @@ type world struct {
 	registry *registry.Registry
 	size     uint64
 	recorded map[string]uint64 // index by <iss>/<jti>
-	failure  error             // of looking that up
+	first    *intake.First     // what statements are about
+	failure  error             // of looking either up
 	keys     *keySource
 	now      time.Time
 	vrf      *vrf.PrivateKey
@@ -104,6 +105,7 @@ func newWorld(t testing.TB) *world {
 			index, ok := w.recorded[iss+"/"+jti]
 			return index, ok, w.failure
 		},
+		First: func(context.Context, string, string) (*intake.First, error) { return w.first, w.failure },
 		Now: func() time.Time { return w.now },
 	})
 	if err != nil {
@@ -145,6 +147,7 @@ type access struct {
 	private  ledger.Private
 	subjects []ledger.SaltedSubject
 	signer   string
+	until    time.Time // of an order by other; zero: none
 }
 
 // newAccess is one of the hub's, seen by the agency.
@@ -205,7 +208,10 @@ func (a *access) voucher(t testing.TB) string {
 
 func (a *access) bytes(t testing.TB) []byte {
 	t.Helper()
-	sub := &ledger.Submission{Voucher: a.voucher(t), Subjects: a.subjects}
+	sub := &ledger.Submission{Subjects: a.subjects}
+	if a.receipt.Statement == nil {
+		sub.Voucher = a.voucher(t)
+	}
 	sub.Private.Salt = sha256.Sum256([]byte(a.receipt.JTI))
 	a.private.Voucher = sub.Voucher
 	var err error
@@ -217,7 +223,20 @@ func (a *access) bytes(t testing.TB) []byte {
 		t.Fatal(err)
 	}
 	r := a.receipt
-	r.Pair = ledger.Hex(ledger.Pair(purpose, "", a.private.RequestDigest))
+	if r.Statement == nil {
+		r.Pair = ledger.Hex(ledger.Pair(purpose, "", a.private.RequestDigest))
+	}
+	if !a.until.IsZero() {
+		order := ledger.Deferral{Aud: name, Iss: other, JTI: purpose, Reference: "x", Until: a.until.Format(time.RFC3339)}
+		kid, err := jws.Thumbprint(signers()[other].Public())
+		if err == nil {
+			sub.Deferral, err = ledger.SignDeferral(&order, kid, signers()[other])
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Deferral = ledger.Hex(ledger.DeferralDigest(sub.Deferral))
+	}
 	r.PrivateDigest = ledger.Hex(ledger.PrivateDigest(&sub.Private.Salt, sub.Private.Content))
 	r.Subjects = ledger.SubjectCommitment{Count: tree.Len(), Root: ledger.Hex(tree.Root())}
 	signer := signers()[a.signer]

@@ -132,7 +132,8 @@ func (y *year) newIntake() (*intake.Intake, error) {
 			}
 			return r.First, true, nil
 		},
-		Now: y.n.opt.Now,
+		First: y.n.first,
+		Now:   y.n.opt.Now,
 	})
 }
 

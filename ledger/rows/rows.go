@@ -243,6 +243,12 @@ const GoneVersion = math.MaxUint32
 //	u32 epoch ‖ "e" ‖ month, e.g. "2026-11"
 func ErasedKey(month string) []byte { return monthKey('e', month) }
 
+// DeferredKey finds until when the notice of a month's accesses is put off at the
+// latest, a u64 in ms.
+//
+//	u32 epoch ‖ "d" ‖ month, e.g. "2026-11"
+func DeferredKey(month string) []byte { return monthKey('d', month) }
+
 func monthKey(kind byte, month string) []byte {
 	year, _ := strconv.ParseUint(month[:min(4, len(month))], 10, 32)
 	return append(append(binary.BigEndian.AppendUint32(nil, uint32(year)), kind), month...)

@@ -5,9 +5,7 @@ package sequencer
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/traccia-ledger/traccia/ledger"
@@ -253,6 +251,9 @@ func (b *batch) addSubmission(ctx context.Context, j *job) error {
 	if err := b.addPrivate(ctx, p); err != nil {
 		return err
 	}
+	if err := b.putOff(ctx, p.DeferredUntil); err != nil {
+		return err
+	}
 	return b.addEvents(ctx, p, c.Events)
 }
 
@@ -367,27 +368,6 @@ func (b *batch) lookedUp(ctx context.Context, p *Pending) (*Committed, error) {
 		b.rows = append(b.rows, store.Row{Table: store.TableLookUp, Key: key, Value: rows.FormatCounter(at, 8)})
 	}
 	return nil, nil
-}
-
-// next gives the counter's next number.
-func (b *batch) next(ctx context.Context, key []byte, width int) (uint64, error) {
-	n, ok := b.counters[string(key)]
-	if !ok {
-		if n, ok = b.s.counters.Get(string(key)); !ok {
-			row, err := b.snap.Get(ctx, store.TableCounter, key)
-			if err != nil {
-				return 0, fmt.Errorf("couldn't read a counter: %w", err)
-			}
-			if n, err = rows.ParseCounter(row, width); err != nil {
-				return 0, fmt.Errorf("couldn't read a counter: %w", err)
-			}
-		}
-	}
-	if width == 4 && n == math.MaxUint32 {
-		return 0, errors.New("a subject's running numbers of the epoch are used up")
-	}
-	b.counters[string(key)], b.widths[string(key)] = n+1, width
-	return n, nil
 }
 
 // key returns the sealing key of a subject or agency in the month of this

@@ -158,6 +158,10 @@ type Access struct {
 	Consumer   string // "": by number
 	Generation int    // of the key that signs
 	Purpose    string // "": the world's
+
+	Until  time.Time // when the order that puts off its notice ends, signed by Alone; zero: none
+	States string    // a Statement constant: it is no access, but a statement about submission About
+	About  int
 }
 
 // Submission is the bytes of the n-th submission, n ≥ 0.
@@ -181,11 +185,15 @@ func (w *World) Make(t testing.TB, n int, a Access) []byte {
 }
 
 func (w *World) submission(n int, a Access) (*ledger.Submission, error) {
+	parties := n
+	if a.States != "" {
+		parties = a.About
+	}
 	if a.Provider == "" {
-		a.Provider = append(Providers, Alone)[n%4]
+		a.Provider = append(Providers, Alone)[parties%4]
 	}
 	if a.Consumer == "" {
-		a.Consumer = Consumers[n/3%4]
+		a.Consumer = Consumers[parties/3%4]
 	}
 	if a.Subjects == 0 {
 		a.Subjects, a.First = 1, n*n%population
@@ -203,6 +211,9 @@ func (w *World) submission(n int, a Access) (*ledger.Submission, error) {
 	tree, err := ledger.NewSubjectTree(sub.Subjects)
 	if err != nil {
 		return nil, err
+	}
+	if a.States != "" {
+		sub.Voucher = ""
 	}
 	sub.Private.Salt = hash("private salt", n)
 	sub.Private.Content, err = ledger.FormatPrivate(&ledger.Private{Voucher: sub.Voucher, Operator: &ledger.Operator{ID: fmt.Sprintf("op-%d", n%5)}})
@@ -223,8 +234,30 @@ func (w *World) submission(n int, a Access) (*ledger.Submission, error) {
 	r.Pair = ledger.Hex(ledger.Pair(uuid("voucher", 0), "", ""))
 	r.PrivateDigest = ledger.Hex(ledger.PrivateDigest(&sub.Private.Salt, sub.Private.Content))
 	r.Subjects = ledger.SubjectCommitment{Count: len(sub.Subjects), Root: ledger.Hex(tree.Root())}
+	if a.States != "" {
+		state(r, a)
+	}
+	if !a.Until.IsZero() {
+		order := ledger.Deferral{Aud: Name, Iss: Alone, JTI: uuid("order", n), Reference: Order, Until: a.Until.UTC().Format(time.RFC3339)}
+		if sub.Deferral, err = ledger.SignDeferral(&order, Key(Alone, 0).Kid, signer(Alone, 0)); err != nil {
+			return nil, err
+		}
+		r.Deferral = ledger.Hex(ledger.DeferralDigest(sub.Deferral))
+	}
 	sub.Receipt, err = ledger.SignReceipt(r, Key(r.Iss, a.Generation).Kid, signer(r.Iss, a.Generation))
 	return sub, err
+}
+
+// Order is what orders of the world refer to.
+const Order = "art. 329 c.p.p., decreto 17/2026"
+
+// state makes a receipt a statement.
+func state(r *ledger.Receipt, a Access) {
+	r.Statement = &ledger.Statement{Kind: a.States, Receipt: r.Iss + "/" + uuid("receipt", a.About), Text: "Non era per noi"}
+	r.EService, r.PurposeID, r.Pair = "", "", ledger.Hex{}
+	if r.Statement.StatedKind().Role == ledger.RoleConsumer {
+		r.Iss, r.Role = r.Consumer, ledger.RoleConsumer
+	}
 }
 
 // Person is the code of the i-th invented person: eleven digits of an office
