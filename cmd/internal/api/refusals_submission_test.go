@@ -179,7 +179,7 @@ func TestRefusedSubmissions(t *testing.T) {
 	}
 	tests = append(tests,
 		refusal{"receipt empty", top("receipt", ""), 400, "bad_text", "/receipt", "an empty string"},
-		refusal{"voucher empty", top("voucher", ""), 400, "bad_text", "/voucher", "an empty string"},
+		refusal{"voucher empty", top("voucher", ""), 400, "missing", "/voucher", "nothing"},
 		refusal{"receipt oversized", top("receipt", repeat("a", 8193)), 400, "too_long", "/receipt", "8193"},
 		refusal{"voucher oversized", top("voucher", repeat("a", 16385)), 400, "too_long", "/voucher", "16385"},
 		refusal{"evidence oversized", top("evidence", repeat("a", 16385)), 400, "too_long", "/evidence", "16385"},
