@@ -58,9 +58,8 @@ type Engine struct {
 	policies []policy // by id
 	atoms    []atom
 
-	purposes, legalBases, categories, kinds map[string]string    // words to terms
-	kindsWithin                             map[string][]string  // a kind and those broader than it
-	purposesWithin, legalBasesWithin        map[string]types.Set // a term and those broader than it
+	purposes, legalBases, categories, kinds map[string]string   // words to terms
+	kindsWithin                             map[string][]string // a kind and those broader than it
 	art9Bases                               map[string]bool
 	resources                               map[string]cedar.Entity // by term of categories
 	likely                                  map[facet]map[string]set256

@@ -33,7 +33,7 @@ Run one of your own:
 	}
 	root.AddCommand(
 		devCommand(), initCommand(), serveCommand(),
-		bodyCommand(), scopeCommand(), eraseCommand(), retentionCommand(), historyCommand(),
+		bodyCommand(), scopeCommand(), policyCommand(), eraseCommand(), retentionCommand(), historyCommand(),
 		fsckCommand(), reindexCommand(), backupCommand(), restoreCommand(), exportCommand(),
 	)
 	return root
