@@ -21,6 +21,9 @@ import (
 // BundleSchema is the schema of a bundle's document.
 const BundleSchema = "traccia/policy-bundle/1"
 
+// VocabularySchema is the schema of a vocabulary's files.
+const VocabularySchema = "traccia/vocabulary/1"
+
 // Limits of a bundle.
 const (
 	MaxBundle = 1 << 20 // bytes of the document
@@ -164,7 +167,9 @@ type source struct {
 
 // ReadSource makes a bundle from a directory within fsys: bundle.json, the
 // Cedar files it lists, and the directory of its vocabulary with categories.json,
-// purposes.json, legal-bases.json and body-kinds.json, each {"terms":[…]}.
+// purposes.json, legal-bases.json and body-kinds.json, each
+//
+//	{"schema":"traccia/vocabulary/1","list":"purposes","terms":[…]}
 func ReadSource(fsys fs.FS, dir string) (*Bundle, error) {
 	var s source
 	if err := readJSON(fsys, path.Join(dir, "bundle.json"), &s); err != nil {
@@ -176,10 +181,15 @@ func ReadSource(fsys fs.FS, dir string) (*Bundle, error) {
 		into *[]Term
 	}{{"categories", &b.Vocabulary.Categories}, {"purposes", &b.Vocabulary.Purposes}, {"legal-bases", &b.Vocabulary.LegalBases}, {"body-kinds", &b.Vocabulary.BodyKinds}} {
 		var read struct {
-			Terms []Term `json:"terms"`
+			Schema string `json:"schema"`
+			List   string `json:"list"`
+			Terms  []Term `json:"terms"`
 		}
 		if err := readJSON(fsys, path.Join(dir, s.Vocabulary, list.name+".json"), &read); err != nil {
 			return nil, err
+		}
+		if read.Schema != VocabularySchema || read.List != list.name {
+			return nil, refuse(ledger.CodeBadValue, list.name+".json#list", VocabularySchema+", "+list.name, read.Schema+", "+read.List)
 		}
 		*list.into = read.Terms
 	}

@@ -28,7 +28,7 @@ func sourceOf(t testing.TB, b *Bundle, scenarios string) fstest.MapFS {
 	put("a/bundle.json", s)
 	v := b.Vocabulary
 	for name, terms := range map[string][]Term{"categories": v.Categories, "purposes": v.Purposes, "legal-bases": v.LegalBases, "body-kinds": v.BodyKinds} {
-		put("v/"+name+".json", map[string]any{"terms": terms})
+		put("v/"+name+".json", map[string]any{"schema": VocabularySchema, "list": name, "terms": terms})
 	}
 	if scenarios != "" {
 		files["a/scenarios/all.json"] = &fstest.MapFile{Data: []byte(scenarios)}
