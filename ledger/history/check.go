@@ -35,6 +35,19 @@ func (b *Bundle) check() *ledger.Problem {
 }
 
 func (s *Shard) check(excerpt bool) *ledger.Problem {
+	if p := s.checkLeaves(); p != nil {
+		return p
+	}
+	if p := s.checkLists(excerpt); p != nil {
+		return p
+	}
+	if excerpt && len(s.Events) == 0 {
+		return problem(ledger.CodeBadCount, "/events", "at least one in an excerpt", "none")
+	}
+	return s.checkEvents(excerpt)
+}
+
+func (s *Shard) checkLeaves() *ledger.Problem {
 	// JSON text: a note is UTF-8, and Format would replace what isn't.
 	if len(s.Checkpoint) == 0 {
 		return problem(ledger.CodeMissing, "/checkpoint", "a signed note", "nothing")
@@ -52,12 +65,10 @@ func (s *Shard) check(excerpt bool) *ledger.Problem {
 			return problem(ledger.CodeTooLong, fmt.Sprintf("/leaves/%d/leaf", i), fmt.Sprintf("1 to %d bytes", ledger.MaxLeaf), fmt.Sprint(len(l.Leaf)))
 		}
 	}
-	if p := s.checkLists(excerpt); p != nil {
-		return p
-	}
-	if excerpt && len(s.Events) == 0 {
-		return problem(ledger.CodeBadCount, "/events", "at least one in an excerpt", "none")
-	}
+	return nil
+}
+
+func (s *Shard) checkEvents(excerpt bool) *ledger.Problem {
 	for i, e := range s.Events {
 		switch {
 		case i > 0 && e.Index <= s.Events[i-1].Index:
