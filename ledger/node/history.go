@@ -34,17 +34,23 @@ func (n *Node) History(ctx context.Context, subject ledger.Subject) (*history.Bu
 		return nil, err
 	}
 	defer done()
-	m := &historian{y: n.year(), subject: subject, keep: map[uint64]bool{0: true}, leaves: map[uint64][]byte{}}
-	if err := m.make(ctx); err != nil {
+	m := newHistorian(n.year())
+	m.subject = subject
+	err = m.lookUp(ctx)
+	if err == nil {
+		err = m.prove(ctx)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("couldn't make a history: %w", err)
 	}
 	return &history.Bundle{Subject: subject, Shards: []history.Shard{m.shard}}, nil
 }
 
-// historian makes a citizen's part of one shard.
+// historian makes a citizen's part of one shard, or a part of an agency's list.
 type historian struct {
 	y       *year
-	subject ledger.Subject
+	subject ledger.Subject // of a citizen's part
+	closed  bool           // opens no event
 	shard   history.Shard
 	at      sequencer.Head
 	events  []uint64        // log indexes
@@ -54,11 +60,12 @@ type historian struct {
 	snap    store.Snapshot
 }
 
-func (m *historian) make(ctx context.Context) (err error) {
-	m.shard.Origin = m.y.origin
-	if err := m.lookUp(ctx); err != nil {
-		return err
-	}
+func newHistorian(y *year) *historian {
+	return &historian{y: y, shard: history.Shard{Origin: y.origin}, keep: map[uint64]bool{0: true}, leaves: map[uint64][]byte{}}
+}
+
+// prove opens what was found in the index, and proves it under a published checkpoint that covers the head.
+func (m *historian) prove(ctx context.Context) error {
 	p, err := m.y.covering(ctx, m.at.Index)
 	if err != nil {
 		return err
@@ -200,12 +207,14 @@ func (m *historian) open(ctx context.Context) error {
 			return err
 		}
 		event := history.Event{Index: index}
-		switch opened, err := opener.Open(ctx, index, leaf); {
-		case err == nil:
-			event.Nonce, event.Body = &opened.Nonce, opened.Body
-		case errors.Is(err, ErrErased):
-		default:
-			return err
+		if !m.closed {
+			switch opened, err := opener.Open(ctx, index, leaf); {
+			case err == nil:
+				event.Nonce, event.Body = &opened.Nonce, opened.Body
+			case errors.Is(err, ErrErased):
+			default:
+				return err
+			}
 		}
 		m.shard.Events = append(m.shard.Events, event)
 		if err := m.around(ctx, index); err != nil {

@@ -38,7 +38,11 @@ func (n *Node) RecordLookUp(ctx context.Context, l LookUp) (*sequencer.Committed
 		return nil, err
 	}
 	defer done()
-	y, r := n.year(), l.Receipt
+	return n.year().recordLookUp(ctx, l)
+}
+
+func (y *year) recordLookUp(ctx context.Context, l LookUp) (*sequencer.Committed, error) {
+	n, r := y.n, l.Receipt
 	tree, err := ledger.NewSubjectTree(l.Subjects)
 	if err != nil {
 		return nil, err
@@ -99,9 +103,13 @@ func (n *Node) LookedUp(ctx context.Context, requester string, subjects []ledger
 		return nil, err
 	}
 	defer snap.Close()
-	y, keys := n.year(), make([][]byte, len(subjects))
+	return n.year().lookedUp(ctx, snap, requester, subjects)
+}
+
+func (y *year) lookedUp(ctx context.Context, snap store.Reader, requester string, subjects []ledger.Subject) ([]bool, error) {
+	keys := make([][]byte, len(subjects))
 	for i, s := range subjects {
-		keys[i] = rows.LookUpKey(&y.handle, y.epoch, requester, s, seal.Month(n.Now()))
+		keys[i] = rows.LookUpKey(&y.handle, y.epoch, requester, s, seal.Month(y.n.Now()))
 	}
 	found, err := snap.GetMany(ctx, store.TableLookUp, keys)
 	seen := make([]bool, len(found))

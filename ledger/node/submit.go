@@ -79,6 +79,11 @@ func (n *Node) Fetch(ctx context.Context, iss, jti string) (*ledger.Answer, erro
 	if r == nil {
 		return nil, ErrNoReceipt
 	}
+	return y.again(ctx, r)
+}
+
+// again answers what was recorded before.
+func (y *year) again(ctx context.Context, r *rows.Receipt) (*ledger.Answer, error) {
 	c := &sequencer.Committed{Replayed: true, First: r.First, Count: int(r.Count), Latest: y.seq.Latest()}
 	if c.Latest.Root.Size < c.First+uint64(c.Count) {
 		return nil, ErrNoReceipt // durable, and about to be acknowledged

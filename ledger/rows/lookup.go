@@ -23,3 +23,16 @@ func LookUpKey(handleKey *[32]byte, epoch uint32, requester string, subject ledg
 	sum := m.Sum(nil)
 	return append(binary.BigEndian.AppendUint32(make([]byte, 0, 20), epoch), sum[:16]...)
 }
+
+// LookUpSalt is the salt under which a look-up's receipt, which its requester names before it signs it, commits to a
+// citizen: the same when it is made as when it comes back signed, and known to nobody without the handle key.
+//
+//	HMAC(handle key, NS/look-up-salt ‖ 00 ‖ LP(requester) ‖ LP(jti) ‖ LP(subject))
+func LookUpSalt(handleKey *[32]byte, requester, jti string, subject ledger.Subject) [32]byte {
+	m := hmac.New(sha256.New, handleKey[:])
+	m.Write([]byte(ledger.NameSpace + "/look-up-salt\x00"))
+	writeText(m, requester)
+	writeText(m, jti)
+	writeText(m, string(subject))
+	return [32]byte(m.Sum(nil))
+}

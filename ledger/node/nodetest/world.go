@@ -284,3 +284,30 @@ func uuid(what string, n int) string {
 	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:16])
 }
+
+// LookUp is a body's look-up at its own list, at the citizens whom the ledger said.
+func (w *World) LookUp(t testing.TB, body string, n int, citizens ledger.SubjectCommitment) node.LookUp {
+	t.Helper()
+	l := node.LookUp{Salt: hash("look-up salt", n)}
+	var err error
+	if l.Content, err = ledger.FormatPrivate(&ledger.Private{Operator: &ledger.Operator{ID: "op-1"}}); err != nil {
+		t.Fatal(err)
+	}
+	compact, err := ledger.SignReceipt(&ledger.Receipt{
+		Aud: Name, Iss: body, JTI: LookUpID(n), IssuedAt: w.Now.Unix(), Role: ledger.RoleRequester, Provider: body, Consumer: body,
+		Purpose: "Verifica del proprio elenco", LegalBasis: "https://w3id.org/dpv/legal/eu/gdpr#A6-1-c",
+		DataCategories: []string{"https://w3id.org/dpv#ObservedPersonalData"}, Actor: ledger.ActorOperator,
+		Operation: ledger.Operation{Method: "POST", Path: "/v1/agencies/{id}/list"}, OccurredAt: w.Now.Format(time.RFC3339),
+		PrivateDigest: ledger.Hex(ledger.PrivateDigest(&l.Salt, l.Content)), Subjects: citizens,
+	}, Key(body, 0).Kid, signer(body, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l.Receipt, err = ledger.ParseReceipt(compact); err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// LookUpID is the jti of the n-th LookUp.
+func LookUpID(n int) string { return uuid("look-up", n) }
