@@ -75,6 +75,21 @@ func TestKeysDiffer(t *testing.T) {
 	}
 }
 
+// TestLookUpSalts: what a body is told before it signs depends on nothing that it could guess a citizen with.
+func TestLookUpSalts(t *testing.T) {
+	seen := map[[32]byte]bool{}
+	for _, key := range [][32]byte{{1}, {2}} {
+		for _, who := range []ledger.Subject{"RSSMRA80A01H501U", "80078750587"} {
+			for _, text := range [][2]string{{"inps", "1"}, {"inps", "2"}, {"c_a944", "1"}} {
+				seen[LookUpSalt(&key, text[0], text[1], who)] = true
+			}
+		}
+	}
+	if len(seen) != 12 {
+		t.Errorf("%d salts, want 12", len(seen))
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add(FormatEvent(&handleKey, 2026, 5, Event{Sealed: []byte("x")}))
 	f.Add(FormatReceipt(Receipt{First: 1, Count: 2}))

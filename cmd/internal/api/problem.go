@@ -62,6 +62,12 @@ func (s *Server) judge(err error) (int, ledger.Problem) {
 		return http.StatusNotFound, ledger.Problem{Code: "not_found", Where: "path", Expected: "a receipt of the signer", Found: "none"}
 	case errors.Is(err, node.ErrErased):
 		return http.StatusGone, ledger.Problem{Code: "erased", Where: "path", Expected: "a receipt whose events are kept", Found: "one whose events were erased"}
+	case errors.Is(err, node.ErrNoLog):
+		return http.StatusNotFound, ledger.Problem{Code: "no_log", Where: "/epoch", Expected: "a year of which the ledger has a log", Found: "another"}
+	case errors.Is(err, node.ErrNotLookedUp):
+		return http.StatusConflict, ledger.Problem{Code: "not_looked_up", Where: "/open", Expected: "a look-up of this month, recorded, at each citizen of the part", Found: "citizens without one"}
+	case errors.Is(err, node.ErrLookUpMoved):
+		return http.StatusConflict, ledger.Problem{Code: "look_up_moved", Where: "receipt#subjects", Expected: "the citizens of the part without a look-up of this month", Found: "others; ask for them and sign again"}
 	case errors.Is(err, sequencer.ErrBusy):
 		return later("busy", "a full queue")
 	case errors.Is(err, sequencer.ErrMoved):

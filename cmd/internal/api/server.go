@@ -3,8 +3,8 @@
 // Package api is the ledger's HTTP interface (docs/contract.md, openapi.yaml):
 // submissions in, proofs out, and the public log by c2sp.org/tlog-tiles.
 //
-// A submission is authenticated by the receipt's own signature, a fetch by
-// INTEGRITY_REST_02; the log is public. Errors are problem+json (RFC 9457)
+// A submission is authenticated by the receipt's own signature; what isn't
+// public is for bodies, by INTEGRITY_REST_02; the log is public. Errors are problem+json (RFC 9457)
 // that name the field, what was expected and what came, and never a person.
 // Sizes, counts and times are bounded, so that a slow client holds up nobody.
 package api
@@ -53,6 +53,7 @@ type Server struct {
 	refusals refusals
 	tokens   *tokenUses
 	lines    *semaphore.Weighted // bytes of lines in work, of all batches
+	lists    *semaphore.Weighted // requests about lists in work
 	requests *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
 
@@ -64,7 +65,7 @@ type Server struct {
 func New(n *node.Node, log *slog.Logger, r prometheus.Registerer) *Server {
 	s := &Server{
 		node: n, log: log, patience: maxPatience,
-		refusals: newRefusals(), tokens: newTokenUses(n.Now()), lines: semaphore.NewWeighted(allLines),
+		refusals: newRefusals(), tokens: newTokenUses(n.Now()), lines: semaphore.NewWeighted(allLines), lists: semaphore.NewWeighted(atOnce),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "traccia_submissions_total", Help: "Submissions by outcome: recorded, replayed, or the code of the problem.",
 		}, []string{"outcome"}),
@@ -84,6 +85,9 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("/v1/access-receipts", method(http.MethodPost, s.serveSubmit))
 	mux.HandleFunc("/v1/access-receipts/batch", method(http.MethodPost, s.serveBatch))
 	mux.HandleFunc("/v1/access-receipts/{iss}/{jti}", method(http.MethodGet, s.serveReceipt))
+	mux.HandleFunc("/v1/agencies/{agency}/list", method(http.MethodPost, s.servePart))
+	mux.HandleFunc("/v1/agencies/{agency}/list/citizens", method(http.MethodPost, s.serveUnseen))
+	mux.HandleFunc("/v1/agencies/{agency}/list/look-up", method(http.MethodPost, s.serveLookUp))
 	mux.HandleFunc("/log/{epoch}/checkpoint", method(http.MethodGet, s.serveCheckpoint))
 	mux.HandleFunc("/log/{epoch}/tile/{path...}", method(http.MethodGet, s.serveTile))
 	mux.HandleFunc("/log/{epoch}/tile", serveNotFound) // else the mux redirects
