@@ -3,12 +3,6 @@
 package main
 
 import (
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/rsa"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,15 +13,13 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/traccia-ledger/traccia/cmd/internal/agencykey"
 	"github.com/traccia-ledger/traccia/cmd/internal/cli"
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/durable"
 	"github.com/traccia-ledger/traccia/ledger/jws"
 	"github.com/traccia-ledger/traccia/ledger/registry"
 )
-
-// rsaBits is the size of new RSA keys: NIST's 128 bits of strength.
-const rsaBits = 3072
 
 type keyNewFlags struct {
 	body, out, alg, passphraseFile         string
@@ -103,28 +95,28 @@ func (f *keyNewFlags) run() (*keyNewAnswer, error) {
 	if err := ledger.CheckID(f.body); err != nil {
 		return nil, cli.Usagef("--body: %w", err)
 	}
-	var old *agencyKey
+	var old *agencykey.Key
 	if f.signedBy != "" {
 		if err := ledger.CheckName(f.ledgerOf); err != nil {
 			return nil, cli.Usagef("--ledger: %w", err)
 		}
 		var err error
-		if old, err = readKey(f.signedBy, f.signedByPassphrase); err != nil {
+		if old, err = agencykey.Read(f.signedBy, f.signedByPassphrase); err != nil {
 			return nil, err
 		}
 		if old.Body != f.body {
 			return nil, cli.Usagef("%s: expected a key of %s, found one of %s", f.signedBy, f.body, old.Body)
 		}
 	}
-	passphrase, err := readPassphrase(f.passphraseFile)
+	passphrase, err := agencykey.ReadPassphrase(f.passphraseFile)
 	if err != nil {
 		return nil, err
 	}
-	k, err := newKey(f.body, f.alg)
+	k, err := agencykey.New(f.body, f.alg)
 	if err != nil {
 		return nil, err
 	}
-	private, err := formatKeyFile(k, passphrase)
+	private, err := agencykey.Format(k, passphrase)
 	if err != nil {
 		return nil, err
 	}
@@ -155,26 +147,6 @@ func createKeyFile(path string, data []byte, mode os.FileMode) error {
 	return nil
 }
 
-func newKey(body, alg string) (*agencyKey, error) {
-	var signer crypto.Signer
-	var err error
-	switch alg {
-	case jws.ES256:
-		signer, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	case jws.EdDSA:
-		_, signer, err = ed25519.GenerateKey(rand.Reader)
-	case jws.RS256:
-		signer, err = rsa.GenerateKey(rand.Reader, rsaBits)
-	default:
-		return nil, cli.Usagef("--alg: expected ES256, EdDSA or RS256, found %q", alg)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("couldn't make a key: %w", err)
-	}
-	public, err := jws.NewKey("", signer.Public())
-	return &agencyKey{Key: public, Body: body, Signer: signer}, err
-}
-
 // formatJWKS writes a JWK set of one key and, when an old key vouches for it,
 // the proof beside its members:
 //
@@ -182,7 +154,7 @@ func newKey(body, alg string) (*agencyKey, error) {
 //
 // The proof is a compact JWS of typ traccia-key+jwt by the old key over
 // registry.KeyStatement.
-func formatJWKS(k, old *agencyKey, ledgerName string) ([]byte, error) {
+func formatJWKS(k, old *agencykey.Key, ledgerName string) ([]byte, error) {
 	jwk, err := jws.FormatKey(k.Key)
 	if err != nil {
 		return nil, fmt.Errorf("couldn't format the public key: %w", err)
@@ -200,7 +172,7 @@ func formatJWKS(k, old *agencyKey, ledgerName string) ([]byte, error) {
 	return append(data, '\n'), err
 }
 
-func prove(k, old *agencyKey, ledgerName string) (string, error) {
+func prove(k, old *agencykey.Key, ledgerName string) (string, error) {
 	thumbprint, err := jws.Thumbprint(k.Public)
 	if err != nil {
 		return "", fmt.Errorf("couldn't prove the key: %w", err)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/traccia-ledger/traccia/cmd/internal/agencykey"
 	"github.com/traccia-ledger/traccia/cmd/internal/dev"
 	"github.com/traccia-ledger/traccia/ledger"
 )
@@ -195,7 +196,7 @@ func TestExamples(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k, err := newKey("c_a944", "EdDSA")
+	k, err := agencykey.New("c_a944", "EdDSA")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/mod/sumdb/note"
 
+	"github.com/traccia-ledger/traccia/cmd/internal/agencykey"
 	"github.com/traccia-ledger/traccia/cmd/internal/api"
 	"github.com/traccia-ledger/traccia/cmd/internal/dev"
 	"github.com/traccia-ledger/traccia/ledger"
@@ -138,9 +139,9 @@ func serviceCommand(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("registering gave %v", err)
 		}
 	case "revoke":
-		f, err := parseKeyFile([]byte(ts.ReadFile(args[2])))
+		f, err := agencykey.Parse([]byte(ts.ReadFile(args[2])))
 		ts.Check(err)
-		_, err = s.node.RevokeKey(ctx, args[1], f.kid, "test")
+		_, err = s.node.RevokeKey(ctx, args[1], f.Kid, "test")
 		ts.Check(err)
 	case "restart":
 		pause, err := time.ParseDuration(args[1])

@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
+	"github.com/traccia-ledger/traccia/cmd/internal/agencykey"
 	"github.com/traccia-ledger/traccia/cmd/internal/cli"
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/durable"
@@ -136,7 +137,7 @@ func indent(text string) string {
 }
 
 func (f *signFlags) run(now time.Time) (*signAnswer, error) {
-	k, err := readKey(f.key, f.passphraseFile)
+	k, err := agencykey.Read(f.key, f.passphraseFile)
 	if err != nil {
 		return nil, err
 	}
@@ -195,7 +196,7 @@ func (f *signFlags) locate(err error) error {
 
 // access is what a submission is made of.
 type access struct {
-	key      *agencyKey
+	key      *agencykey.Key
 	claims   *claims
 	voucher  *voucherClaims
 	private  *ledger.Private // with the tokens

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
 
-package main
+package agencykey
 
 import (
 	"bytes"
@@ -14,7 +14,7 @@ import (
 
 func TestKeyFile(t *testing.T) {
 	for _, alg := range []string{jws.ES256, jws.EdDSA, jws.RS256} {
-		k, err := newKey("c_a944", alg)
+		k, err := New("c_a944", alg)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -22,16 +22,16 @@ func TestKeyFile(t *testing.T) {
 			if passphrase != "" && alg != jws.RS256 {
 				continue // deriving a key takes long, and one algorithm is as good as another
 			}
-			data, err := formatKeyFile(k, passphrase)
+			data, err := Format(k, passphrase)
 			if err != nil {
 				t.Fatal(err)
 			}
 			for _, text := range [][]byte{data, bytes.ReplaceAll(data, []byte("\n"), []byte("\r\n"))} {
-				f, err := parseKeyFile(text)
+				f, err := Parse(text)
 				if err != nil {
 					t.Fatalf("%s: %v", alg, err)
 				}
-				got, err := f.open(passphrase)
+				got, err := f.Open(passphrase)
 				if err != nil {
 					t.Fatalf("%s: %v", alg, err)
 				}
@@ -56,11 +56,11 @@ func TestKeyFile(t *testing.T) {
 
 // TestKeyFileIsPKCS8 reads a key file as another program would.
 func TestKeyFileIsPKCS8(t *testing.T) {
-	k, err := newKey("c_a944", jws.ES256)
+	k, err := New("c_a944", jws.ES256)
 	if err != nil {
 		t.Fatal(err)
 	}
-	data, err := formatKeyFile(k, "")
+	data, err := Format(k, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,15 +76,15 @@ func TestKeyFileIsPKCS8(t *testing.T) {
 // TestKeyFileTampered flips each bit of a protected key file: none may open,
 // and none may pass as another body's.
 func TestKeyFileTampered(t *testing.T) {
-	k, err := newKey("c_a944", jws.EdDSA)
+	k, err := New("c_a944", jws.EdDSA)
 	if err != nil {
 		t.Fatal(err)
 	}
-	data, err := formatKeyFile(k, "una passphrase")
+	data, err := Format(k, "una passphrase")
 	if err != nil {
 		t.Fatal(err)
 	}
-	original, err := parseKeyFile(data)
+	original, err := Parse(data)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +100,7 @@ func TestKeyFileTampered(t *testing.T) {
 	for i := range 8 * len(data) {
 		changed := bytes.Clone(data)
 		changed[i/8] ^= 1 << (i % 8)
-		f, err := parseKeyFile(changed)
+		f, err := Parse(changed)
 		if err != nil || f.lines == original.lines && bytes.Equal(f.secret, original.secret) {
 			continue // refused, or changed in white space that PEM leaves open
 		}
@@ -111,11 +111,11 @@ func TestKeyFileTampered(t *testing.T) {
 }
 
 func TestKeyFileRefused(t *testing.T) {
-	k, err := newKey("c_a944", jws.EdDSA)
+	k, err := New("c_a944", jws.EdDSA)
 	if err != nil {
 		t.Fatal(err)
 	}
-	data, err := formatKeyFile(k, "")
+	data, err := Format(k, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,13 +136,13 @@ func TestKeyFileRefused(t *testing.T) {
 		"protected wrong":  strings.Replace(text, "-----BEGIN", "protection: scrypt\nsalt: AQIDBAUGBwgJCgsMDQ4PEA\n-----BEGIN", 1),
 		"protected by tag": strings.Replace(text, "-----BEGIN", "protection: argon2id\nsalt: AQIDBAUGBwgJCgsMDQ4PEA\n-----BEGIN", 1),
 	} {
-		if _, err := parseKeyFile([]byte(bad)); err == nil {
+		if _, err := Parse([]byte(bad)); err == nil {
 			t.Errorf("%s: read", name)
 		}
 	}
-	f, err := parseKeyFile([]byte(strings.Replace(text, "kid: ", "kid: \x1b", 1)))
+	f, err := Parse([]byte(strings.Replace(text, "kid: ", "kid: \x1b", 1)))
 	if err == nil {
-		_, err = f.open("")
+		_, err = f.Open("")
 	}
 	if err == nil {
 		t.Error("a kid with a control character: read")
@@ -151,30 +151,30 @@ func TestKeyFileRefused(t *testing.T) {
 
 // FuzzKeyFile: what parses and opens is written so that it parses to the same.
 func FuzzKeyFile(f *testing.F) {
-	k, err := newKey("c_a944", jws.ES256)
+	k, err := New("c_a944", jws.ES256)
 	if err != nil {
 		f.Fatal(err)
 	}
-	data, err := formatKeyFile(k, "")
+	data, err := Format(k, "")
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Add(data)
 	f.Add([]byte("traccia-agency-key/1\nkid: x\nbody: c_a944\nprotection: argon2id\nsalt: AQIDBAUGBwgJCgsMDQ4PEA\n-----BEGIN TRACCIA PROTECTED KEY-----\nAAAA\n-----END TRACCIA PROTECTED KEY-----\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		file, err := parseKeyFile(data)
+		file, err := Parse(data)
 		if err != nil || file.salt != nil {
 			return
 		}
-		k, err := file.open("")
+		k, err := file.Open("")
 		if err != nil {
 			return
 		}
-		again, err := formatKeyFile(k, "")
+		again, err := Format(k, "")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if second, err := parseKeyFile(again); err != nil || second.lines != file.lines {
+		if second, err := Parse(again); err != nil || second.lines != file.lines {
 			t.Errorf("%q was written as %q, %v", data, again, err)
 		}
 	})

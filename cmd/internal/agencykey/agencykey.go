@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: EUPL-1.2
 
-package main
+// Package agencykey is a body's private key in its file, and the requests that
+// the body signs with it: what the commands of a body's side share.
+package agencykey
 
 import (
 	"bytes"
 	"crypto"
 	"crypto/cipher"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
@@ -24,7 +30,7 @@ import (
 	"github.com/traccia-ledger/traccia/ledger/jws"
 )
 
-// agencyKey is a body's private key as its file has it: lines that say whose it
+// Key is a body's private key as its file has it: lines that say whose it
 // is, then PKCS#8 in PEM (RFC 7468), which other programs read past the lines.
 //
 //	traccia-agency-key/1
@@ -44,7 +50,7 @@ import (
 // before it; K is argon2id(passphrase, salt) of 32 bytes by the second
 // recommendation of RFC 9106, section 4: 3 passes, 64 MiB, 4 threads. Lines end
 // in \n; \r\n is read as \n.
-type agencyKey struct {
+type Key struct {
 	jws.Key
 	Body   string
 	Signer crypto.Signer
@@ -56,13 +62,35 @@ const (
 	protectedBlock = "TRACCIA PROTECTED KEY"
 	maxKeyFile     = 1 << 16
 	saltSize       = 16
+	rsaBits        = 3072 // of new keys: NIST's 128 bits of strength
 )
 
 // errPassphrase covers a changed file too: the cipher can't tell them apart.
 var errPassphrase = errors.New("the passphrase doesn't open this key file, or the file was changed")
 
-// formatKeyFile encodes a key, protected unless the passphrase is "".
-func formatKeyFile(k *agencyKey, passphrase string) ([]byte, error) {
+// New makes a key of a body, for one of the three algorithms.
+func New(body, alg string) (*Key, error) {
+	var signer crypto.Signer
+	var err error
+	switch alg {
+	case jws.ES256:
+		signer, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	case jws.EdDSA:
+		_, signer, err = ed25519.GenerateKey(rand.Reader)
+	case jws.RS256:
+		signer, err = rsa.GenerateKey(rand.Reader, rsaBits)
+	default:
+		return nil, cli.Usagef("--alg: expected ES256, EdDSA or RS256, found %q", alg)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("couldn't make a key: %w", err)
+	}
+	public, err := jws.NewKey("", signer.Public())
+	return &Key{Key: public, Body: body, Signer: signer}, err
+}
+
+// Format encodes a key, protected unless the passphrase is "".
+func Format(k *Key, passphrase string) ([]byte, error) {
 	der, err := x509.MarshalPKCS8PrivateKey(k.Signer)
 	if err != nil {
 		return nil, fmt.Errorf("couldn't encode the key: %w", err)
@@ -88,24 +116,24 @@ func keyCipher(passphrase string, salt []byte) (cipher.AEAD, error) {
 	return chacha20poly1305.NewX(argon2.IDKey([]byte(passphrase), salt, 3, 64<<10, 4, chacha20poly1305.KeySize))
 }
 
-// keyFile is a key file taken apart, its secret still closed.
-type keyFile struct {
+// File is a key file taken apart, its secret still closed.
+type File struct {
 	lines     string // all before the block
-	kid, body string
+	Kid, Body string
 	salt      []byte // nil without a passphrase
 	secret    []byte // PKCS#8, or its protected form
 }
 
 var errKeyFile = errors.New("expected a key file as agency key new writes it (see agency key new --help)")
 
-// parseKeyFile reads what formatKeyFile wrote.
-func parseKeyFile(data []byte) (*keyFile, error) {
+// Parse reads what Format wrote.
+func Parse(data []byte) (*File, error) {
 	data = bytes.ReplaceAll(data, []byte("\r\n"), []byte("\n"))
 	begin := bytes.Index(data, []byte("-----BEGIN "))
 	if begin < 0 {
 		return nil, errKeyFile
 	}
-	f := &keyFile{lines: string(data[:begin])}
+	f := &File{lines: string(data[:begin])}
 	values, ok := cutLines(f.lines, keyFileKind, "kid", "body")
 	kind := plainBlock
 	if !ok {
@@ -119,9 +147,9 @@ func parseKeyFile(data []byte) (*keyFile, error) {
 		}
 		kind = protectedBlock
 	}
-	f.kid, f.body = values[0], values[1]
+	f.Kid, f.Body = values[0], values[1]
 	block, rest := pem.Decode(data[begin:])
-	if block == nil || block.Type != kind || len(block.Headers) > 0 || len(bytes.TrimSpace(rest)) > 0 || ledger.CheckID(f.body) != nil {
+	if block == nil || block.Type != kind || len(block.Headers) > 0 || len(bytes.TrimSpace(rest)) > 0 || ledger.CheckID(f.Body) != nil {
 		return nil, errKeyFile
 	}
 	f.secret = block.Bytes
@@ -145,8 +173,8 @@ func cutLines(text, kind string, names ...string) (values []string, ok bool) {
 	return values, true
 }
 
-// open gives the key, with the passphrase if it has one.
-func (f *keyFile) open(passphrase string) (*agencyKey, error) {
+// Open gives the key, with the passphrase if it has one.
+func (f *File) Open(passphrase string) (*Key, error) {
 	der := f.secret
 	switch {
 	case f.salt == nil && passphrase != "":
@@ -170,15 +198,15 @@ func (f *keyFile) open(passphrase string) (*agencyKey, error) {
 	if !ok {
 		return nil, errKeyFile
 	}
-	public, err := jws.NewKey(f.kid, signer.Public())
+	public, err := jws.NewKey(f.Kid, signer.Public())
 	if err != nil {
 		return nil, fmt.Errorf("the key file holds no usable key: %w", err)
 	}
-	return &agencyKey{Key: public, Body: f.body, Signer: signer}, nil
+	return &Key{Key: public, Body: f.Body, Signer: signer}, nil
 }
 
 // unseal gives the PKCS#8 of a protected key.
-func (f *keyFile) unseal(aead cipher.AEAD) ([]byte, error) {
+func (f *File) unseal(aead cipher.AEAD) ([]byte, error) {
 	n := aead.NonceSize()
 	if len(f.secret) < n {
 		return nil, errKeyFile
@@ -190,8 +218,8 @@ func (f *keyFile) unseal(aead cipher.AEAD) ([]byte, error) {
 	return der, nil
 }
 
-// readKey reads a key file that only its owner can. passphraseFile may be "".
-func readKey(path, passphraseFile string) (*agencyKey, error) {
+// Read reads a key file that only its owner can. passphraseFile may be "".
+func Read(path, passphraseFile string) (*Key, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, fmt.Errorf("couldn't read the key file: %w", err)
@@ -203,22 +231,23 @@ func readKey(path, passphraseFile string) (*agencyKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("couldn't read the key file: %w", err)
 	}
-	passphrase, err := readPassphrase(passphraseFile)
+	passphrase, err := ReadPassphrase(passphraseFile)
 	if err != nil {
 		return nil, err
 	}
-	f, err := parseKeyFile(data)
+	f, err := Parse(data)
 	if err != nil {
 		return nil, cli.Usagef("%s: %w", path, err)
 	}
-	k, err := f.open(passphrase)
+	k, err := f.Open(passphrase)
 	if err != nil {
 		return nil, cli.Usagef("%s: %w", path, err)
 	}
 	return k, nil
 }
 
-func readPassphrase(path string) (string, error) {
+// ReadPassphrase reads a passphrase from its file; "" for none.
+func ReadPassphrase(path string) (string, error) {
 	if path == "" {
 		return "", nil
 	}
