@@ -4,6 +4,7 @@ package verifier
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -30,7 +31,10 @@ import (
 // log is never forgotten. It belongs to one goroutine.
 type Monitor struct {
 	origin    string
-	next      string // origin of the shard after this
+	epoch     uint32
+	next      string               // origin of the shard after this
+	after     *Ended               // the shard before; nil if it wasn't seen
+	inForce   map[ledger.Hash]bool // digests of after.InForce
 	fetch     checkpoint.Fetcher
 	announced *Announced
 	found     func(Finding)
@@ -38,7 +42,9 @@ type Monitor struct {
 	reader   *checkpoint.Reader
 	replay   *replay.Reader
 	registry *registry.Registry
-	resuming bool // leaves were verified, and findings told, by a run before
+	records  map[uint64][]byte // those that the registry took, by leaf
+	yearTold bool              // that the year has no final head
+	resuming bool              // leaves were verified, and findings told, by a run before
 	told     struct{ duplicates, problems int }
 	events   uint64
 	heads    uint64
@@ -55,6 +61,8 @@ type Monitor struct {
 type MonitorConfig struct {
 	Origin string             // of the log
 	Fetch  checkpoint.Fetcher // of its tiles
+	// After, if not nil, is what the shard before left: this one must follow on it.
+	After *Ended
 	// Announced is what owners of keys, scopes and policies published. Without it
 	// (nil) a new one is told as a notice; with it, one that isn't there is an alarm.
 	Announced *Announced
@@ -71,13 +79,21 @@ func NewMonitor(c MonitorConfig) (*Monitor, error) {
 	if err != nil {
 		return nil, fmt.Errorf("couldn't read origin: %w", err)
 	}
+	if c.After != nil && c.After.Next != c.Origin {
+		return nil, fmt.Errorf("couldn't follow %s after %s", c.Origin, c.After.Origin)
+	}
 	follow, err := replay.New(c.Origin)
 	if err != nil {
 		return nil, err
 	}
 	m := &Monitor{
-		origin: c.Origin, next: ledger.Origin(name, epoch+1), fetch: c.Fetch, announced: c.Announced, found: c.Found,
-		reader: checkpoint.NewReader(c.Fetch), replay: follow, registry: registry.New(name),
+		origin: c.Origin, epoch: epoch, next: ledger.Origin(name, epoch+1), after: c.After, fetch: c.Fetch, announced: c.Announced, found: c.Found,
+		reader: checkpoint.NewReader(c.Fetch), replay: follow, registry: registry.New(name), records: map[uint64][]byte{}, inForce: map[ledger.Hash]bool{},
+	}
+	if c.After != nil {
+		for _, r := range c.After.InForce {
+			m.inForce[sha256.Sum256(r)] = true
+		}
 	}
 	if m.found == nil {
 		m.found = func(Finding) {}
@@ -207,6 +223,7 @@ func (m *Monitor) add(index uint64, leaf []byte, at time.Time) {
 	case ledger.Record:
 		m.record(index, leaf.JSON)
 	case ledger.Preamble:
+		m.preamble(leaf)
 		if vrf.CheckKey(leaf.VRFKey) != nil {
 			m.tell(LevelBroken, problem(CodeVRFKey, leafAt(index), "a VRF key that RFC 8032 decodes and that isn't of small order", "another"))
 		}
@@ -241,8 +258,14 @@ func (m *Monitor) head(want *replay.Head, h ledger.Head, at time.Time) {
 		}
 		m.tell(LevelBroken, p)
 	}
+	if m.heads == 1 {
+		m.begun(h, want.Leaf)
+	}
 	for _, p := range m.clock.head(want, at) {
 		m.tell(LevelAlarm, p)
+	}
+	if h.Final {
+		m.announcedNext(want.Leaf)
 	}
 }
 
@@ -251,6 +274,7 @@ func (m *Monitor) looked(at time.Time) {
 	for _, p := range m.clock.look(at) {
 		m.tell(LevelAlarm, p)
 	}
+	m.closed(at)
 }
 
 // Ahead reports whether the log has a head that is more than 60 s later than at.

@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/verifier"
 	"github.com/traccia-ledger/traccia/verifier/verifiertest"
 )
@@ -44,7 +43,7 @@ func TestMonitorClock(t *testing.T) {
 		{"frozen twice", []step{{5, nothing}, {320, nothing}, {330, head(329)}, {650, nothing}}, []string{
 			"alarm head_gap leaf 4: ", "alarm head_gap leaf 5: expected a head at most 5 minutes after", "alarm head_gap leaf 5: expected another head",
 		}, false},
-		{"closed", []step{{5, func(l *verifiertest.Shard) { l.Head(4, func(h *ledger.Head) { h.Final = true }) }}, {1000, nothing}}, nil, false},
+		{"closed", []step{{5, func(l *verifiertest.Shard) { l.Close(verifiertest.NewShard("registro.example/2027"), 4) }}, {1000, nothing}}, nil, false},
 		{"a clock ahead", []step{{5, nothing}, {30, head(91)}}, []string{
 			"alarm clock_ahead leaf 5: expected a head at most 60 s later than the monitor's clock, 2026-01-01T00:00:30.000Z, found 2026-01-01T00:01:31.000Z",
 		}, true},

@@ -34,7 +34,10 @@ const (
 	CodeHeadLate      = "head_late"      // no head within 60 s of an event
 	CodeHeadGap       = "head_gap"       // more than 5 minutes without a head
 	CodeProviderAlarm = "provider_alarm" // a scope's party signed that its records and the log don't agree
+	CodeNotRepeated   = "not_repeated"   // a record in force in the shard before, or their order
+	CodeNoLogKey      = "no_log_key"     // a final head without the next shard's key before it
 	// Notices.
+	CodeUnseenYear = "unseen_year" // a shard before that the monitor didn't see
 	CodeNewKey     = "new_key"
 	CodeKeyRevoked = "key_revoked"
 	CodeNewScope   = "new_scope"

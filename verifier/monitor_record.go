@@ -3,6 +3,7 @@
 package verifier
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -72,6 +73,10 @@ func (a *Announced) parse(words []string) bool {
 func (m *Monitor) record(index uint64, record []byte) {
 	if err := m.registry.Apply(index, record); err != nil {
 		m.tell(LevelAlarm, problem(CodeRecordRefused, leafAt(index), "a record that the rules of its kind accept", err.Error()))
+		return
+	}
+	m.records[index] = bytes.Clone(record)
+	if m.isRepeated(record) {
 		return
 	}
 	// Apply has parsed it.

@@ -142,7 +142,7 @@ func TestMonitorFinds(t *testing.T) {
 			l.Head(30, func(h *ledger.Head) { h.Final = true })
 			l.Event(1)
 			l.Head(60)
-		}, []string{"broken after_final leaf 6: ", "broken after_final leaf 7: "}},
+		}, []string{"alarm no_log_key leaf 5: ", "broken after_final leaf 6: ", "broken after_final leaf 7: "}},
 		{"a second preamble", func(l *verifiertest.Shard) {
 			l.Leaf(ledger.Preamble{Epoch: 2026, VRFKey: verifiertest.VRFKey, Name: "registro.example"})
 			l.Head(30)

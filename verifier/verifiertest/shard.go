@@ -71,6 +71,38 @@ func InpsKey(n byte) registry.Key {
 	return registry.Key{Body: "inps", Kid: key.Kid, JWK: jwk, Basis: registry.BasisOperator}
 }
 
+// Close announces the next shard, unless it is nil, and adds the final head.
+func (s *Shard) Close(next *Shard, seconds float64) {
+	if next != nil {
+		s.Record(registry.LogKey{Origin: next.Origin, VKey: next.VKey})
+	}
+	s.Head(seconds, func(h *ledger.Head) { h.Final = true })
+}
+
+// Follow begins the shard after another: its preamble, and what of the other's records is in force, changed as told.
+func (s *Shard) Follow(before *Shard, change ...func(p *ledger.Preamble, records [][]byte) [][]byte) {
+	p := ledger.Preamble{Epoch: s.epoch, VRFKey: VRFKey, Name: s.name, PreviousSize: before.Now().Size, PreviousRoot: before.Now().Root}
+	taken := registry.New(before.name)
+	texts := map[uint64][]byte{}
+	for i, raw := range before.Leaves {
+		leaf, _ := ledger.ParseLeaf(raw)
+		if r, ok := leaf.(ledger.Record); ok && taken.Apply(uint64(i), r.JSON) == nil {
+			texts[uint64(i)] = r.JSON
+		}
+	}
+	var records [][]byte
+	for _, index := range taken.InForce() {
+		records = append(records, texts[index])
+	}
+	for _, f := range change {
+		records = f(&p, records)
+	}
+	s.Leaf(p)
+	for _, r := range records {
+		s.JSON(string(r))
+	}
+}
+
 // Raw adds a leaf, whatever it is.
 func (s *Shard) Raw(b []byte) {
 	s.Add(b)
