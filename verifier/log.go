@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"golang.org/x/mod/sumdb/note"
 
@@ -56,6 +57,9 @@ type LogState struct {
 	// Fork, if not nil, is a checkpoint with the same log's signature that
 	// doesn't go together with it.
 	Fork []byte
+	// Key, if not empty, is the log's verifier key, which the log of the year
+	// before announced (Roll): the one to trust beside those that Log is given.
+	Key string
 }
 
 // Log fetches the checkpoint of a log and checks, from its tiles, that it
@@ -68,6 +72,16 @@ type LogState struct {
 // alarm is given again without a look at the log.
 func Log(ctx context.Context, f checkpoint.Fetcher, logs []note.Verifier, old *LogState) (*LogReport, error) {
 	r := &LogReport{State: old}
+	if old != nil && old.Key != "" {
+		key, err := checkpoint.ParseKey(old.Key)
+		if err != nil {
+			return nil, errState
+		}
+		same := func(l note.Verifier) bool { return l.Name() == key.Name() && l.KeyHash() == key.KeyHash() }
+		if !slices.ContainsFunc(logs, same) {
+			logs = append(slices.Clone(logs), key)
+		}
+	}
 	if old != nil {
 		var err error
 		if r.Old, err = checkpoint.Open(old.Checkpoint, logs...); err != nil {
@@ -95,7 +109,7 @@ func Log(ctx context.Context, f checkpoint.Fetcher, logs []note.Verifier, old *L
 	case errors.Is(err, checkpoint.ErrRollback):
 		return r.alarm(AlarmRollback), nil
 	case errors.Is(err, checkpoint.ErrFork):
-		r.State = &LogState{Checkpoint: old.Checkpoint, Fork: signed}
+		r.State = &LogState{Checkpoint: old.Checkpoint, Fork: signed, Key: old.Key}
 		return r.alarm(AlarmFork), nil
 	case err != nil:
 		return nil, err
@@ -103,6 +117,9 @@ func Log(ctx context.Context, f checkpoint.Fetcher, logs []note.Verifier, old *L
 	r.Alarm = AlarmNone
 	if r.New != r.Old {
 		r.State = &LogState{Checkpoint: signed}
+		if old != nil {
+			r.State.Key = old.Key
+		}
 	}
 	return r, nil
 }
@@ -128,14 +145,16 @@ type stateJSON struct {
 	Schema     string `json:"schema"`
 	Checkpoint string `json:"checkpoint"`
 	Fork       string `json:"fork,omitempty"`
+	Key        string `json:"key,omitempty"`
 }
 
 var errState = errors.New("malformed state of a log")
 
-// FormatLogState encodes a state: one line of JSON, its two members the signed
-// checkpoints as they came, the second only after a fork.
+// FormatLogState encodes a state: one line of JSON, with the signed checkpoints
+// as they came, the second only after a fork, and the log's key only where the
+// year before announced it.
 //
-//	{"schema":"traccia/verifier-log-state/1","checkpoint":"registro.example/2026\n4712\nB95l…\n\n— registro.example/2026 Az3g…\n","fork":"…"}
+//	{"schema":"traccia/verifier-log-state/1","checkpoint":"registro.example/2026\n4712\nB95l…\n\n— registro.example/2026 Az3g…\n","fork":"…","key":"…"}
 func FormatLogState(s *LogState) ([]byte, error) {
 	data, err := s.encode()
 	if err != nil {
@@ -153,7 +172,7 @@ func (s *LogState) encode() ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	if err := e.Encode(stateJSON{stateSchema, string(s.Checkpoint), string(s.Fork)}); err != nil {
+	if err := e.Encode(stateJSON{stateSchema, string(s.Checkpoint), string(s.Fork), s.Key}); err != nil {
 		return nil, fmt.Errorf("couldn't encode the state of a log: %w", err)
 	}
 	return b.Bytes(), nil
@@ -166,7 +185,12 @@ func ParseLogState(data []byte) (*LogState, error) {
 	if err := ijson.Unmarshal(data, &w); err != nil || w.Schema != stateSchema || w.Checkpoint == "" {
 		return nil, errState
 	}
-	s := &LogState{Checkpoint: []byte(w.Checkpoint)}
+	s := &LogState{Checkpoint: []byte(w.Checkpoint), Key: w.Key}
+	if w.Key != "" {
+		if _, err := checkpoint.ParseKey(w.Key); err != nil {
+			return nil, errState
+		}
+	}
 	if w.Fork != "" {
 		s.Fork = []byte(w.Fork)
 	}

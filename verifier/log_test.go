@@ -219,6 +219,7 @@ func TestLogState(t *testing.T) {
 func FuzzParseLogState(f *testing.F) {
 	f.Add([]byte(`{"schema":"traccia/verifier-log-state/1","checkpoint":"a\n1\n—"}` + "\n"))
 	f.Add([]byte(`{"schema":"traccia/verifier-log-state/1","checkpoint":"x","fork":"y"}` + "\n"))
+	f.Add([]byte(`{"schema":"traccia/verifier-log-state/1","checkpoint":"x","key":"` + verifiertest.NewLog(origin).VKey + `"}` + "\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s, err := verifier.ParseLogState(data)
 		if err != nil {

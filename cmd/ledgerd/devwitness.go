@@ -136,14 +136,19 @@ func (w *devWitness) watch(dir, logKeyFile, policyFile string) error {
 	if err := durable.Replace(policyFile, append([]byte(samplePolicy), text...), 0o644); err != nil {
 		return fmt.Errorf("couldn't write the sample policy: %w", err)
 	}
-	config := monitor.Config{Dir: filepath.Join(dir, "monitor"), Logs: logs[len(logs)-1:], Fetch: &w.log}
+	watching := witness.New(dir, signer, logs...)
+	config := monitor.Config{
+		Dir: filepath.Join(dir, "monitor"), Origin: logs[len(logs)-1].Name(), Logs: logs,
+		Log:     func(epoch uint32) checkpoint.Fetcher { return yearLog{&w.log, epoch} },
+		Follows: watching.Know,
+	}
 	if config.Signer, err = witness.ReadKey(w.monitor.keyFile); err != nil {
 		return err
 	}
 	if w.follow, err = monitor.Open(config); err != nil {
 		return err
 	}
-	w.witness.serve(witness.New(dir, signer, logs...))
+	w.witness.serve(watching)
 	w.monitor.serve(w.follow.Witness())
 	return nil
 }
@@ -177,7 +182,13 @@ func (w *devWitness) close() error {
 // nodeLog reads the public log of a ledger in this process, while it is open.
 type nodeLog struct{ node atomic.Pointer[node.Node] }
 
-func (l *nodeLog) Fetch(ctx context.Context, path string) ([]byte, error) {
+// yearLog is one year's of it.
+type yearLog struct {
+	*nodeLog
+	epoch uint32
+}
+
+func (l yearLog) Fetch(ctx context.Context, path string) ([]byte, error) {
 	n := l.node.Load()
 	if n == nil {
 		return nil, errors.New("the ledger isn't open")
@@ -189,9 +200,9 @@ func (l *nodeLog) Fetch(ctx context.Context, path string) ([]byte, error) {
 	return data, err
 }
 
-func (l *nodeLog) read(ctx context.Context, n *node.Node, path string) ([]byte, error) {
+func (l yearLog) read(ctx context.Context, n *node.Node, path string) ([]byte, error) {
 	if path == verifier.CheckpointPath {
-		p, err := n.Published(n.Epoch())
+		p, err := n.Published(l.epoch)
 		return p.Checkpoint, err
 	}
 	t, err := checkpoint.ParsePath(path)
@@ -199,7 +210,7 @@ func (l *nodeLog) read(ctx context.Context, n *node.Node, path string) ([]byte, 
 		return nil, err
 	}
 	if t.Level == checkpoint.EntryLevel {
-		return n.Entries(ctx, n.Epoch(), t.Index, t.Width)
+		return n.Entries(ctx, l.epoch, t.Index, t.Width)
 	}
-	return n.Tile(ctx, n.Epoch(), uint(t.Level), t.Index, t.Width)
+	return n.Tile(ctx, l.epoch, uint(t.Level), t.Index, t.Width)
 }

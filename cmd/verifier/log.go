@@ -8,17 +8,14 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net/url"
-	"regexp"
-	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/mod/sumdb/note"
 
 	"github.com/traccia-ledger/traccia/cmd/internal/cli"
-	"github.com/traccia-ledger/traccia/cmd/internal/fetch"
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/durable"
+	"github.com/traccia-ledger/traccia/ledger/registry"
 	"github.com/traccia-ledger/traccia/verifier"
 )
 
@@ -30,8 +27,23 @@ type logAnswer struct {
 	NewSize uint64         `json:"new_size"` // 0 without a signed checkpoint
 	Root    string         `json:"root"`     // at new_size
 	Alarm   verifier.Alarm `json:"alarm"`
+	Final   bool           `json:"final,omitempty"`  // the log has ended
+	Next    *nextLog       `json:"next,omitempty"`   // what a log that has ended announced
+	Before  *pastLog       `json:"before,omitempty"` // the log that this run rolled forward from
 
 	stateFile string
+}
+
+type nextLog struct {
+	Origin string `json:"origin"`
+	VKey   string `json:"vkey"`
+}
+
+type pastLog struct {
+	Origin string `json:"origin"`
+	Size   uint64 `json:"size"`
+	Root   string `json:"root"`
+	State  string `json:"state"` // the file that keeps its last checkpoint
 }
 
 func logCommand() *cobra.Command {
@@ -43,8 +55,11 @@ func logCommand() *cobra.Command {
 tiles, that it extends the one seen the last time, which the state file holds.
 Run it now and then, one run at a time for each state file.
 
-URL is that of a ledger, and means the log of the latest year in the key file, or
-of one log: https://registro.example/log/2026. Plain http is for this machine.
+URL is that of a ledger, or of one log: https://registro.example/log/2026. Plain
+http is for this machine. Of a ledger it begins with the log of the latest year in
+the key file; when that has ended, with a final head, it rolls forward: the key of
+the next year's log is the one that the old log announced, and the new log must
+follow on the old one. FILE then remembers the new log, and FILE.2026 the old.
 
 Alarms:
   fork           the log's key signed two histories. The state file then holds both
@@ -53,8 +68,8 @@ Alarms:
   bad_signature  what the log shows isn't signed by its key
 
 The state file is one line of JSON: {"schema":"traccia/verifier-log-state/1",
-"checkpoint":"…","fork":"…"}, the signed checkpoints as they came, "fork" only
-after one. It is replaced as a whole, and only after every check.`,
+"checkpoint":"…","fork":"…","key":"…"}, the signed checkpoints as they came, "fork"
+only after one, "key" where the year before announced it. It is replaced as a whole, and only after every check.`,
 		Example: `  verifier log https://registro.example --key log.vkey --state log.state
   verifier log http://127.0.0.1:8080/log/2026 --key log.vkey --state log.state --json`,
 		Args: oneArgument("the URL of a ledger or log"),
@@ -76,15 +91,7 @@ after one. It is replaced as a whole, and only after every check.`,
 }
 
 func checkLog(cmd *cobra.Command, where, keyFile, stateFile string) (*logAnswer, error) {
-	base, err := fetch.ParseURL(where)
-	if err != nil {
-		return nil, err
-	}
-	logs, err := readKeys(keyFile)
-	if err != nil {
-		return nil, err
-	}
-	prefix, logs, err := chooseLog(base, logs, keyFile)
+	l, err := parseLedger(where, keyFile)
 	if err != nil {
 		return nil, err
 	}
@@ -92,57 +99,83 @@ func checkLog(cmd *cobra.Command, where, keyFile, stateFile string) (*logAnswer,
 	if err != nil {
 		return nil, err
 	}
-	report, err := verifier.Log(cmd.Context(), fetch.NewLog(prefix), logs, old)
+	epoch, roll := l.epoch, !l.one
+	if old != nil && roll {
+		origin, _, _ := strings.Cut(string(old.Checkpoint), "\n")
+		if _, epoch, err = ledger.ParseOrigin(origin); err != nil {
+			return nil, fmt.Errorf("%s isn't as verifier log wrote it: %w", stateFile, err)
+		}
+	}
+	if len(l.keys[epoch]) == 0 && (old == nil || old.Key == "") {
+		return nil, cli.Usagef("--key %s has no key for the log of %d", keyFile, epoch)
+	}
+	report, err := verifier.Log(cmd.Context(), l.year(epoch), l.keys[epoch], old)
 	if err != nil {
-		return nil, fmt.Errorf("couldn't check %s against %s: %w", prefix, stateFile, err)
+		return nil, fmt.Errorf("couldn't check %s against %s: %w", l.url(epoch), stateFile, err)
 	}
 	if report.State != old {
 		if err := writeState(stateFile, report.State); err != nil {
 			return nil, err
 		}
 	}
-	a := &logAnswer{OldSize: report.Old.Size, NewSize: report.New.Size, Alarm: report.Alarm, stateFile: stateFile}
-	a.Origin = logs[0].Name()
-	if old != nil {
-		a.Origin = report.Old.Origin
+	a := &logAnswer{stateFile: stateFile, Origin: report.Old.Origin}
+	if old == nil {
+		a.Origin = l.keys[epoch][0].Name()
 	}
-	if report.Alarm != verifier.AlarmBadSignature {
-		a.Origin, a.Root = report.New.Origin, hex.EncodeToString(report.New.Root[:])
+	a.fill(report)
+	if report.Alarm != verifier.AlarmNone {
+		return a, nil
 	}
-	a.Result = cli.Proven
-	if report.Problem != nil {
-		a.Result, a.Problems = cli.Unproven, []ledger.Problem{*report.Problem}
+	progress := cli.NewProgress(cmd, "looking for the next year's key", 0)
+	defer progress.Close()
+	end, err := verifier.End(cmd.Context(), l.year(epoch), report.New, func(n int) { progress.Add(int64(n)) })
+	if err != nil {
+		return nil, fmt.Errorf("couldn't check %s: %w", l.url(epoch), err)
 	}
-	return a, nil
+	if a.Final = end.Final; end.Next == nil {
+		return a, nil
+	}
+	a.Next = &nextLog{end.Next.Origin, end.Next.VKey}
+	if !roll {
+		return a, nil
+	}
+	return a, a.roll(cmd, l, epoch, report)
 }
 
-var logPath = regexp.MustCompile(`/log/([0-9]+)$`)
+// roll goes on with the next year's log, once that is open.
+func (a *logAnswer) roll(cmd *cobra.Command, l *ledgerURL, epoch uint32, old *verifier.LogReport) error {
+	next, err := verifier.Roll(cmd.Context(), l.year(epoch+1), old.New, &registry.LogKey{Origin: a.Next.Origin, VKey: a.Next.VKey})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("couldn't check %s, the year after: %w", l.url(epoch+1), err)
+	}
+	if next.Alarm == verifier.AlarmNone {
+		kept := fmt.Sprintf("%s.%d", a.stateFile, epoch)
+		if err := writeState(kept, old.State); err != nil {
+			return err
+		}
+		if err := writeState(a.stateFile, next.State); err != nil {
+			return err
+		}
+		a.Before = &pastLog{old.New.Origin, old.New.Size, hex.EncodeToString(old.New.Root[:]), kept}
+		a.Final = false
+	}
+	a.Origin, a.Next = a.Next.Origin, nil
+	a.fill(next)
+	return nil
+}
 
-// chooseLog returns the prefix of the log that a URL means, and the keys of its
-// year.
-func chooseLog(base *url.URL, logs []note.Verifier, keyFile string) (*url.URL, []note.Verifier, error) {
-	years := make(map[uint32][]note.Verifier)
-	var latest uint32
-	for _, l := range logs {
-		if _, epoch, err := ledger.ParseOrigin(l.Name()); err == nil {
-			years[epoch] = append(years[epoch], l)
-			latest = max(latest, epoch)
-		}
+func (a *logAnswer) fill(r *verifier.LogReport) {
+	a.OldSize, a.NewSize, a.Alarm, a.Root = r.Old.Size, r.New.Size, r.Alarm, ""
+	if r.Alarm != verifier.AlarmBadSignature {
+		a.Origin, a.Root = r.New.Origin, hex.EncodeToString(r.New.Root[:])
 	}
-	prefix, epoch := base, latest
-	if m := logPath.FindStringSubmatch(base.Path); m != nil {
-		n, err := strconv.ParseUint(m[1], 10, 32)
-		if err != nil {
-			return nil, nil, cli.Usagef("%s: no year has the number %s", base, m[1])
-		}
-		epoch = uint32(n)
-	} else {
-		prefix = base.JoinPath("log", strconv.FormatUint(uint64(latest), 10))
+	a.Result, a.Problems = cli.Proven, nil
+	if r.Problem != nil {
+		a.Result, a.Problems = cli.Unproven, []ledger.Problem{*r.Problem}
 	}
-	if len(years[epoch]) == 0 {
-		return nil, nil, cli.Usagef("--key %s has no key for the log of %d", keyFile, epoch)
-	}
-	return prefix, years[epoch], nil
 }
 
 func readState(path string) (*verifier.LogState, error) {
@@ -175,6 +208,11 @@ func writeState(path string, state *verifier.LogState) error {
 func (a *logAnswer) Text(w io.Writer) {
 	switch a.Alarm {
 	case verifier.AlarmFork:
+		if a.OldSize == 0 {
+			fmt.Fprintf(w, "FORK: %s doesn't follow on the log before it, whose last checkpoint %s holds.\n", a.Origin, a.stateFile)
+			fmt.Fprintln(w, "Keep it and show it to the log's witnesses and to the authority.")
+			return
+		}
 		fmt.Fprintf(w, "FORK: the key of %s signed two histories, of sizes %d and %d.\n", a.Origin, a.OldSize, a.NewSize)
 		fmt.Fprintf(w, "%s holds both signed checkpoints. Keep it and show it to the log's witnesses and to the authority.\n", a.stateFile)
 		return
@@ -188,6 +226,8 @@ func (a *logAnswer) Text(w io.Writer) {
 		return
 	}
 	switch {
+	case a.Before != nil:
+		fmt.Fprintf(w, "%s has %s, root %s.\n", a.Origin, plural64(a.NewSize), a.Root)
 	case a.OldSize == 0:
 		fmt.Fprintf(w, "%s has %s, root %s.\n", a.Origin, plural64(a.NewSize), a.Root)
 		fmt.Fprintf(w, "Its key signed them. Nothing was seen of it before; from now on %s remembers.\n", a.stateFile)
@@ -196,6 +236,14 @@ func (a *logAnswer) Text(w io.Writer) {
 	default:
 		fmt.Fprintf(w, "%s grew from %d to %s, root %s.\n", a.Origin, a.OldSize, plural64(a.NewSize), a.Root)
 		fmt.Fprintf(w, "Its key signed them, and the first %d are those seen before.\n", a.OldSize)
+	}
+	switch {
+	case a.Final && a.Next == nil:
+		fmt.Fprintln(w, "It has ended with its final head, and announced no log of the year after: get that one's key elsewhere.")
+	case a.Final:
+		fmt.Fprintf(w, "It has ended with its final head. The log after it is %s, with the key\n  %s\n", a.Next.Origin, a.Next.VKey)
+	case a.Before != nil:
+		fmt.Fprintf(w, "It follows on %s, which ended at %s and announced its key; %s keeps that log's last checkpoint.\n", a.Before.Origin, plural64(a.Before.Size), a.Before.State)
 	}
 	fmt.Fprintln(w, "Not proven: that others are shown the same log, which takes witnesses, and that its leaves are right.")
 }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/jws"
 	"github.com/traccia-ledger/traccia/verifier/verifiertest"
 )
@@ -46,7 +47,8 @@ func TestScripts(t *testing.T) {
 			env.Values["server"] = s
 			env.Setenv("URL", s.URL)
 			env.Setenv("HOST", strings.TrimPrefix(s.URL, "http://"))
-			for name, l := range map[string]*verifiertest.Log{"served.vkey": s.log, "stranger.vkey": s.stranger, "shard.vkey": s.shard.Log} {
+			env.Setenv("YEAR", strconv.Itoa(s.year))
+			for name, l := range map[string]*verifiertest.Log{"served.vkey": s.log, "stranger.vkey": s.stranger, "shard.vkey": s.shard.Log, "first.vkey": s.first.Log} {
 				if err := os.WriteFile(filepath.Join(env.WorkDir, name), []byte("# a log for tests\n"+l.VKey+"\n"), 0o644); err != nil {
 					return err
 				}
@@ -59,7 +61,8 @@ func TestScripts(t *testing.T) {
 				ts.Check(err)
 				ts.Value("server").(*logServer).grow(events)
 			},
-			"lie": func(ts *testscript.TestScript, _ bool, _ []string) { ts.Value("server").(*logServer).lie() },
+			"turn": func(ts *testscript.TestScript, _ bool, args []string) { ts.Value("server").(*logServer).turn(args[0]) },
+			"lie":  func(ts *testscript.TestScript, _ bool, _ []string) { ts.Value("server").(*logServer).lie() },
 			"show": func(ts *testscript.TestScript, _ bool, args []string) {
 				if err := ts.Value("server").(*logServer).show(args[0]); err != nil {
 					ts.Fatalf("%v", err)
@@ -91,12 +94,15 @@ func announce(dir string) error {
 	return os.WriteFile(file, bytes.Replace(data, []byte("KEYOFINPS"), []byte(print), 1), 0o644)
 }
 
-// logServer shows one log at /log/2026, honestly or not, and at /log/2025 one with
-// leaves that a monitor reads.
+// logServer shows one log at /log/2026, honestly or not; at /shard/log/<this year>
+// one with leaves that a monitor reads; and at /years/log/2024 one that ends, and
+// the next.
 type logServer struct {
 	*httptest.Server
 	log, stranger *verifiertest.Log
+	year          int                 // of shard: this one
 	shard         *verifiertest.Shard // guarded by mu
+	first, second *verifiertest.Shard // likewise
 
 	mu     sync.Mutex // guards what follows
 	shown  *verifiertest.Log
@@ -108,8 +114,12 @@ func newLogServer() *logServer {
 	s := &logServer{log: verifiertest.NewLog("registro.example/2026"), stranger: verifiertest.NewLog("registro.example/2026")}
 	s.log.Add(leaves("leaf", 0, 700)...)
 	s.stranger.Add(leaves("leaf", 0, 700)...)
-	s.shard = verifiertest.NewShard("registro.example/2025")
-	s.shard = verifiertest.UsualShard("registro.example/2025", time.Since(s.shard.Instant(0)).Seconds())
+	s.year = time.Now().UTC().Year()
+	origin := fmt.Sprintf("registro.example/%d", s.year)
+	s.shard = verifiertest.NewShard(origin)
+	s.shard = verifiertest.UsualShard(origin, time.Since(s.shard.Instant(0)).Seconds())
+	s.first = verifiertest.UsualShard("registro.example/2024", 0)
+	s.second = verifiertest.NewShard("registro.example/2025")
 	s.Server = httptest.NewServer(s)
 	s.shown = s.log.Fork(300)
 	return s
@@ -129,6 +139,31 @@ func (s *logServer) grow(events int) {
 	time.Sleep(2 * time.Millisecond) // unix_ms grows
 	s.shard.Event(events)
 	s.shard.Head(time.Since(s.shard.Instant(0)).Seconds())
+}
+
+// turn has the first of two years end, or the second begin: honestly, or on another past.
+func (s *logServer) turn(to string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch to {
+	case "end":
+		s.first.Event(5000)
+		s.first.Head(30)
+		s.first.Close(s.second, 60)
+	case "honest", "otherwise":
+		s.second.Leaves = nil
+		again := verifiertest.NewShard(s.second.Origin)
+		again.Log, s.second = s.second.Log, again
+		again.Follow(s.first, func(p *ledger.Preamble, r [][]byte) [][]byte {
+			if to == "otherwise" {
+				p.PreviousRoot[0] ^= 1
+			}
+			return r
+		})
+		again.Head(1)
+		again.Event(3)
+		again.Head(2)
+	}
 }
 
 // lie has the shard use a tag twice.
@@ -166,9 +201,13 @@ func (s *logServer) show(what string) error {
 func (s *logServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if path, ok := strings.CutPrefix(r.URL.Path, "/log/2025/"); ok {
-		data, err := s.shard.Fetch(r.Context(), path)
-		if err != nil {
+	for prefix, l := range map[string]*verifiertest.Shard{fmt.Sprintf("/shard/log/%d/", s.year): s.shard, "/years/log/2024/": s.first, "/years/log/2025/": s.second} {
+		path, ok := strings.CutPrefix(r.URL.Path, prefix)
+		if !ok {
+			continue
+		}
+		data, err := l.Fetch(r.Context(), path)
+		if err != nil || len(l.Leaves) == 0 {
 			http.NotFound(w, r)
 			return
 		}

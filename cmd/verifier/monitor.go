@@ -13,9 +13,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/traccia-ledger/traccia/cmd/internal/cli"
-	"github.com/traccia-ledger/traccia/cmd/internal/fetch"
 	"github.com/traccia-ledger/traccia/cmd/internal/monitor"
 	"github.com/traccia-ledger/traccia/ledger"
+	"github.com/traccia-ledger/traccia/ledger/checkpoint"
 	"github.com/traccia-ledger/traccia/ledger/witness"
 	"github.com/traccia-ledger/traccia/verifier"
 )
@@ -37,6 +37,14 @@ type monitorAnswer struct {
 	Broken       bool             `json:"broken"`
 	Notices      []ledger.Problem `json:"notices"` // the first ones
 	NoticesFound uint64           `json:"notices_found"`
+	Before       *pastMonitored   `json:"before,omitempty"` // the log of the year before, followed to its final head
+}
+
+type pastMonitored struct {
+	Origin string `json:"origin"`
+	Size   uint64 `json:"size"`
+	Root   string `json:"root"`
+	Alarm  string `json:"alarm"` // the gravest that stood at its end, or none
 }
 
 // fill takes what is known of the log; before is when a run before this one looked
@@ -69,6 +77,24 @@ func (a *monitorAnswer) fill(r verifier.MonitorReport, before time.Time) {
 	}
 }
 
+// follows takes what is known of the log before. What this run found of it counts as much as what it found of the log that
+// it follows now.
+func (a *monitorAnswer) follows(b *monitor.Past) {
+	if b == nil {
+		return
+	}
+	a.Before = &pastMonitored{b.Origin, b.Size, hex.EncodeToString(b.Root[:]), b.Alarm}
+	for _, f := range b.Alarms {
+		f.Where += " of " + b.Origin
+		a.Problems = append(a.Problems, f.Problem)
+		a.AlarmsFound++
+		a.Result = cli.Unproven
+	}
+	if a.Alarm == string(verifier.AlarmNone) && len(b.Alarms) > 0 {
+		a.Alarm = b.Alarms[0].Code
+	}
+}
+
 // Text says how the log stands to people.
 func (a *monitorAnswer) Text(w io.Writer) {
 	fmt.Fprintf(w, "%s: %s read and recomputed, root %s.\n", a.Origin, plural64(a.Size), a.Root)
@@ -83,6 +109,9 @@ func (a *monitorAnswer) Text(w io.Writer) {
 	}
 	if a.LastLook != "" {
 		fmt.Fprintf(w, "  Looked at last at %s.\n", a.LastLook)
+	}
+	if b := a.Before; b != nil {
+		fmt.Fprintf(w, "  It follows on %s, which ended at %s, alarm %s.\n", b.Origin, plural64(b.Size), b.Alarm)
 	}
 	for _, p := range a.Notices {
 		fmt.Fprintf(w, "  new: %s at %s\n", p.Found, p.Where)
@@ -100,11 +129,14 @@ func (a *monitorAnswer) Text(w io.Writer) {
 }
 
 // findingLine is a line of the stream.
-type findingLine verifier.Finding
+type findingLine struct {
+	verifier.Finding
+	Origin string `json:"origin"`
+}
 
 func (f findingLine) Text(w io.Writer) {
 	word := map[verifier.Level]string{verifier.LevelNotice: "notice", verifier.LevelAlarm: "ALARM", verifier.LevelBroken: "BROKEN"}[f.Level]
-	fmt.Fprintf(w, "%s %s at %s: expected %s, found %s\n", word, f.Code, f.Where, f.Expected, f.Found)
+	fmt.Fprintf(w, "%s %s at %s of %s: expected %s, found %s\n", word, f.Code, f.Where, f.Origin, f.Expected, f.Found)
 }
 
 // monitorFlags are those of monitor.
@@ -125,10 +157,12 @@ index, every head, the scopes and the records. It tells of
 
   broken   two histories; a tag in two events; a wrong head; a clock that steps
            back; a malformed leaf, one of another year or after the final head
+           a year that doesn't follow on the one before
   alarm    a head more than 60 s out of step with the clock here; no head within
            60 s of an event or for 5 minutes; a log that shrank or isn't signed; a
-           record that the rules refuse; with --announced a key, scope or policy
-           that isn't in the file
+           record that the rules refuse; a year that isn't closed, names no next
+           log, or doesn't repeat what was in force; with --announced a key, scope
+           or policy that isn't in the file
   notice   a key revoked; without --announced each new key, scope and policy
 
 It looks at the log now and then until it is stopped, or with --once a single time.
@@ -136,9 +170,13 @@ With --listen and --cosign-key it is also a witness (c2sp.org/tlog-witness), whi
 cosigns what the ledger submits once it verified every leaf up to it, and nothing
 after it found the log broken.
 
-DIR holds the leaves as they were verified (104 bytes an event), the last signed
-checkpoint, and findings.ndjson, all that was ever found. A start reads the leaves
-again. An alarm about an instant is told once, any other in every run.`,
+It begins with the log of the latest year in the key file, or the one that the URL
+names, and goes on with each next year's, whose key the year before announced.
+
+DIR holds for each year the leaves as they were verified (104 bytes an event) and
+the last signed checkpoint, and findings.ndjson, all that was ever found. A start
+reads the last year's leaves again. An alarm about an instant is told once, any
+other in every run.`,
 		Example: `  verifier monitor --log https://registro.example --key log.vkey --state monitor --once
   verifier monitor key --name monitor.example --out monitor.key
   verifier monitor --log https://registro.example --key log.vkey --state monitor \
@@ -176,9 +214,9 @@ func runMonitor(cmd *cobra.Command, f monitorFlags) error {
 	c.Verified = func(leaves int) { progress.Add(int64(leaves)) }
 	stream := make(chan error, 1)
 	if !f.once {
-		c.Found = func(found verifier.Finding) {
+		c.Found = func(origin string, found verifier.Finding) {
 			progress.Close()
-			if err := cli.PrintLine(cmd, findingLine(found)); err != nil {
+			if err := cli.PrintLine(cmd, findingLine{found, origin}); err != nil {
 				select {
 				case stream <- err:
 				default:
@@ -202,14 +240,16 @@ func runMonitor(cmd *cobra.Command, f monitorFlags) error {
 	progress.Close()
 	a := &monitorAnswer{}
 	a.fill(m.Report(), before)
+	a.follows(m.Before())
 	return cli.Print(cmd, a)
 }
 
 // follow tells what stands, and looks and serves until it is stopped, which is no
 // error.
 func (f *monitorFlags) follow(cmd *cobra.Command, m *monitor.Monitor, stream <-chan error) error {
-	for _, found := range m.Report().Alarms {
-		if err := cli.PrintLine(cmd, findingLine(found)); err != nil {
+	r := m.Report()
+	for _, found := range r.Alarms {
+		if err := cli.PrintLine(cmd, findingLine{found, r.Origin}); err != nil {
 			return err
 		}
 	}
@@ -245,19 +285,13 @@ func (f *monitorFlags) check() error {
 }
 
 func (f *monitorFlags) config(cmd *cobra.Command) (*monitor.Config, error) {
-	base, err := fetch.ParseURL(f.log)
+	l, err := parseLedger(f.log, f.keyFile)
 	if err != nil {
 		return nil, err
 	}
-	logs, err := readKeys(f.keyFile)
-	if err != nil {
-		return nil, err
+	c := &monitor.Config{
+		Dir: f.dir, Origin: l.keys[l.epoch][0].Name(), Logs: l.all(), Log: func(epoch uint32) checkpoint.Fetcher { return l.year(epoch) },
 	}
-	prefix, logs, err := chooseLog(base, logs, f.keyFile)
-	if err != nil {
-		return nil, err
-	}
-	c := &monitor.Config{Dir: f.dir, Logs: logs, Fetch: fetch.NewLog(prefix)}
 	if f.announced != "" {
 		data, err := cli.ReadFile(f.announced, maxAnnounced)
 		if err != nil {

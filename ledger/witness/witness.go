@@ -35,14 +35,35 @@ type Witness struct {
 	// told yet; signed is the checkpoint as it came.
 	Verify func(ctx context.Context, cp checkpoint.Checkpoint, signed []byte) error
 
-	mu   sync.Mutex // held from the check against the last checkpoint to its replacement
-	logs []note.Verifier
+	mu sync.Mutex // held from the check against the last checkpoint to its replacement
+
+	known sync.RWMutex // guards logs
+	logs  []note.Verifier
 }
 
 // New returns a witness that keeps the last checkpoint of each log in dir,
 // which exists.
 func New(dir string, signer note.Signer, logs ...note.Verifier) *Witness {
 	return &Witness{dir: dir, signer: signer, logs: logs}
+}
+
+// Know has the witness cosign a further log from now on: the next year's of a ledger. A key that it knows is no news.
+func (w *Witness) Know(log note.Verifier) {
+	w.known.Lock()
+	defer w.known.Unlock()
+	for _, l := range w.logs {
+		if l.Name() == log.Name() && l.KeyHash() == log.KeyHash() {
+			return
+		}
+	}
+	w.logs = append(w.logs, log)
+}
+
+// all returns the logs that are known now.
+func (w *Witness) all() []note.Verifier {
+	w.known.RLock()
+	defer w.known.RUnlock()
+	return w.logs[:len(w.logs):len(w.logs)]
 }
 
 // Errors of Add, by the answers that the protocol has for them.
@@ -116,7 +137,7 @@ func checkExtends(last, cp checkpoint.Checkpoint, path []ledger.Hash) error {
 // open finds the log whose checkpoint this is.
 func (w *Witness) open(signed []byte) (checkpoint.Checkpoint, note.Verifier, error) {
 	origin, _, _ := strings.Cut(string(signed), "\n")
-	for _, log := range w.logs {
+	for _, log := range w.all() {
 		if log.Name() != origin {
 			continue
 		}
@@ -200,7 +221,7 @@ func (w *Witness) serveAdd(rw http.ResponseWriter, r *http.Request) {
 
 func (w *Witness) serveLast(rw http.ResponseWriter, r *http.Request) {
 	parts := strings.Split(r.URL.Path, "/")
-	for _, log := range w.logs {
+	for _, log := range w.all() {
 		if parts[len(parts)-2] != originHash(log.Name()) {
 			continue
 		}

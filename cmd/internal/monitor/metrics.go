@@ -5,6 +5,7 @@ package monitor
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/verifier"
 )
 
@@ -13,6 +14,10 @@ func (m *Monitor) Register(r prometheus.Registerer) {
 	gauge := func(name, help string, read func(verifier.MonitorReport) float64) {
 		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "traccia_monitor_" + name, Help: help}, func() float64 { return read(m.Report()) }))
 	}
+	gauge("epoch", "Year of the log that is followed.", func(r verifier.MonitorReport) float64 {
+		_, epoch, _ := ledger.ParseOrigin(r.Origin)
+		return float64(epoch)
+	})
 	gauge("leaves", "Leaves verified.", func(r verifier.MonitorReport) float64 { return float64(r.Size) })
 	gauge("public_leaves", "Largest size that the log showed to all.", func(r verifier.MonitorReport) float64 { return float64(r.Public) })
 	gauge("heads", "Heads recomputed.", func(r verifier.MonitorReport) float64 { return float64(r.Heads) })

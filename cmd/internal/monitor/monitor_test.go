@@ -75,9 +75,9 @@ func (w *world) set(f func()) {
 
 func (w *world) config() Config {
 	return Config{
-		Dir: w.dir, Logs: []note.Verifier{w.log.Verifier()}, Fetch: w,
+		Dir: w.dir, Origin: origin, Logs: []note.Verifier{w.log.Verifier()}, Log: func(uint32) checkpoint.Fetcher { return w },
 		Now:   func() time.Time { w.mu.Lock(); defer w.mu.Unlock(); return w.now },
-		Found: func(f verifier.Finding) { w.set(func() { w.found = append(w.found, f) }) },
+		Found: func(_ string, f verifier.Finding) { w.set(func() { w.found = append(w.found, f) }) },
 	}
 }
 
@@ -139,7 +139,7 @@ func TestRunsGoOn(t *testing.T) {
 		w.close(m)
 	}
 	// What a run that ended badly wrote behind is cut off.
-	leaves := filepath.Join(w.dir, leavesFile)
+	leaves := filepath.Join(w.dir, "2026", leavesFile)
 	kept, err := os.ReadFile(leaves)
 	if err != nil {
 		t.Fatal(err)
@@ -249,7 +249,7 @@ func TestForkStays(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	w.close(m)
-	s, err := readState(w.dir)
+	s, err := readState(filepath.Join(w.dir, "2026"))
 	if err != nil || !bytes.Equal(s.Checkpoint, first) || !bytes.Equal(s.Fork, other.Checkpoint()) {
 		t.Errorf("kept %+v, %v", s, err)
 	}
@@ -289,7 +289,7 @@ func TestFindingsAreKept(t *testing.T) {
 	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &last); err != nil || len(lines) != 4 {
 		t.Fatalf("%d lines, %v", len(lines), err)
 	}
-	want := foundLine{"2026-01-01T00:00:31.000Z", verifier.Finding{Level: verifier.LevelBroken, Problem: ledger.Problem{
+	want := foundLine{"2026-01-01T00:00:31.000Z", origin, verifier.Finding{Level: verifier.LevelBroken, Problem: ledger.Problem{
 		Code: "tag_repeated", Where: "leaf 6", Expected: "a tag that stands nowhere else", Found: "the agency tag of leaf 5",
 	}}}
 	if diff := cmp.Diff(want, last); diff != "" {
@@ -422,12 +422,12 @@ func TestCosigns(t *testing.T) {
 		t.Errorf("once its time came: %v", err)
 	}
 	// While somebody reads, a submission waits, and is put off.
-	m.busy <- struct{}{}
+	m.now.busy <- struct{}{}
 	w.log.Head(210)
 	if err := submit(); !errors.Is(err, witness.ErrLater) {
 		t.Errorf("while leaves are read: %v", err)
 	}
-	<-m.busy
+	<-m.now.busy
 	w.now = w.log.Instant(210)
 	if err := submit(); err != nil {
 		t.Error(err)
@@ -460,7 +460,7 @@ func TestCosigns(t *testing.T) {
 		}
 	}
 	want := map[string]float64{
-		"leaves": float64(size), "public_leaves": 5, "heads": 6, "keys": 606, "alarms": 2, "broken": 1,
+		"epoch": 2026, "leaves": float64(size), "public_leaves": 5, "heads": 6, "keys": 606, "alarms": 2, "broken": 1,
 		"last_head_timestamp_seconds": float64(w.log.Instant(220).Unix()), "last_look_timestamp_seconds": float64(w.log.Instant(220).Unix()),
 		"cosignatures_total given": 4, "cosignatures_total refused": 5,
 	}
@@ -478,7 +478,7 @@ func TestFullDirectory(t *testing.T) {
 	m := w.open()
 	w.look(m)
 	w.log.Event(5)
-	m.leaves.file.Close()
+	m.now.leaves.file.Close()
 	if err := m.Look(t.Context()); !errors.Is(err, ErrDirectory) {
 		t.Errorf("a file that fails: %v", err)
 	}

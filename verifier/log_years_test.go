@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package verifier_test
+
+import (
+	"errors"
+	"io/fs"
+	"testing"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/traccia-ledger/traccia/ledger"
+	"github.com/traccia-ledger/traccia/ledger/checkpoint"
+	"github.com/traccia-ledger/traccia/ledger/registry"
+	"github.com/traccia-ledger/traccia/verifier"
+	"github.com/traccia-ledger/traccia/verifier/verifiertest"
+)
+
+// TestLogEnd: the end of a log, wherever in it the announcement is.
+func TestLogEnd(t *testing.T) {
+	next := verifiertest.NewShard("registro.example/2027")
+	final := func(h *ledger.Head) { h.Final = true }
+	for _, c := range []struct {
+		name      string
+		make      func(l *verifiertest.Shard)
+		final     bool
+		announced bool
+		read      int // leaves at most
+	}{
+		{"open", func(l *verifiertest.Shard) { l.Event(3000); l.Head(30) }, false, false, checkpoint.TileWidth},
+		{"announced, open", func(l *verifiertest.Shard) { l.Record(nextKey(2027)); l.Head(30) }, false, false, checkpoint.TileWidth},
+		{"just before the end", func(l *verifiertest.Shard) { l.Event(10_000); l.Close(next, 30) }, true, true, checkpoint.TileWidth},
+		{"at the beginning", func(l *verifiertest.Shard) {
+			l.Record(registry.LogKey{Origin: next.Origin, VKey: next.VKey})
+			l.Event(10_000)
+			l.Head(30, final)
+		}, true, true, 10_007},
+		{"not at all", func(l *verifiertest.Shard) { l.Event(1000); l.Head(30, final) }, true, false, 1006},
+		{"another year's", func(l *verifiertest.Shard) { l.Record(nextKey(2028)); l.Head(30, final) }, true, false, 1006},
+		{"a record that isn't one", func(l *verifiertest.Shard) {
+			l.JSON(`{"kind":"log-key","origin":"registro.example/2027"}`)
+			l.Head(30, final)
+		}, true, false, 1006},
+		{"in a leaf of another epoch", func(l *verifiertest.Shard) {
+			text, _ := registry.FormatRecord(registry.LogKey{Origin: next.Origin, VKey: next.VKey})
+			l.Leaf(ledger.Record{Epoch: 2025, JSON: text})
+			l.Head(30, final)
+		}, true, false, 1006},
+		{"a leaf after the end", func(l *verifiertest.Shard) { l.Close(next, 30); l.Event(1) }, false, false, checkpoint.TileWidth},
+		{"malformed", func(l *verifiertest.Shard) { l.Raw([]byte("nothing")) }, false, false, checkpoint.TileWidth},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			l := usual()
+			c.make(l)
+			read := 0
+			end, err := verifier.End(t.Context(), l, l.Now(), func(n int) { read += n })
+			if err != nil {
+				t.Fatal(err)
+			}
+			if end.Final != c.final || (end.Next != nil) != c.announced || c.announced && end.Next.VKey != next.VKey {
+				t.Errorf("got %+v", end)
+			}
+			if read > c.read {
+				t.Errorf("read %d leaves, want at most %d", read, c.read)
+			}
+			wrong := l.Now()
+			wrong.Root[0] ^= 1
+			if _, err := verifier.End(t.Context(), l, wrong, func(int) {}); !errors.Is(err, checkpoint.ErrTiles) {
+				t.Errorf("the end of another log: %v", err)
+			}
+		})
+	}
+	if end, err := verifier.End(t.Context(), usual(), checkpoint.Checkpoint{Origin: origin}, func(int) {}); err != nil || end.Final {
+		t.Errorf("an empty log: %+v, %v", end, err)
+	}
+}
+
+// TestRoll: the next log is taken under the announced key alone, and if it follows on the old one.
+func TestRoll(t *testing.T) {
+	old, next := usual(), verifiertest.NewShard("registro.example/2027")
+	old.Close(next, 30)
+	next.Follow(old)
+	next.Head(1)
+	key := &registry.LogKey{Origin: next.Origin, VKey: next.VKey}
+	r, err := verifier.Roll(t.Context(), next, old.Now(), key)
+	if err != nil || r.Alarm != verifier.AlarmNone || r.New != next.Now() || r.State.Key != next.VKey {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	// From then on by the state alone, also when the reader has come to know the key.
+	next.Event(3)
+	next.Head(2)
+	for _, keys := range [][]note.Verifier{nil, {next.Verifier()}, {old.Verifier()}} {
+		again := follow(t, next, keys, r.State)
+		if again.Alarm != verifier.AlarmNone || again.New != next.Now() || again.State.Key != next.VKey {
+			t.Errorf("%+v", again)
+		}
+		data, err := verifier.FormatLogState(again.State)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if back, err := verifier.ParseLogState(data); err != nil || back.Key != next.VKey {
+			t.Errorf("%+v, %v", back, err)
+		}
+	}
+	if _, err := verifier.FormatLogState(&verifier.LogState{Checkpoint: next.Checkpoint(), Key: "x"}); err == nil {
+		t.Error("a state with a key that is none")
+	}
+	stranger := verifiertest.NewLog(next.Origin)
+	if r, err := verifier.Roll(t.Context(), next, old.Now(), &registry.LogKey{Origin: next.Origin, VKey: stranger.VKey}); err != nil || r.Alarm != verifier.AlarmBadSignature || r.State != nil {
+		t.Errorf("another key: %+v, %v", r, err)
+	}
+	for name, change := range map[string]func(c *checkpoint.Checkpoint){"size": func(c *checkpoint.Checkpoint) { c.Size++ }, "root": func(c *checkpoint.Checkpoint) { c.Root[0] ^= 1 }} {
+		before := old.Now()
+		change(&before)
+		if r, err := verifier.Roll(t.Context(), next, before, key); err != nil || r.Alarm != verifier.AlarmFork || r.State != nil || r.Problem.Code != verifier.CodePreviousLog {
+			t.Errorf("another past, %s: %+v, %v", name, r, err)
+		}
+	}
+	if _, err := verifier.Roll(t.Context(), checkpoint.FS{FS: emptyFS{}}, old.Now(), key); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("not open yet: %v", err)
+	}
+}
+
+type emptyFS struct{}
+
+func (emptyFS) Open(string) (fs.File, error) { return nil, fs.ErrNotExist }
