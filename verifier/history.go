@@ -43,6 +43,7 @@ const (
 	CodeNoHeads         = "no_heads"          // a head before or after an event isn't there
 	CodeHeadsApart      = "heads_apart"       // heads far apart that aren't neighbours
 	CodeNoConsent       = "no_consent"        // the consent that a receipt names isn't there, or not in force
+	CodeNoReceipt       = "no_receipt"        // a statement on nothing in the lists
 	CodeNotOpened       = "not_opened"        // without a ground
 	CodeStale           = "stale"             // the head is too old
 )
@@ -57,10 +58,9 @@ const (
 
 // Limits of formats section 5.
 const (
-	staleAfter   = 10 * time.Minute
-	oldAfter     = 48 * time.Hour
-	aheadAtMost  = time.Minute
-	deferredEnds = 24 // months after the year
+	staleAfter  = 10 * time.Minute
+	oldAfter    = 48 * time.Hour
+	aheadAtMost = time.Minute
 )
 
 // HistoryReport says what a citizen's bundle proves.
@@ -115,7 +115,8 @@ type HistoryEvent struct {
 	Scope   string  `json:"scope"`
 	Number  *uint32 `json:"number,omitempty"` // in its scope; unknown in an excerpt
 	State   string  `json:"state"`
-	Ground  string  `json:"ground,omitempty"` // of an erasure: retention, request
+	Ground  string  `json:"ground,omitempty"`  // of an erasure: retention, request
+	Request *Place  `json:"request,omitempty"` // the event with the request for the erasure
 	Kind    string  `json:"kind,omitempty"`
 	Agency  string  `json:"agency,omitempty"` // who consulted
 	Name    string  `json:"agency_name,omitempty"`
@@ -135,6 +136,14 @@ type HistoryEvent struct {
 	ConsentID      string   `json:"consent_id,omitempty"`
 	Profile        string   `json:"assurance,omitempty"`
 	Late           bool     `json:"late,omitempty"`
+
+	Deferred   *Deferred `json:"deferred,omitempty"`    // the notice was put off
+	Statements []Place   `json:"statements,omitempty"`  // events that state something of this one
+	About      *Place    `json:"about,omitempty"`       // the event that this one states something of
+	Receipt    string    `json:"receipt,omitempty"`     // that this one states something of
+	Statement  string    `json:"statement,omitempty"`   // what: recorded-in-error, not-asked
+	Text       string    `json:"text,omitempty"`        // and in whose words
+	IssuerName string    `json:"issuer_name,omitempty"` // of a statement
 }
 
 // Proven reports whether nothing is wrong: a whole bundle is complete, and of an excerpt every event is right.

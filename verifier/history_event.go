@@ -15,17 +15,20 @@ import (
 
 // historyEvent is one event under check.
 type historyEvent struct {
-	shard  *historyShard
-	scope  string
-	number *uint32        // nil in an excerpt
-	tag    *ledger.Hash   // that led to it; nil in an excerpt
-	entry  *history.Event // nil if the bundle has none
-	at     place
-	opened *opened.Event // nil unless it could be read
-	faults []ledger.Problem
-	state  string
-	ground string
-	mate   *historyEvent
+	shard   *historyShard
+	scope   string
+	number  *uint32        // nil in an excerpt
+	tag     *ledger.Hash   // that led to it; nil in an excerpt
+	entry   *history.Event // nil if the bundle has none
+	at      place
+	opened  *opened.Event // nil unless it could be read
+	faults  []ledger.Problem
+	state   string
+	ground  string
+	mate    *historyEvent
+	request *historyEvent   // on which it was erased
+	about   *historyEvent   // that it states something of
+	stated  []*historyEvent // that state something of it
 }
 
 func (e *historyEvent) fault(code, where, expected, found string) {
@@ -42,6 +45,7 @@ func (c *historyCheck) judge() {
 	}
 	c.once()
 	c.consents()
+	c.statements()
 	for _, e := range c.events {
 		switch {
 		case len(e.faults) > 0 && e.state == "":
@@ -191,13 +195,13 @@ func (c *historyCheck) erasures() {
 		if e.state != "" || e.opened != nil {
 			continue
 		}
-		request := c.request(e)
+		request := c.requestFor(e)
 		switch {
 		case e.expired(terms, latest):
 			e.state, e.ground = StateErased, "retention"
 		case request != nil:
-			e.state, e.ground = StateErased, "request"
-			c.note("Event %d/%d is erased at your request, on the word of %s alone, which signed event %d/%d: whether you asked, you know.",
+			e.state, e.ground, e.request = StateErased, "request", request
+			c.note("Event %d/%d was erased on a request that %s signed, saying that you made it (event %d/%d). If you didn't ask, something is being hidden from you.",
 				e.at.epoch, e.at.index, request.opened.Receipt.Iss, request.at.epoch, request.at.index)
 		default:
 			e.state = StateWithheld
@@ -224,8 +228,8 @@ func (e *historyEvent) expired(terms []term, latest time.Time) bool {
 	return said && instantOf(head.UnixMS).AddDate(0, months, 0).Before(latest)
 }
 
-// request is where the citizen asked for the erasure of this event, or of its month, after it; nil if nowhere.
-func (c *historyCheck) request(e *historyEvent) *historyEvent {
+// requestFor is where the citizen asked for the erasure of this event, or of its month, after it; nil if nowhere.
+func (c *historyCheck) requestFor(e *historyEvent) *historyEvent {
 	for _, r := range c.events {
 		if r.state != StateOpen || r.opened.Body.Kind != ledger.KindRequest || !e.at.before(r.at) {
 			continue
@@ -259,7 +263,7 @@ func (c *historyCheck) pairs() {
 	waiting := map[ledger.Hex][]*historyEvent{}
 	take := func(role string, f func(e *historyEvent)) {
 		for _, e := range c.events {
-			if e.state == StateOpen && e.opened.Receipt.Role == role && e.opened.Body.Scope != ledger.ScopeConsent {
+			if e.state == StateOpen && e.opened.Receipt.Role == role && e.opened.Receipt.OfCall() && e.opened.Body.Scope != ledger.ScopeConsent {
 				f(e)
 			}
 		}
@@ -286,6 +290,10 @@ func (e *historyEvent) report() HistoryEvent {
 	if e.mate != nil {
 		out.Partner = &e.mate.at.index
 	}
+	if e.request != nil {
+		at := e.request.place()
+		out.Request = &at
+	}
 	if e.opened == nil {
 		return out
 	}
@@ -297,6 +305,19 @@ func (e *historyEvent) report() HistoryEvent {
 	out.OccurredAt, out.RecordedAt = r.OccurredAt, instantText(time.UnixMilli(b.RecordedAt))
 	out.Purpose, out.LegalBasis, out.LegalReference, out.DataCategories = r.Purpose, r.LegalBasis, r.LegalReference, r.DataCategories
 	out.Actor, out.ConsentID, out.Profile, out.Late = r.Actor, r.ConsentID, b.Assurance.Profile, b.Assurance.Late
+	out.Deferred = e.deferred()
+	if s := r.Statement; s != nil {
+		out.Statement, out.Receipt, out.Text = s.Kind, s.Receipt, s.Text
+		issuer, _ := e.shard.registry.Body(r.Iss)
+		out.IssuerName = issuer.Name
+	}
+	if e.about != nil {
+		about := e.about.place()
+		out.About = &about
+	}
+	for _, s := range e.stated {
+		out.Statements = append(out.Statements, s.place())
+	}
 	for _, k := range e.shard.registry.Keys(r.Iss) {
 		if k.Kid == r.JWS.Header.Kid {
 			out.Key = k.Basis

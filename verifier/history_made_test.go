@@ -70,6 +70,7 @@ type made struct {
 	opened  map[uint64]history.Event
 	heads   []uint64
 	final   bool
+	given   bool   // the keys of +deferred
 	ms      uint64 // the ledger's clock
 
 	witness, monitor *cosigner
@@ -316,7 +317,7 @@ func (m *made) part() history.Shard {
 	var tags []ledger.Hash
 	for _, scope := range scopes {
 		l := history.List{Scope: scope}
-		if scope != ledger.ScopeDeferred {
+		if scope != ledger.ScopeDeferred || m.given {
 			pi, k := m.k(m.subject, scope)
 			l.Pi = pi[:]
 			for {

@@ -314,8 +314,8 @@ func (c *historyCheck) key(s *historyShard, l history.List) (*[32]byte, *ledger.
 		if l.Scope != ledger.ScopeDeferred {
 			return nil, problem(CodeNoVRFProof, where, "the VRF proof of the citizen's key", "none")
 		}
-		if over := time.Date(int(s.epoch)+1, time.January+deferredEnds, 1, 0, 0, 0, 0, time.UTC); s.cosigned.Latest.After(over) {
-			return nil, problem(CodeDeferredOverdue, where, "the VRF proof of the citizen's key, "+fmt.Sprint(deferredEnds)+" months after the year", "none")
+		if s.cosigned.Latest.After(ledger.DeferralLimit(s.epoch)) {
+			return nil, problem(CodeDeferredOverdue, where, "the VRF proof of the citizen's key, "+fmt.Sprint(ledger.DeferralMonths)+" months after the year", "none")
 		}
 		c.note("Accesses of %d whose notice a judge or a law defers may exist: the key of %s isn't given before the last order ends.", s.epoch, l.Scope)
 		return nil, nil

@@ -195,8 +195,9 @@ func (a *historyAnswer) Text(w io.Writer) {
 	if len(r.Events) == 0 {
 		fmt.Fprintln(w, "Nobody is recorded to have consulted your data.")
 	}
+	stated := statements(r.Events)
 	for i := range r.Events {
-		printEvent(w, &r.Events[i])
+		printEvent(w, &r.Events[i], stated[verifier.Place{Epoch: r.Events[i].Epoch, Index: r.Events[i].Index}])
 	}
 	fmt.Fprintln(w)
 	switch {
@@ -238,7 +239,37 @@ func names(list []string) string {
 	return strings.Join(list, ", ")
 }
 
-func printEvent(w io.Writer, e *verifier.HistoryEvent) {
+// statements finds what is stated of each event.
+func statements(events []verifier.HistoryEvent) map[verifier.Place][]*verifier.HistoryEvent {
+	of := map[verifier.Place][]*verifier.HistoryEvent{}
+	for i := range events {
+		if about := events[i].About; about != nil {
+			of[*about] = append(of[*about], &events[i])
+		}
+	}
+	return of
+}
+
+func place(p verifier.Place) string { return fmt.Sprintf("%d/%d", p.Epoch, p.Index) }
+
+// statedWords says what a body states of an access.
+func statedWords(e *verifier.HistoryEvent) string {
+	about := "receipt " + e.Receipt
+	if e.About != nil {
+		about = "event " + place(*e.About)
+	}
+	words := map[string]string{
+		ledger.StatementError:    " says that it recorded %s in error",
+		ledger.StatementNotAsked: " says that it did not ask for %s",
+	}[e.Statement]
+	text := named(e.Issuer, e.IssuerName) + fmt.Sprintf(words, about)
+	if e.Text != "" {
+		text += ": \u201c" + e.Text + "\u201d"
+	}
+	return text + fmt.Sprintf(" (event %d/%d)", e.Epoch, e.Index)
+}
+
+func printEvent(w io.Writer, e *verifier.HistoryEvent, stated []*verifier.HistoryEvent) {
 	when := e.OccurredAt
 	if e.State != verifier.StateOpen {
 		when = strings.ToUpper(e.State)
@@ -250,10 +281,16 @@ func printEvent(w io.Writer, e *verifier.HistoryEvent) {
 			fmt.Fprintf(w, "%-21s why: %s; legal basis: %s\n", "", e.Purpose, strings.TrimSuffix(e.LegalBasis+", "+e.LegalReference, ", "))
 			fmt.Fprintf(w, "%-21s %s\n", "", signatures(e))
 		}
+		if d := e.Deferred; d != nil {
+			fmt.Fprintf(w, "%-21s notice deferred until %s by order %s, signed by %s\n", "", d.Until, d.Reference, named(d.By, d.Name))
+		}
+		for _, s := range stated {
+			fmt.Fprintf(w, "%-21s LATER: %s\n", "", statedWords(s))
+		}
 	case verifier.StateErased:
 		ground := "its term of retention is over"
 		if e.Ground == "request" {
-			ground = "you asked for it"
+			ground = "on a request that you are said to have made, see below and event " + place(*e.Request)
 		}
 		fmt.Fprintf(w, "%-21s its content was erased: %s\n", when, ground)
 	default:
@@ -274,6 +311,8 @@ func what(e *verifier.HistoryEvent) string {
 		return fmt.Sprintf("%s consulted data of %s", who, whose)
 	case ledger.KindDenied:
 		return fmt.Sprintf("%s asked for data of %s and was refused", who, whose)
+	case ledger.KindCorrection, ledger.KindDispute:
+		return statedWords(e)
 	case ledger.KindConsentGiven:
 		return "you gave a consent, collected by " + who
 	case ledger.KindConsentWithdrawn:

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"html/template"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -34,6 +35,7 @@ type page struct {
 
 type pageEvent struct {
 	When, What, Why, Basis, Signed, Place, State string
+	Further                                      []string // what was put off, and what others state of it
 }
 
 type pageList struct {
@@ -68,13 +70,21 @@ func newPage(lang string, r *verifier.HistoryReport) *page {
 	}
 	if lang == "it" {
 		// Those of problems stay as the verifier says them: they are for whoever looks into it.
-		p.Notes = []string{w["note_decisions"], w["note_revoked"], w["note_purpose"], w["note_deferred"]}
+		p.Notes = []string{w["note_decisions"], w["note_revoked"], w["note_purpose"]}
+		if slices.ContainsFunc(r.Scopes, func(s verifier.HistoryScope) bool { return s.Withheld }) {
+			p.Notes = append(p.Notes, w["note_deferred"])
+		}
 	}
 	if !r.Excerpt {
 		p.Warning = w["warning"]
 	}
+	stated := statements(r.Events)
 	for i := range r.Events {
-		p.Events = append(p.Events, newPageEvent(w, &r.Events[i]))
+		e := newPageEvent(w, &r.Events[i])
+		for _, s := range stated[verifier.Place{Epoch: r.Events[i].Epoch, Index: r.Events[i].Index}] {
+			e.Further = append(e.Further, w["later"]+" "+pageStatement(w, s))
+		}
+		p.Events = append(p.Events, e)
 	}
 	for _, s := range r.Scopes {
 		l := pageList{Name: fmt.Sprintf("%d %s", s.Epoch, s.Scope), Events: s.Events, State: w["declared"]}
@@ -103,6 +113,13 @@ func newPageEvent(w map[string]string, e *verifier.HistoryEvent) pageEvent {
 	if e.Ground != "" {
 		p.What = w["ground_"+e.Ground]
 	}
+	if e.Request != nil {
+		p.What = fmt.Sprintf(p.What, place(*e.Request))
+	}
+	if d := e.Deferred; d != nil {
+		until, _ := time.Parse(time.RFC3339, d.Until)
+		p.Further = append(p.Further, fmt.Sprintf(w["put_off"], pageTime(until), d.Reference, named(d.By, d.Name)))
+	}
 	if e.Kind == "" {
 		return p
 	}
@@ -111,6 +128,9 @@ func newPageEvent(w map[string]string, e *verifier.HistoryEvent) pageEvent {
 	}
 	who, whose := named(e.Agency, e.Name), named(e.Provider, e.ProviderName)
 	p.What = strings.NewReplacer("{who}", who, "{whose}", whose).Replace(w["kind_"+e.Kind])
+	if e.Statement != "" {
+		p.What = pageStatement(w, e)
+	}
 	p.Why, p.Basis = purpose(w, e), basis(w, e)
 	switch {
 	case e.Partner != nil:
@@ -123,6 +143,19 @@ func newPageEvent(w map[string]string, e *verifier.HistoryEvent) pageEvent {
 		p.Signed = fmt.Sprintf(w["provider_only"], e.Issuer)
 	}
 	return p
+}
+
+// pageStatement says what a body states of an access.
+func pageStatement(w map[string]string, e *verifier.HistoryEvent) string {
+	about := e.Receipt
+	if e.About != nil {
+		about = place(*e.About)
+	}
+	text := strings.NewReplacer("{who}", named(e.Issuer, e.IssuerName), "{about}", about).Replace(w["stated_"+e.Statement])
+	if e.Text != "" {
+		text += ": \u201c" + e.Text + "\u201d"
+	}
+	return text
 }
 
 // purpose names a purpose, given as an IRI of DPV's public services, in words.
@@ -153,7 +186,9 @@ var pageWords = map[string]map[string]string{
 		"excerpt":    "ESTRATTO: gli eventi elencati sono avvenuti. Di altri non si dice nulla.",
 		"warning":    "Chi possiede il file dello storico intero può riconoscere nel registro pubblico ogni tuo evento futuro fino alla fine dell'anno. A chi te lo chiede mostra un estratto.",
 		"open":       "", "erased": "cancellato", "withheld": "NON MOSTRATO", "unexplained": "NON SPIEGATO",
-		"ground_retention": "Contenuto cancellato: è finito il periodo di conservazione.", "ground_request": "Contenuto cancellato su tua richiesta.",
+		"ground_retention": "Contenuto cancellato: è finito il periodo di conservazione.", "ground_request": "Contenuto cancellato su una richiesta (evento %s) firmata da chi dice che l'hai fatta tu. Se non l'hai fatta, ti si sta nascondendo qualcosa.",
+		"stated_recorded-in-error": "{who} dichiara di aver registrato per errore l'evento {about}", "stated_not-asked": "{who} dichiara di non aver chiesto l'accesso {about}",
+		"later": "In seguito:", "put_off": "Notizia differita fino al %s, ordine %s, firmato da %s.",
 		"kind_access": "{who} ha consultato dati di {whose}", "kind_denied": "{who} ha chiesto dati di {whose}; l'accesso è stato rifiutato",
 		"kind_consent-given": "Hai dato un consenso, raccolto da {who}", "kind_consent-withdrawn": "Hai revocato un consenso, tramite {who}",
 		"kind_request": "Hai fatto una richiesta, tramite {who}", "kind_look-up": "{who} ha consultato questo registro",
@@ -178,7 +213,9 @@ var pageWords = map[string]map[string]string{
 		"excerpt":    "EXCERPT: the events listed took place. Nothing is said of others.",
 		"warning":    "Whoever has the file of the whole history can recognise each of your further events in the public log until the year ends. Show an excerpt to those who ask.",
 		"open":       "", "erased": "erased", "withheld": "NOT SHOWN", "unexplained": "UNEXPLAINED",
-		"ground_retention": "Content erased: its term of retention is over.", "ground_request": "Content erased because you asked for it.",
+		"ground_retention": "Content erased: its term of retention is over.", "ground_request": "Content erased on a request (event %s) signed by who says that you made it. If you didn't, something is being hidden from you.",
+		"stated_recorded-in-error": "{who} says that it recorded event {about} in error", "stated_not-asked": "{who} says that it did not ask for access {about}",
+		"later": "Later:", "put_off": "Notice deferred until %s, order %s, signed by %s.",
 		"kind_access": "{who} consulted data of {whose}", "kind_denied": "{who} asked for data of {whose} and was refused",
 		"kind_consent-given": "You gave a consent, collected by {who}", "kind_consent-withdrawn": "You withdrew a consent, by way of {who}",
 		"kind_request": "You made a request, by way of {who}", "kind_look-up": "{who} looked into this ledger",

@@ -92,7 +92,7 @@ var telling = []lie{
 			}
 			s.receive(access{scope: ledger.ScopeConsent, kind: ledger.KindRequest, iss: iss, made: lie, receipt: erasing(history.Erasure{Epoch: epoch, Index: at})})
 		},
-		note: "erased at your request, on the word of gestore alone, which signed event 2026/10",
+		note: "erased on a request that gestore signed, saying that you made it (event 2026/10). If you didn't ask, something is being hidden from you.",
 	},
 	{
 		name: "freezes heads",

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/traccia-ledger/traccia/ledger"
+	"github.com/traccia-ledger/traccia/verifier"
+)
+
+// told is a history with one event of each kind that isn't a plain access.
+func told() *verifier.HistoryReport {
+	access := verifier.HistoryEvent{
+		Epoch: 2026, Index: 12, Scope: ledger.ScopeDeferred, State: verifier.StateOpen, Kind: ledger.KindAccess, Agency: "c_a944", Name: "Comune di Bologna",
+		Issuer: "inps", Provider: "inps", ProviderName: "INPS", OccurredAt: "2026-11-22T09:30:00Z", Purpose: "Verifica", LegalBasis: "x",
+		Deferred:   &verifier.Deferred{Until: "2027-06-30T00:00:00Z", By: "procura_bo", Name: "Procura di Bologna", Reference: "decreto 17/2026"},
+		Statements: []verifier.Place{{Epoch: 2026, Index: 40}},
+	}
+	about := &verifier.Place{Epoch: 2026, Index: 12}
+	statement := verifier.HistoryEvent{
+		Epoch: 2026, Index: 40, Scope: ledger.ScopeReported, State: verifier.StateOpen, Kind: ledger.KindDispute, Agency: "c_a944", Name: "Comune di Bologna",
+		Issuer: "c_a944", IssuerName: "Comune di Bologna", Provider: "inps", OccurredAt: "2026-11-23T09:30:00Z", Purpose: "Contestazione", LegalBasis: "x",
+		About: about, Receipt: "inps/5a0e7b3c-52f0-4d0e-9d5e-3f1b7f0f7a11", Statement: ledger.StatementNotAsked, Text: "Nessuna pratica <nostra>",
+	}
+	correction := statement
+	correction.Index, correction.Kind, correction.Statement, correction.Text, correction.About = 41, ledger.KindCorrection, ledger.StatementError, "", nil
+	erased := verifier.HistoryEvent{Epoch: 2026, Index: 5, Scope: "inps", State: verifier.StateErased, Ground: "request", Request: &verifier.Place{Epoch: 2026, Index: 50}}
+	return &verifier.HistoryReport{Subject: "RSSMRA80A01H501U", Events: []verifier.HistoryEvent{erased, access, statement, correction}}
+}
+
+func TestHistoryText(t *testing.T) {
+	var out bytes.Buffer
+	newHistoryAnswer("mine.history", told()).Text(&out)
+	for _, want := range []string{
+		"its content was erased: on a request that you are said to have made, see below and event 2026/50",
+		"notice deferred until 2027-06-30T00:00:00Z by order decreto 17/2026, signed by Procura di Bologna (procura_bo)",
+		"LATER: Comune di Bologna (c_a944) says that it did not ask for event 2026/12: “Nessuna pratica <nostra>” (event 2026/40)",
+		"Comune di Bologna (c_a944) says that it recorded receipt inps/5a0e7b3c-52f0-4d0e-9d5e-3f1b7f0f7a11 in error (event 2026/41)",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("the text lacks %q:\n%s", want, &out)
+		}
+	}
+}
+
+func TestHistoryPageWords(t *testing.T) {
+	for lang, wants := range map[string][]string{
+		"it": {
+			"su una richiesta (evento 2026/50) firmata da chi dice che l&#39;hai fatta tu. Se non l&#39;hai fatta, ti si sta nascondendo qualcosa.",
+			"Notizia differita fino al 30/06/2027 00:00:00 UTC, ordine decreto 17/2026, firmato da Procura di Bologna (procura_bo).",
+			"In seguito: Comune di Bologna (c_a944) dichiara di non aver chiesto l&#39;accesso 2026/12: “Nessuna pratica &lt;nostra&gt;”",
+			"dichiara di aver registrato per errore l&#39;evento inps/5a0e7b3c-52f0-4d0e-9d5e-3f1b7f0f7a11",
+		},
+		"en": {
+			"on a request (event 2026/50) signed by who says that you made it. If you didn&#39;t, something is being hidden from you.",
+			"Notice deferred until 30/06/2027 00:00:00 UTC, order decreto 17/2026, signed by Procura di Bologna (procura_bo).",
+			"Later: Comune di Bologna (c_a944) says that it did not ask for access 2026/12: “Nessuna pratica &lt;nostra&gt;”",
+			"says that it recorded event inps/5a0e7b3c-52f0-4d0e-9d5e-3f1b7f0f7a11 in error",
+		},
+	} {
+		var out bytes.Buffer
+		if err := pageTemplate.Execute(&out, newPage(lang, told())); err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range wants {
+			if !strings.Contains(out.String(), want) {
+				t.Errorf("%s: the page lacks %q:\n%s", lang, want, &out)
+			}
+		}
+	}
+}
