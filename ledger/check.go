@@ -155,3 +155,25 @@ var notToken = func() (is [256]byte) {
 	}
 	return is
 }()
+
+// CheckText refuses, with a *Problem without a place, what is no text of at most
+// this many characters: see MaxText.
+func CheckText(s string, most int) error {
+	var c checker
+	c.text("", s, most)
+	if c.problem != nil {
+		return c.problem
+	}
+	return nil
+}
+
+// CheckUUID refuses, with a *Problem without a place, all but 8-4-4-4-12
+// lower-case hex digits.
+func CheckUUID(s string) error {
+	var c checker
+	c.uuid("", s)
+	if c.problem != nil {
+		return c.problem
+	}
+	return nil
+}
