@@ -25,7 +25,8 @@ const maxProof = 14
 //	"scope":"inps","agency":"c_a944","recorded_at":1795339800123,"receipt":"eyJ…",
 //	"assurance":{"profile":"VOUCHER_ONLY",…},"decision":{"effect":"recorded"}}
 //
-// A deferred access has its order behind the receipt, "deferral":"eyJ…". In strings only " and \ are escaped, as \" and \\.
+// A deferred access has its order behind the receipt, "deferral":"eyJ…"; events about consent have one member more at the
+// end, "consent":{…}. In strings only " and \ are escaped, as \" and \\.
 type Body struct {
 	Origin     string // Origin
 	Kind       string // a Kind constant
@@ -37,6 +38,7 @@ type Body struct {
 	Deferral   string // compact order; "" where notice isn't deferred
 	Assurance  Assurance
 	Decision   json.RawMessage // FormatDecision's bytes
+	Consent    json.RawMessage // one I-JSON object, kept byte for byte, with kinds about consent and only there: what package consent reads
 }
 
 // BodySubject is the subject of one event and its place under the receipt's
@@ -65,6 +67,7 @@ type bodyJSON struct {
 	Deferral   string          `json:"deferral,omitempty"`
 	Assurance  Assurance       `json:"assurance"`
 	Decision   json.RawMessage `json:"decision"`
+	Consent    json.RawMessage `json:"consent,omitempty"`
 }
 
 func (b *Body) check() *Problem {
@@ -72,7 +75,8 @@ func (b *Body) check() *Problem {
 	if _, _, err := ParseOrigin(b.Origin); err != nil {
 		c.fail(CodeBadName, "origin", "a ledger's name, / and an epoch", textFound(b.Origin))
 	}
-	if _, ok := KindOf(b.Kind); !ok {
+	kind, ok := KindOf(b.Kind)
+	if !ok {
 		c.word("kind", b.Kind, kindNames()...)
 	}
 	if _, err := ParseSubject(string(b.Subject.Code)); err != nil {
@@ -96,7 +100,12 @@ func (b *Body) check() *Problem {
 		c.token("deferral", b.Deferral, MaxDeferral)
 	}
 	b.Assurance.check(&c)
-	c.decision(b.Decision)
+	c.object("decision", b.Decision, MaxDecision)
+	if kind.Consent != (b.Consent != nil) {
+		c.fail(CodeBadValue, "consent", "one with kinds about consent, and only there", "the contrary")
+	} else if kind.Consent {
+		c.object("consent", b.Consent, MaxConsent)
+	}
 	return c.problem
 }
 
@@ -108,7 +117,7 @@ func FormatBody(b *Body) ([]byte, error) {
 		return nil, p.under("body")
 	}
 	const hash = 43 + 3 // in base64url, with quotes and comma
-	out := make([]byte, 0, 768+len(b.Receipt)+len(b.Deferral)+hash*len(b.Subject.Proof)+len(b.Decision))
+	out := make([]byte, 0, 768+len(b.Receipt)+len(b.Deferral)+hash*len(b.Subject.Proof)+len(b.Decision)+len(b.Consent))
 	out = append(out, `{"origin":`...)
 	out = appendText(out, b.Origin)
 	out = append(out, `,"kind":`...)
@@ -142,6 +151,10 @@ func FormatBody(b *Body) ([]byte, error) {
 	out = b.Assurance.appendTo(out)
 	out = append(out, `,"decision":`...)
 	out = append(out, b.Decision...)
+	if b.Consent != nil {
+		out = append(out, `,"consent":`...)
+		out = append(out, b.Consent...)
+	}
 	return append(out, '}'), nil
 }
 
@@ -173,7 +186,7 @@ func ParseBody(data []byte) (*Body, error) {
 	}
 	b := &Body{
 		Origin: w.Origin, Kind: w.Kind, Scope: w.Scope, Agency: w.Agency, RecordedAt: w.RecordedAt,
-		Receipt: w.Receipt, Deferral: w.Deferral, Assurance: w.Assurance, Decision: w.Decision,
+		Receipt: w.Receipt, Deferral: w.Deferral, Assurance: w.Assurance, Decision: w.Decision, Consent: w.Consent,
 		Subject: BodySubject{Code: Subject(w.Subject.Code), Position: w.Subject.Position},
 	}
 	var ok bool

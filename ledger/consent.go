@@ -2,20 +2,15 @@
 
 package ledger
 
-import "time"
+import (
+	"encoding/json"
+	"time"
 
-// Kinds of event about consent, all in ScopeConsent. What such an event says is
-// in its body's consent member, which package consent reads.
-const (
-	KindConsentGiven     = "consent-given"
-	KindConsentRefused   = "consent-refused"
-	KindConsentWithdrawn = "consent-withdrawn"
-	KindConsentExpired   = "consent-expired"
-	KindPasskeyEnrolled  = "passkey-enrolled"
-	KindPasskeyRevoked   = "passkey-revoked"
-	KindMandateGiven     = "mandate-given" // to a delegate
-	KindMandateEnded     = "mandate-ended"
+	"github.com/traccia-ledger/traccia/ledger/ijson"
 )
+
+// MaxConsent is the length of the longest consent member of a body in bytes.
+const MaxConsent = 32 << 10
 
 // ConsentEvent is one event of a citizen's list in ScopeConsent, of whichever
 // kind, as a fold over that list takes it.
@@ -74,4 +69,65 @@ type ConsentSummary struct {
 	Ended      time.Time `json:"ended_at,omitzero"` // when its end was recorded
 	Mandate    string    `json:"mandate,omitempty"` // id of the mandate that a delegate acted under
 	Relation   string    `json:"relation,omitempty"`
+}
+
+// ConsentSubmission is what a body sends to have an event about consent recorded.
+// In JSON, salts and the private part's bytes are base64url without padding:
+//
+//	{"receipt":"eyJ…","private":{"salt":"UVAx…43","content":"e30"},
+//	"subject":{"subject":"RSSMRA80A01H501U","salt":"8sv7…43"},"consent":{"record":{…},"evidence":{…}}}
+type ConsentSubmission struct {
+	Receipt string // compact JWS of role requester, see ParseReceipt
+	Private SaltedPrivate
+	Subject SaltedSubject
+	Consent json.RawMessage // the body's consent member, kept byte for byte
+}
+
+type consentSubmissionJSON struct {
+	Receipt string          `json:"receipt"`
+	Private privateJSON     `json:"private"`
+	Subject subjectJSON     `json:"subject"`
+	Consent json.RawMessage `json:"consent"`
+}
+
+// ParseConsentSubmission decodes a submission. Errors are *Problem with JSON
+// Pointers. What the consent member says is left to its reader.
+func ParseConsentSubmission(data []byte) (*ConsentSubmission, error) {
+	var w consentSubmissionJSON
+	if err := ijson.Unmarshal(data, &w); err != nil {
+		return nil, jsonProblem(err)
+	}
+	var c checker
+	c.token("/receipt", w.Receipt, MaxReceipt)
+	s := &ConsentSubmission{Receipt: w.Receipt, Private: c.private(w.Private), Consent: w.Consent}
+	c.object("/consent", w.Consent, MaxConsent)
+	var err error
+	if s.Subject.Subject, err = ParseSubject(w.Subject.Subject); err != nil {
+		c.fail(CodeBadSubject, "/subject/subject", subjectForm, textFound(w.Subject.Subject))
+	}
+	var ok bool
+	if s.Subject.Salt, ok = parseBase64Hash(w.Subject.Salt); !ok {
+		c.fail(CodeBadSalt, "/subject/salt", saltForm, textFound(w.Subject.Salt))
+	}
+	if c.problem != nil {
+		return nil, c.problem
+	}
+	return s, nil
+}
+
+// FormatConsentSubmission encodes a submission.
+func FormatConsentSubmission(s *ConsentSubmission) ([]byte, error) {
+	data, err := marshal(consentSubmissionJSON{
+		Receipt: s.Receipt,
+		Private: privateJSON{base64url.EncodeToString(s.Private.Salt[:]), base64url.EncodeToString(s.Private.Content)},
+		Subject: subjectJSON{string(s.Subject.Subject), base64url.EncodeToString(s.Subject.Salt[:])},
+		Consent: s.Consent,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if _, err := ParseConsentSubmission(data); err != nil {
+		return nil, err
+	}
+	return data, nil
 }

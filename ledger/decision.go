@@ -260,13 +260,12 @@ func parseDecision(data []byte) (*Decision, *Problem) {
 	return d, nil
 }
 
-// decision checks that raw is one I-JSON object with no white space around it,
-// which can stand in a body. It is less than ParseDecision asks, because a list's
-// events repeat what was formatted once.
-func (c *checker) decision(raw json.RawMessage) {
-	const where = "decision"
-	if n := len(raw); n > MaxDecision {
-		c.fail(CodeTooLong, where, fmt.Sprintf("at most %d bytes", MaxDecision), strconv.Itoa(n))
+// object checks that raw is one I-JSON object with no white space around it,
+// which can stand in a body. Of a decision it is less than ParseDecision asks,
+// because a list's events repeat what was formatted once.
+func (c *checker) object(where string, raw json.RawMessage, most int) {
+	if n := len(raw); n > most {
+		c.fail(CodeTooLong, where, fmt.Sprintf("at most %d bytes", most), strconv.Itoa(n))
 		return
 	}
 	if len(raw) < 2 || raw[0] != '{' || raw[len(raw)-1] != '}' {

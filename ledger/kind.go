@@ -7,13 +7,19 @@ import "slices"
 // Kinds of event.
 const (
 	KindAccess           = "access"
-	KindDenied           = "denied"            // an access that was refused
-	KindCorrection       = "correction"        // a statement on an access: recorded in error
-	KindDispute          = "dispute"           // a statement on an access: not asked for
-	KindConsentGiven     = "consent-given"     // in ScopeConsent
-	KindConsentWithdrawn = "consent-withdrawn" // in ScopeConsent
-	KindRequest          = "request"           // a citizen's request, in ScopeConsent
-	KindLookUp           = "look-up"           // in ScopeLedger
+	KindDenied           = "denied"     // an access that was refused
+	KindCorrection       = "correction" // a statement on an access: recorded in error
+	KindDispute          = "dispute"    // a statement on an access: not asked for
+	KindConsentGiven     = "consent-given"
+	KindConsentRefused   = "consent-refused"
+	KindConsentWithdrawn = "consent-withdrawn"
+	KindConsentExpired   = "consent-expired"
+	KindPasskeyEnrolled  = "passkey-enrolled"
+	KindPasskeyRevoked   = "passkey-revoked"
+	KindMandateGiven     = "mandate-given" // to a delegate
+	KindMandateEnded     = "mandate-ended"
+	KindRequest          = "request" // a citizen's request, in ScopeConsent
+	KindLookUp           = "look-up" // in ScopeLedger
 )
 
 // Classes of the keys that seal bodies, as package seal names them (formats §6).
@@ -32,11 +38,12 @@ type Kind struct {
 	// follows from the receipt's issuer and provider (formats §3).
 	Scope string
 	// Role is what its receipt is signed as; "" where the scope says: consumer in
-	// ScopeReported, else provider. Kinds with a Scope and no Role leave it open.
+	// ScopeReported, else provider.
 	Role string
 	// Statement is what its receipt states of another receipt; "" where it states
 	// nothing.
 	Statement string
+	Consent   bool // about consent, passkeys and mandates: its body has a consent member
 }
 
 var kinds = []Kind{
@@ -44,8 +51,14 @@ var kinds = []Kind{
 	{Name: KindDenied, Class: classAccess},
 	{Name: KindCorrection, Class: classAccess, Statement: StatementError},
 	{Name: KindDispute, Class: classAccess, Role: RoleConsumer, Statement: StatementNotAsked},
-	{Name: KindConsentGiven, Class: classConsent, Scope: ScopeConsent},
-	{Name: KindConsentWithdrawn, Class: classConsent, Scope: ScopeConsent},
+	{Name: KindConsentGiven, Class: classConsent, Scope: ScopeConsent, Role: RoleRequester, Consent: true},
+	{Name: KindConsentRefused, Class: classConsent, Scope: ScopeConsent, Role: RoleRequester, Consent: true},
+	{Name: KindConsentWithdrawn, Class: classConsent, Scope: ScopeConsent, Role: RoleRequester, Consent: true},
+	{Name: KindConsentExpired, Class: classConsent, Scope: ScopeConsent, Role: RoleRequester, Consent: true},
+	{Name: KindPasskeyEnrolled, Class: classConsent, Scope: ScopeConsent, Role: RoleRequester, Consent: true},
+	{Name: KindPasskeyRevoked, Class: classConsent, Scope: ScopeConsent, Role: RoleRequester, Consent: true},
+	{Name: KindMandateGiven, Class: classConsent, Scope: ScopeConsent, Role: RoleRequester, Consent: true},
+	{Name: KindMandateEnded, Class: classConsent, Scope: ScopeConsent, Role: RoleRequester, Consent: true},
 	{Name: KindRequest, Class: classConsent, Scope: ScopeConsent, Role: RoleRequester},
 	{Name: KindLookUp, Class: classLookUp, Scope: ScopeLedger, Role: RoleRequester},
 }

@@ -35,6 +35,7 @@ type Private struct {
 	Integrity       string            `json:"integrity,omitempty"`        // Agid-JWT-Signature, compact
 	IdentityHeaders map[string]string `json:"identity_headers,omitempty"` // name to value, as sent
 	Operator        *Operator         `json:"operator,omitempty"`
+	Login           string            `json:"login,omitempty"`           // the citizen's signed login token, compact; with evidence of consent alone
 	Case            string            `json:"case,omitempty"`            // the consumer's file or procedure
 	RequestDigest   string            `json:"request_digest,omitempty"`  // SHA-256 of the content as sent, 64 hex digits
 	ResponseDigest  string            `json:"response_digest,omitempty"` // the same of the answer
@@ -56,6 +57,9 @@ func (v *Private) check() *Problem {
 	}
 	if v.Integrity != "" {
 		c.token("integrity", v.Integrity, MaxToken)
+	}
+	if v.Login != "" {
+		c.token("login", v.Login, MaxToken)
 	}
 	if n := len(v.IdentityHeaders); n > MaxIdentityHeaders {
 		c.fail(CodeBadCount, "identity_headers", fmt.Sprintf("at most %d headers", MaxIdentityHeaders), strconv.Itoa(n))

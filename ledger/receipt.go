@@ -79,6 +79,7 @@ type Receipt struct {
 	Operation      Operation         `json:"operation"`                 // of the provider's API
 	OccurredAt     string            `json:"occurred_at"`               // RFC 3339, UTC, final Z, up to 9 decimals
 	ConsentID      string            `json:"consent_id,omitempty"`      // text, where consent is the basis
+	ConsentDigest  Hex               `json:"consent_digest,omitzero"`   // SHA-256 of the consent member of the body, of events about consent alone
 	Pair           Hex               `json:"pair,omitzero"`             // Pair; none unless OfCall
 	PrivateDigest  Hex               `json:"private_digest"`            // PrivateDigest
 	Subjects       SubjectCommitment `json:"subjects"`
@@ -141,6 +142,9 @@ func (r *Receipt) check() *Problem {
 	c.time("occurred_at", r.OccurredAt)
 	if r.ConsentID != "" {
 		c.text("consent_id", r.ConsentID, MaxText)
+	}
+	if r.ConsentDigest != (Hex{}) && r.Role != RoleRequester {
+		c.fail(CodeBadValue, "consent_digest", "one with "+RoleRequester+" alone", "one")
 	}
 	if n := r.Subjects.Count; n < 1 || n > MaxSubjects {
 		c.fail(CodeBadCount, "subjects/count", fmt.Sprintf("1 to %d", MaxSubjects), strconv.Itoa(n))
