@@ -24,6 +24,7 @@ type List struct {
 	name    string
 	partial bool // nobody knows what came before the first event
 	begun   bool
+	gap     bool        // an event didn't open
 	last    ledger.Hash // commitment of the last event
 	entries []*entry    // in order
 }
@@ -42,12 +43,9 @@ type entry struct {
 	doubtful   bool // an event that doesn't open came after it
 }
 
-// NewList begins the fold of a citizen's whole list in the ledger of this name.
-func NewList(name string) *List { return &List{name: name} }
-
-// NewPartialList begins with events before which the list may have others: what those began isn't known, and the first
-// record's place isn't checked.
-func NewPartialList(name string) *List { return &List{name: name, partial: true} }
+// NewList begins the fold of a citizen's list in the ledger of this name. Partial says that the list may have events
+// before the first: what those began isn't known, and the first record's place isn't checked.
+func NewList(name string, partial bool) *List { return &List{name: name, partial: partial} }
 
 // Last is the body_commitment of the list's last event, which the next record has to name; nil: there is none.
 func (l *List) Last() *ledger.Hash {
@@ -75,6 +73,7 @@ func (l *List) Add(e ledger.ConsentEvent) *ledger.Problem {
 	previous, known := l.Last(), l.begun || !l.partial
 	l.begun, l.last = true, e.Commitment
 	if e.Body == nil {
+		l.gap = true
 		for _, x := range l.entries {
 			x.doubtful = x.doubtful || x.ended == ""
 		}
@@ -257,10 +256,19 @@ func (x *entry) state(at time.Time) string {
 // Covers says why a consent doesn't cover an access at the place of the log that the fold has come to; nil: it does.
 //
 // Words are compared byte for byte: which words mean the same is for no reader to judge. A purpose is met by the receipt's
-// purpose or PDND's purpose id; all of the receipt's categories have to be among the consent's.
-func (l *List) Covers(u ledger.ConsentUse) *ledger.Problem {
+// purpose or PDND's purpose id; all of the receipt's categories have to be among the consent's. Erased is true where it
+// can't be said, because an event of the list that would say doesn't open.
+func (l *List) Covers(u ledger.ConsentUse) (p *ledger.Problem, erased bool) {
+	p = l.covers(u)
+	return p, p != nil && p.Code == CodeUndecidable
+}
+
+func (l *List) covers(u ledger.ConsentUse) *ledger.Problem {
 	const where = "receipt#consent_id"
 	i := slices.IndexFunc(l.entries, func(x *entry) bool { return x.ID == u.ID && x.Terms != nil })
+	if i < 0 && l.gap {
+		return problem(CodeUndecidable, where, "a consent in the citizen's list", "none of this id among the events that open")
+	}
 	if i < 0 {
 		return problem(CodeUnknown, where, "a consent in the citizen's list", "none of this id")
 	}

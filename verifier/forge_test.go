@@ -174,7 +174,12 @@ func TestForged(t *testing.T) {
 		}
 	}
 	ofKind := func(kind, scope string) func(*forgery) {
-		return on(func(b *ledger.Body) { b.Kind, b.Scope = kind, scope })
+		return on(func(b *ledger.Body) {
+			b.Kind, b.Scope = kind, scope
+			if k, _ := ledger.KindOf(kind); k.Consent {
+				b.Consent = json.RawMessage(`{}`)
+			}
+		})
 	}
 	signed, inclusion, body, subject := verifier.CheckSignature, verifier.CheckInclusion, verifier.CheckBody, verifier.CheckSubject
 	for name, c := range map[string]struct {

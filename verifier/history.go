@@ -77,7 +77,8 @@ type HistoryReport struct {
 	Stale         bool
 	Shards        []HistoryShard
 	Scopes        []HistoryScope
-	Events        []HistoryEvent // by year and index
+	Events        []HistoryEvent          // by year and index
+	Consents      []ledger.ConsentSummary // as of the last head; empty of an excerpt
 	Problems      []ledger.Problem
 	// Missing says each problem in plain words; Notes what isn't proven, though nothing is wrong.
 	Missing []string
@@ -157,12 +158,12 @@ func (r *HistoryReport) Proven() bool {
 //
 // It can't replay decisions, nor see records that the ledger left out of the file (revoked keys, longer terms of
 // retention): monitors can. The report's notes say so.
-func History(file []byte, policy *checkpoint.Policy, now time.Time) *HistoryReport {
+func History(file []byte, policy *checkpoint.Policy, now time.Time, rules Rules) *HistoryReport {
 	b, err := history.Parse(file)
 	if err != nil {
 		return &HistoryReport{Malformed: asProblem(err)}
 	}
-	c := &historyCheck{report: &HistoryReport{Excerpt: b.Excerpt, Subject: b.Subject}, bundle: b, policy: policy, now: now}
+	c := &historyCheck{report: &HistoryReport{Excerpt: b.Excerpt, Subject: b.Subject}, bundle: b, policy: policy, now: now, rules: rules}
 	for i := range b.Shards {
 		c.shard(i)
 	}

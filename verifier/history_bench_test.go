@@ -46,7 +46,7 @@ func BenchmarkHistory(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			if r := verifier.History(file, m.policy, m.now); !r.Complete || len(r.Events) != 20 {
+			if r := verifier.History(file, m.policy, m.now, rules); !r.Complete || len(r.Events) != 20 {
 				b.Fatal(r.Problems)
 			}
 			bodies := 0
@@ -54,7 +54,7 @@ func BenchmarkHistory(b *testing.B) {
 				bodies += len(s.Events[i].Body)
 			}
 			for b.Loop() {
-				verifier.History(file, m.policy, m.now)
+				verifier.History(file, m.policy, m.now, rules)
 			}
 			for i := range s.Events {
 				s.Events[i].Body = []byte("{}")

@@ -84,7 +84,7 @@ func states(r *verifier.HistoryReport) (list []string) {
 
 func (e *erasable) want(file []byte, want ...string) *verifier.HistoryReport {
 	e.Helper()
-	r := verifier.History(file, e.policy, time.Now())
+	r := verifier.History(file, e.policy, time.Now(), rules)
 	if r.Malformed != nil {
 		e.Fatal(r.Malformed)
 	}

@@ -153,34 +153,6 @@ func (c *historyCheck) once() {
 	}
 }
 
-// consents checks that a consent that an access names was given before it and not withdrawn.
-func (c *historyCheck) consents() {
-	if c.bundle.Excerpt {
-		for _, e := range c.events {
-			if e.opened != nil && e.opened.Receipt.ConsentID != "" && e.opened.Body.Scope != ledger.ScopeConsent {
-				c.note("Event %d/%d names a consent, which an excerpt doesn't show.", e.at.epoch, e.at.index)
-			}
-		}
-		return
-	}
-	inForce := map[string]bool{}
-	for _, e := range c.events {
-		if e.opened == nil {
-			continue
-		}
-		id := e.opened.Receipt.ConsentID
-		switch kind := e.opened.Body.Kind; {
-		case id == "":
-		case kind == ledger.KindConsentGiven && len(e.faults) == 0:
-			inForce[id] = true
-		case kind == ledger.KindConsentWithdrawn && len(e.faults) == 0:
-			inForce[id] = false
-		case kind == ledger.KindAccess && !inForce[id]:
-			e.fault(CodeNoConsent, "receipt#consent_id", "a consent given before the access and in force", "none in the citizen's list")
-		}
-	}
-}
-
 // erasures looks for the ground on which events aren't opened.
 func (c *historyCheck) erasures() {
 	var latest time.Time

@@ -3,11 +3,13 @@
 package verifier_test
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/traccia-ledger/traccia/consent"
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/history"
 	"github.com/traccia-ledger/traccia/ledger/registry"
@@ -30,9 +32,11 @@ func erasing(e history.Erasure) func(r *ledger.Receipt) {
 func TestForgedHistory(t *testing.T) {
 	other := citizens(2)[1].Subject
 	number := func(n uint32) *uint32 { return &n }
-	given := event{scope: ledger.ScopeConsent, kind: ledger.KindConsentGiven, iss: consumer, receipt: consentOf("c1")}
-	withdrawn := event{scope: ledger.ScopeConsent, kind: ledger.KindConsentWithdrawn, iss: consumer, receipt: consentOf("c1")}
-	onConsent := event{receipt: consentOf("c1")}
+	given := event{scope: ledger.ScopeConsent, kind: ledger.KindConsentGiven, iss: consumer}
+	withdrawn := event{scope: ledger.ScopeConsent, kind: ledger.KindConsentWithdrawn, iss: consumer}
+	onConsent := event{receipt: consentOf(consentID)}
+	giving := func(change func(r *consent.Record)) event { e := given; e.record = change; return e }
+	again := giving(func(r *consent.Record) { r.ID = "6f1c2d3e-52f0-4d0e-9d5e-3f1b7f0f7a12" })
 	request := func(e history.Erasure) event {
 		return event{scope: ledger.ScopeConsent, kind: ledger.KindRequest, iss: consumer, receipt: erasing(e)}
 	}
@@ -230,11 +234,64 @@ func TestForgedHistory(t *testing.T) {
 		"no head before": {change: func(m *made, s *history.Shard) { m.show(s, without(s, m.heads[0])) }, want: verifier.CodeNoHeads},
 
 		// Consents.
-		"a consent given before":    {make: func(m *made) { m.event(given); m.event(onConsent) }},
-		"a consent never given":     {make: func(m *made) { m.event(onConsent) }, want: verifier.CodeNoConsent},
-		"a consent given later":     {make: func(m *made) { m.event(onConsent); m.event(given) }, want: verifier.CodeNoConsent},
-		"a consent withdrawn":       {make: func(m *made) { m.event(given); m.event(withdrawn); m.event(onConsent) }, want: verifier.CodeNoConsent},
-		"a consent given again":     {make: func(m *made) { m.event(given); m.event(withdrawn); m.event(given); m.event(onConsent) }},
+		"a consent given before": {make: func(m *made) { m.event(given); m.event(onConsent) }},
+		"a consent never given":  {make: func(m *made) { m.event(onConsent) }, want: verifier.CodeNoConsent},
+		"a consent given later":  {make: func(m *made) { m.event(onConsent); m.event(given) }, want: verifier.CodeNoConsent},
+		"a consent withdrawn":    {make: func(m *made) { m.event(given); m.event(withdrawn); m.event(onConsent) }, want: verifier.CodeNoConsent},
+		"a consent given again": {make: func(m *made) {
+			m.event(given)
+			m.event(withdrawn)
+			m.event(again)
+			m.event(event{receipt: consentOf("6f1c2d3e-52f0-4d0e-9d5e-3f1b7f0f7a12")})
+		}},
+		"a consent played again": {make: func(m *made) { m.event(given); m.event(withdrawn); m.event(given) }, want: ledger.CodeRepeated},
+		"a consent at no place of the list": {make: func(m *made) {
+			m.event(given)
+			m.event(giving(func(r *consent.Record) { r.ID, r.Previous = "6f1c2d3e-52f0-4d0e-9d5e-3f1b7f0f7a12", nil }))
+		}, want: consent.CodeOtherPlace},
+		"a consent for another year": {make: func(m *made) { m.event(giving(func(r *consent.Record) { r.Epoch-- })) }, want: consent.CodeOtherPlace},
+		"a consent for another body": {make: func(m *made) {
+			m.event(giving(func(r *consent.Record) { r.Terms.Recipients = []string{"c_f205"} }))
+			m.event(onConsent)
+		}, want: verifier.CodeNoConsent},
+		"a consent for another purpose": {make: func(m *made) {
+			m.event(giving(func(r *consent.Record) { r.Terms.Purposes = []string{"Altro"} }))
+			m.event(onConsent)
+		}, want: verifier.CodeNoConsent},
+		"a consent for other data": {make: func(m *made) {
+			m.event(giving(func(r *consent.Record) { r.Terms.Categories = []string{"Altro"} }))
+			m.event(onConsent)
+		}, want: verifier.CodeNoConsent},
+		"a consent that is over": {make: func(m *made) {
+			m.event(giving(func(r *consent.Record) { r.Validity.Until = r.Validity.From.Add(time.Minute) }))
+			m.wait(time.Hour).event(onConsent)
+		}, want: verifier.CodeNoConsent},
+		"a consent refused": {make: func(m *made) {
+			e := given
+			e.kind = ledger.KindConsentRefused
+			m.event(e)
+			m.event(onConsent)
+		}, want: verifier.CodeNoConsent},
+		"a consent that was erased": {make: func(m *made) {
+			e := given
+			e.erased = true
+			at := m.event(e)
+			m.event(onConsent)
+			m.event(request(history.Erasure{Epoch: 2026, Index: at}))
+		}, states: []string{verifier.StateErased, verifier.StateOpen, verifier.StateOpen}},
+		"a withdrawal that was erased": {make: func(m *made) {
+			m.event(given)
+			e := withdrawn
+			e.erased = true
+			at := m.event(e)
+			m.event(onConsent)
+			m.event(request(history.Erasure{Epoch: 2026, Index: at}))
+		}},
+		"a consent without a record": {make: func(m *made) {
+			e := given
+			e.body = func(b *ledger.Body) { b.Consent = json.RawMessage(`{}`) }
+			m.event(e)
+		}, want: ledger.CodeMissing},
 		"a consent withdrawn later": {make: func(m *made) { m.event(given); m.event(onConsent); m.event(withdrawn) }},
 		"a consent that another signed": {make: func(m *made) {
 			e := given

@@ -19,6 +19,8 @@ import (
 	"github.com/transparency-dev/merkle/testonly"
 	"golang.org/x/mod/sumdb/note"
 
+	"github.com/traccia-ledger/traccia/consent"
+	"github.com/traccia-ledger/traccia/consent/consenttest"
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/checkpoint"
 	"github.com/traccia-ledger/traccia/ledger/history"
@@ -60,6 +62,7 @@ type made struct {
 	t       testing.TB
 	epoch   uint32
 	subject ledger.Subject
+	consent *ledger.Hash // commitment of the citizen's last event in +consent
 	log     *verifiertest.Log
 	next    *verifiertest.Log // of the year after, once it is announced
 	vrf     *vrf.PrivateKey
@@ -107,6 +110,7 @@ func newMade(t testing.TB, epoch uint32, previous *made) *made {
 	}
 	p := ledger.Preamble{Epoch: epoch, VRFKey: m.vrf.Public(), Name: ledgerName}
 	if previous != nil {
+		m.consent = previous.consent
 		end := previous.log.At(uint64(len(previous.log.Leaves)))
 		p.PreviousSize, p.PreviousRoot = end.Size, end.Root
 		m.policy.Logs = append(m.policy.Logs, previous.policy.Logs...)
@@ -203,6 +207,7 @@ type event struct {
 	receipt func(r *ledger.Receipt)
 	body    func(b *ledger.Body)
 	leaf    func(e *ledger.Event)
+	record  func(r *consent.Record) // of kinds about consent
 }
 
 func (m *made) k(subject ledger.Subject, scope string) (pi [80]byte, k [32]byte) {
@@ -217,6 +222,35 @@ func or[T comparable](v, instead T) T {
 		return instead
 	}
 	return v
+}
+
+// statement makes what an event about consent says, at a desk, and the claims of its receipt.
+func (m *made) statement(e *event, salt [32]byte, r *ledger.Receipt) json.RawMessage {
+	c := &consenttest.Citizen{Code: e.subject, Salt: salt, Previous: m.consent, At: time.UnixMilli(int64(m.ms)).UTC().Truncate(time.Second)}
+	record := c.Record(m.t, ledgerName, e.kind)
+	record.Epoch = m.epoch
+	if t := record.Terms; t != nil {
+		record.ID, t.Recipients, t.Purposes = consentID, []string{consumer}, []string{r.Purpose}
+	} else {
+		record.Ends = consentID
+	}
+	if e.record != nil {
+		e.record(record)
+	}
+	raw := consenttest.Statement(m.t, record, consenttest.Desk)
+	r.ConsentDigest, r.ConsentID = sha256.Sum256(raw), record.ID
+	if record.Ends != "" {
+		r.ConsentID = record.Ends
+	}
+	return raw
+}
+
+// consentID is the id of the consents that tests give.
+const consentID = "6f1c2d3e-52f0-4d0e-9d5e-3f1b7f0f7a11"
+
+// rules are those of the packages that this one doesn't import.
+var rules = verifier.Rules{
+	Consents: func(name string, partial bool) verifier.Consents { return consent.NewList(name, partial) },
 }
 
 func (m *made) event(e event) uint64 {
@@ -237,8 +271,13 @@ func (m *made) event(e event) uint64 {
 		OccurredAt: time.UnixMilli(int64(m.ms)).UTC().Format(time.RFC3339), Pair: or(e.pair, ledger.Hex{1}), PrivateDigest: ledger.Hex{2},
 		Subjects: ledger.SubjectCommitment{Count: 1, Root: ledger.Hex(tree.Root())},
 	}
+	var statement json.RawMessage
+	kind, _ := ledger.KindOf(e.kind)
+	if kind.Consent {
+		statement = m.statement(&e, salted[0].Salt, &r)
+	}
 	switch {
-	case e.kind == ledger.KindLookUp, e.kind == ledger.KindRequest, e.kind == ledger.KindConsentGiven, e.kind == ledger.KindConsentWithdrawn:
+	case kind.Role == ledger.RoleRequester:
 		r.Role, r.Provider, r.Consumer, r.EService, r.PurposeID, r.Pair = ledger.RoleRequester, e.iss, e.iss, "", "", ledger.Hex{}
 	case e.scope == ledger.ScopeReported:
 		r.Role = ledger.RoleConsumer
@@ -258,6 +297,7 @@ func (m *made) event(e event) uint64 {
 		Origin: ledger.Origin(ledgerName, m.epoch), Kind: e.kind, Subject: ledger.BodySubject{Code: e.subject, Salt: salted[0].Salt, Proof: tree.Proof(0)},
 		Scope: e.scope, Agency: r.Consumer, RecordedAt: int64(m.ms), Receipt: compact,
 		Assurance: ledger.Assurance{Profile: ledger.ProfileRequest, Flags: []string{}}, Decision: json.RawMessage(`{"effect":"recorded"}`),
+		Consent: statement,
 	}
 	if e.body != nil {
 		e.body(&b)
@@ -286,6 +326,9 @@ func (m *made) event(e event) uint64 {
 	}
 	if e.leaf != nil {
 		e.leaf(&leaf)
+	}
+	if e.subject == m.subject && e.scope == ledger.ScopeConsent {
+		m.consent = &leaf.Commitment
 	}
 	at := m.leaf(leaf)
 	if !e.hidden {
@@ -400,5 +443,5 @@ func (m *made) check(b *history.Bundle) *verifier.HistoryReport {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	return verifier.History(file, m.policy, m.now)
+	return verifier.History(file, m.policy, m.now, rules)
 }

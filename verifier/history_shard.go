@@ -25,6 +25,7 @@ type historyCheck struct {
 	bundle *history.Bundle
 	policy *checkpoint.Policy
 	now    time.Time
+	rules  Rules
 	shards []*historyShard // those whose leaves are proven
 	events []*historyEvent // by year and index
 }

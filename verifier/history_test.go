@@ -143,7 +143,7 @@ func codes(r *verifier.HistoryReport) (list []string) {
 // TestRealHistory: what a node gives out convinces.
 func TestRealHistory(t *testing.T) {
 	h := aHistory(t)
-	r := verifier.History(h.file, h.policy, time.Now())
+	r := verifier.History(h.file, h.policy, time.Now(), rules)
 	if !r.Proven() || !r.Complete || r.Stale || r.CompleteUntil.IsZero() {
 		t.Fatalf("not complete: %v %v", r.Problems, r.Malformed)
 	}
@@ -161,7 +161,7 @@ func TestRealHistory(t *testing.T) {
 		t.Errorf("%d scopes, missing %v", len(r.Scopes), r.Missing)
 	}
 	// Not after two days.
-	if r = verifier.History(h.file, h.policy, time.Now().Add(49*time.Hour)); !r.Stale || r.Proven() || r.CompleteUntil.IsZero() {
+	if r = verifier.History(h.file, h.policy, time.Now().Add(49*time.Hour), rules); !r.Stale || r.Proven() || r.CompleteUntil.IsZero() {
 		t.Errorf("after two days: stale %v, proven %v", r.Stale, r.Proven())
 	}
 }
@@ -182,7 +182,7 @@ func TestRealExcerpt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := verifier.History(file, h.policy, time.Now())
+	r := verifier.History(file, h.policy, time.Now(), rules)
 	if !r.Proven() || r.Complete || !r.Excerpt || len(r.Events) != 2 || r.Events[0].State != verifier.StateOpen || r.Events[1].Number != nil {
 		t.Errorf("%+v %v", r, r.Problems)
 	}

@@ -41,8 +41,8 @@ func makeHistoryVectors(t *testing.T) {
 	m.record(`{"kind":"retention","months":24}`)
 	m.event(event{pair: ledger.Hex{7}})
 	m.event(event{scope: ledger.ScopeReported, iss: consumer, pair: ledger.Hex{7}})
-	m.event(event{scope: ledger.ScopeConsent, kind: ledger.KindConsentGiven, iss: consumer, receipt: consentOf("c1")})
-	consented := m.event(event{receipt: consentOf("c1")})
+	m.event(event{scope: ledger.ScopeConsent, kind: ledger.KindConsentGiven, iss: consumer})
+	consented := m.event(event{receipt: consentOf(consentID)})
 	m.event(event{subject: citizens(2)[1].Subject})
 	gone := m.event(event{erased: true})
 	m.head(nil)
@@ -62,7 +62,7 @@ func makeHistoryVectors(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(historyVectors, name), file, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		vectors = append(vectors, vectorOf(verifier.History(file, m.policy, now), name, now))
+		vectors = append(vectors, vectorOf(verifier.History(file, m.policy, now, rules), name, now))
 	}
 	if err := os.MkdirAll(historyVectors, 0o755); err != nil {
 		t.Fatal(err)
@@ -135,7 +135,7 @@ func TestHistoryVectors(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if d := cmp.Diff(want, vectorOf(verifier.History(file, policy, now), want.File, now)); d != "" {
+		if d := cmp.Diff(want, vectorOf(verifier.History(file, policy, now, rules), want.File, now)); d != "" {
 			t.Errorf("%s at %s: %s", want.File, want.Now, d)
 		}
 		b, err := history.Parse(file)

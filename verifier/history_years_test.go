@@ -137,7 +137,7 @@ func TestYears(t *testing.T) {
 	past := func(final bool) *made {
 		m := newMade(t, 2025, nil)
 		m.event(event{})
-		m.event(event{scope: ledger.ScopeConsent, kind: ledger.KindConsentGiven, iss: consumer, receipt: consentOf("c1")})
+		m.event(event{scope: ledger.ScopeConsent, kind: ledger.KindConsentGiven, iss: consumer})
 		m.final = final
 		return m.settle()
 	}
@@ -158,7 +158,7 @@ func TestYears(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := c.after(c.past)
-			m.event(event{receipt: consentOf("c1")})
+			m.event(event{receipt: consentOf(consentID)})
 			r := m.settle().check(m.bundle(c.past.part()))
 			if r.Complete != (c.want == "") || c.want != "" && !slices.Contains(codes(r), c.want) {
 				t.Errorf("complete %v, want %q: %v", r.Complete, c.want, r.Problems)
@@ -274,7 +274,7 @@ func TestFlippedHistory(t *testing.T) {
 		t.Helper()
 		for bit := 0; bit < 8*len(data); bit += every {
 			data[bit/8] ^= 1 << (bit % 8)
-			if file, err := history.Format(whole); err == nil && verifier.History(file, m.policy, m.now).Proven() {
+			if file, err := history.Format(whole); err == nil && verifier.History(file, m.policy, m.now, rules).Proven() {
 				t.Errorf("%s: bit %d changed, and proven", what, bit)
 			}
 			data[bit/8] ^= 1 << (bit % 8)

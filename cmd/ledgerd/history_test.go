@@ -30,7 +30,7 @@ func judge(t *testing.T, file, policyFile string) *verifier.HistoryReport {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return verifier.History(data, policy, time.Now())
+	return verifier.History(data, policy, time.Now(), verifier.Rules{})
 }
 
 // TestDevHistory: a sample ledger's histories come out complete, made beside it and over its socket.

@@ -106,7 +106,7 @@ func checkHistory(file string, f *historyFlags) (*historyAnswer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("couldn't read the history: %w", err)
 	}
-	a := newHistoryAnswer(file, verifier.History(data, policy, time.Now()))
+	a := newHistoryAnswer(file, verifier.History(data, policy, time.Now(), rules))
 	if f.html != "" && a.report.Malformed == nil {
 		if err := writePage(f.html, f.lang, a.report); err != nil {
 			return nil, err

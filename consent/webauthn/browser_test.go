@@ -99,7 +99,7 @@ func TestBrowser(t *testing.T) {
 
 	citizen := &consenttest.Citizen{Code: "RSSMRA80A01H501U", At: time.Date(2026, 11, 22, 9, 30, 0, 0, time.UTC)}
 	body := &consenttest.Collector{ID: "registro", Key: ed25519.NewKeyFromSeed(make([]byte, 32))}
-	recorder, reader := NewList("registro.example"), consent.NewList("registro.example")
+	recorder, reader := NewList("registro.example"), consent.NewList("registro.example", false)
 	record := func(r *consent.Record, e consent.Evidence) {
 		t.Helper()
 		event := citizen.Event(t, 7, body.Submission(t, citizen, consenttest.Statement(t, r, e)))
@@ -120,7 +120,7 @@ func TestBrowser(t *testing.T) {
 	signed.Type = consent.EvidencePasskey
 	record(given, signed)
 	use := ledger.ConsentUse{ID: given.ID, Consumer: "c_a944", Purpose: given.Terms.Purposes[0], Categories: given.Terms.Categories, At: citizen.At}
-	if p := reader.Covers(use); p != nil {
+	if p, _ := reader.Covers(use); p != nil {
 		t.Errorf("a consent signed in the browser doesn't cover: %v", p)
 	}
 
@@ -129,7 +129,7 @@ func TestBrowser(t *testing.T) {
 	signed = ask("sign", withdrawn)
 	signed.Type = consent.EvidencePasskey
 	record(withdrawn, signed)
-	if reader.Covers(use) == nil {
+	if p, _ := reader.Covers(use); p == nil {
 		t.Error("a consent withdrawn in the browser covers")
 	}
 }

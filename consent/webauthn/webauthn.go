@@ -24,7 +24,7 @@ var algorithms = []protocol.CredentialParameter{
 
 // NewList begins the fold of a citizen's list with both checks of every passkey.
 func NewList(name string) *consent.List {
-	l := consent.NewList(name)
+	l := consent.NewList(name, false)
 	l.Also = Check
 	return l
 }

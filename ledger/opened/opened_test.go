@@ -173,7 +173,7 @@ func TestCounts(t *testing.T) {
 		},
 		"a consent": func(e *event) {
 			e.consumer()
-			e.body.Kind, e.body.Scope = ledger.KindConsentGiven, ledger.ScopeConsent
+			e.body.Kind, e.body.Scope, e.body.Consent = ledger.KindConsentGiven, ledger.ScopeConsent, []byte(`{}`)
 		},
 		"a look-up": func(e *event) {
 			e.consumer()
@@ -260,8 +260,13 @@ func TestDoesNotCount(t *testing.T) {
 		{"for a provider it doesn't speak for", "no_scope", func(e *event) { e.receipt.Provider = "cons" }},
 		{"deferred by the consumer", "wrong_scope", func(e *event) { e.consumer(); e.body.Scope = ledger.ScopeDeferred }},
 		{"reported, though the hub signed", "wrong_scope", func(e *event) { e.body.Scope = ledger.ScopeReported }},
-		{"a consent in the hub's scope", "wrong_scope", func(e *event) { e.consumer(); e.body.Kind, e.body.Scope = ledger.KindConsentGiven, "hub" }},
-		{"a consent signed by another than the agency", "wrong_issuer", func(e *event) { e.body.Kind, e.body.Scope = ledger.KindConsentGiven, ledger.ScopeConsent }},
+		{"a consent in the hub's scope", "wrong_scope", func(e *event) {
+			e.consumer()
+			e.body.Kind, e.body.Scope, e.body.Consent = ledger.KindConsentGiven, "hub", []byte(`{}`)
+		}},
+		{"a consent signed by another than the agency", "wrong_issuer", func(e *event) {
+			e.body.Kind, e.body.Scope, e.body.Consent = ledger.KindConsentGiven, ledger.ScopeConsent, []byte(`{}`)
+		}},
 		{"a look-up signed by another", "wrong_issuer", func(e *event) { e.body.Kind, e.body.Scope = ledger.KindLookUp, ledger.ScopeLedger }},
 		{"before the head before", "before_head", func(e *event) { e.body.RecordedAt = recorded.Add(-time.Second).UnixMilli() - 1 }},
 		{"after the head after", "after_head", func(e *event) { e.body.RecordedAt = recorded.Add(time.Second).UnixMilli() + 1 }},

@@ -61,7 +61,7 @@ func (l *lie) play(t *testing.T, lying bool) saw {
 	if l.blind {
 		policy = blind
 	}
-	out := saw{report: verifier.History(s.file, policy, s.reads), blind: verifier.History(s.file, blind, s.reads), lines: map[string][]string{
+	out := saw{report: verifier.History(s.file, policy, s.reads, verifier.Rules{}), blind: verifier.History(s.file, blind, s.reads, verifier.Rules{}), lines: map[string][]string{
 		"monitor": s.monitor.found, "witness": *s.refused,
 		"provider": s.attests(policy), "agency": s.agency.compares(v, pi),
 	}}
