@@ -105,3 +105,39 @@ func BenchmarkParseEntry(b *testing.B) {
 		}
 	}
 }
+
+func FuzzParseProofsRequest(f *testing.F) {
+	f.Add([]byte(`{"epoch":2026,"subjects":["RSSMRA80A01H501U","80078750587"]}`))
+	f.Add([]byte(`{"epoch":2026,"subjects":[]}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		r, err := ParseProofsRequest(data)
+		if err != nil {
+			return
+		}
+		again, err := FormatProofsRequest(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if second, err := ParseProofsRequest(again); err != nil || !cmp.Equal(r, second) {
+			t.Errorf("%s re-encodes as %s, %v", data, again, err)
+		}
+	})
+}
+
+func FuzzParseProofsAnswer(f *testing.F) {
+	f.Add([]byte(`{"origin":"registro.example/2026","scope":"inps","proofs":["x1` + strings.Repeat("A", 105) + `"]}`))
+	f.Add([]byte(`{"origin":"registro.example/2026","scope":"inps","proofs":["x1"]}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		a, err := ParseProofsAnswer(data)
+		if err != nil {
+			return
+		}
+		again, err := FormatProofsAnswer(a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if second, err := ParseProofsAnswer(again); err != nil || !cmp.Equal(a, second) {
+			t.Errorf("%s re-encodes as %s, %v", data, again, err)
+		}
+	})
+}

@@ -8,19 +8,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"time"
 
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/history"
 	"github.com/traccia-ledger/traccia/ledger/ijson"
 	"github.com/traccia-ledger/traccia/ledger/node"
 )
-
-// maxListRequest is the longest content of a request about a list, in bytes: a
-// private part and a receipt fit.
-const maxListRequest = 128 << 10
 
 // atOnce is how many parts of lists are made at a time; each takes some tens of
 // megabytes at most. Others wait for their turn.
@@ -60,8 +54,8 @@ type lookUpRequest struct {
 	} `json:"private"`
 }
 
-// parseListRequest reads the content of a request about a list.
-func parseListRequest(content []byte, into any) error {
+// parseContent reads the content of a request.
+func parseContent(content []byte, into any) error {
 	err := ijson.Unmarshal(content, into)
 	if err == nil {
 		return nil
@@ -88,7 +82,7 @@ func agencyRange(epoch uint32, from uint64, count int) (r node.AgencyRange, err 
 func (s *Server) servePart(w http.ResponseWriter, r *http.Request) {
 	s.serveSigned(w, r, func(ctx context.Context, agency string, content []byte) error {
 		var request partRequest
-		if err := parseListRequest(content, &request); err != nil {
+		if err := parseContent(content, &request); err != nil {
 			return err
 		}
 		at, err := agencyRange(request.Epoch, request.From, request.Count)
@@ -99,7 +93,7 @@ func (s *Server) servePart(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			return err
 		}
-		s.answerSigned(w, "application/gzip", part)
+		s.answerContent(w, http.StatusOK, "application/gzip", part)
 		return nil
 	})
 }
@@ -108,7 +102,7 @@ func (s *Server) servePart(w http.ResponseWriter, r *http.Request) {
 func (s *Server) serveUnseen(w http.ResponseWriter, r *http.Request) {
 	s.serveSigned(w, r, func(ctx context.Context, agency string, content []byte) error {
 		var request citizensRequest
-		if err := parseListRequest(content, &request); err != nil {
+		if err := parseContent(content, &request); err != nil {
 			return err
 		}
 		at, err := agencyRange(request.Epoch, request.From, request.Count)
@@ -126,7 +120,7 @@ func (s *Server) serveUnseen(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			return err
 		}
-		s.answerSigned(w, "application/json", body)
+		s.answerContent(w, http.StatusOK, "application/json", body)
 		return nil
 	})
 }
@@ -135,7 +129,7 @@ func (s *Server) serveUnseen(w http.ResponseWriter, r *http.Request) {
 func (s *Server) serveLookUp(w http.ResponseWriter, r *http.Request) {
 	s.serveSigned(w, r, func(ctx context.Context, agency string, content []byte) error {
 		var request lookUpRequest
-		if err := parseListRequest(content, &request); err != nil {
+		if err := parseContent(content, &request); err != nil {
 			return err
 		}
 		at, err := agencyRange(request.Epoch, request.From, request.Count)
@@ -154,7 +148,7 @@ func (s *Server) serveLookUp(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			return err
 		}
-		s.answerSigned(w, "application/json", body)
+		s.answerContent(w, http.StatusOK, "application/json", body)
 		return nil
 	})
 }
@@ -181,61 +175,8 @@ func (q *lookUpRequest) lookUp(agency string) (*node.LookUp, error) {
 	return l, err
 }
 
-// serveSigned reads the content of a request of the body that the path names,
-// authenticates the body, and has the rest done, one of few at a time.
+// serveSigned authenticates the body that the path names, and has the rest done, one of few at a time.
 func (s *Server) serveSigned(w http.ResponseWriter, r *http.Request, serve func(ctx context.Context, agency string, content []byte) error) {
-	limiter := s.refusals.of(r)
-	if s.holdOff(w, limiter) {
-		return
-	}
-	refuse := func(status int, p ledger.Problem) {
-		count(limiter, status)
-		announce(w.Header(), limiter)
-		writeProblem(w, status, p)
-	}
-	if p := checkContentType(r, "application/json"); p != nil {
-		refuse(http.StatusUnsupportedMediaType, *p)
-		return
-	}
-	content, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxListRequest))
-	var tooLarge *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLarge):
-		refuse(http.StatusRequestEntityTooLarge, ledger.Problem{Code: "too_large", Expected: fmt.Sprintf("at most %d bytes", maxListRequest), Found: "more"})
-		return
-	case err != nil:
-		refuse(http.StatusRequestTimeout, s.incomplete("a whole request"))
-		return
-	}
 	agency := r.PathValue("agency")
-	if err := s.signedBy(r, agency, content); err != nil {
-		status, p := s.judge(err)
-		if status == http.StatusUnprocessableEntity {
-			status = http.StatusBadRequest // of a header
-		}
-		refuse(status, p)
-		return
-	}
-	// It may wait for its turn, and for the log to be published.
-	control := http.NewResponseController(w)
-	control.SetReadDeadline(time.Time{})
-	control.SetWriteDeadline(time.Time{})
-	if err := s.lists.Acquire(r.Context(), 1); err != nil {
-		return // the client is gone
-	}
-	defer s.lists.Release(1)
-	announce(w.Header(), limiter)
-	if err := serve(r.Context(), agency, content); err != nil {
-		status, p := s.judge(err)
-		control.SetWriteDeadline(time.Now().Add(s.patience))
-		refuse(status, p)
-	}
-}
-
-// answerSigned sends what nobody but the signer may see.
-func (s *Server) answerSigned(w http.ResponseWriter, contentType string, body []byte) {
-	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.patience))
-	w.Header().Set("Content-Type", contentType)
-	w.Header().Set("Cache-Control", "no-store")
-	w.Write(body)
+	s.serveContent(w, r, agency, s.lists, func(ctx context.Context, content []byte) error { return serve(ctx, agency, content) })
 }

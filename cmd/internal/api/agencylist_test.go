@@ -201,7 +201,7 @@ func TestAgencyListRefused(t *testing.T) {
 		{"from before the start", "list", ask().with("from", -1), nil, 400, "syntax", "/from"},
 		{"that says more", "list", ask().with("x", 1), nil, 400, "syntax", ""},
 		{"that says less", "list", f.at(0, 1), nil, 400, "syntax", ""},
-		{"too long", "list", ask().with("x", strings.Repeat("x", maxListRequest)), nil, 413, "too_large", "body"},
+		{"too long", "list", ask().with("x", strings.Repeat("x", maxContent)), nil, 413, "too_large", "body"},
 		{"of citizens for no jti", "list/citizens", f.at(0, 1).with("jti", "x"), nil, 400, "bad_uuid", "/jti"},
 		{"to look up without a receipt", "list/look-up", f.at(0, 1).with("receipt", "x").with("private", private), nil, 400, "syntax", "receipt"},
 		{"to look up with another's receipt", "list/look-up", f.at(0, 1).with("receipt", receipt).with("private", private), nil, 400, "bad_value", "receipt#iss"},

@@ -62,6 +62,8 @@ func (s *Server) judge(err error) (int, ledger.Problem) {
 		return http.StatusNotFound, ledger.Problem{Code: "not_found", Where: "path", Expected: "a receipt of the signer", Found: "none"}
 	case errors.Is(err, node.ErrErased):
 		return http.StatusGone, ledger.Problem{Code: "erased", Where: "path", Expected: "a receipt whose events are kept", Found: "one whose events were erased"}
+	case errors.Is(err, node.ErrNoScope):
+		return http.StatusNotFound, ledger.Problem{Code: "no_scope", Where: "path", Expected: "a scope that the log of the year lists", Found: "another"}
 	case errors.Is(err, node.ErrNoLog):
 		return http.StatusNotFound, ledger.Problem{Code: "no_log", Where: "/epoch", Expected: "a year of which the ledger has a log", Found: "another"}
 	case errors.Is(err, node.ErrNotLookedUp):

@@ -54,6 +54,7 @@ type Server struct {
 	tokens   *tokenUses
 	lines    *semaphore.Weighted // bytes of lines in work, of all batches
 	lists    *semaphore.Weighted // requests about lists in work
+	proving  *semaphore.Weighted // requests for VRF proofs in work
 	requests *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
 
@@ -65,7 +66,7 @@ type Server struct {
 func New(n *node.Node, log *slog.Logger, r prometheus.Registerer) *Server {
 	s := &Server{
 		node: n, log: log, patience: maxPatience,
-		refusals: newRefusals(), tokens: newTokenUses(n.Now()), lines: semaphore.NewWeighted(allLines), lists: semaphore.NewWeighted(atOnce),
+		refusals: newRefusals(), tokens: newTokenUses(n.Now()), lines: semaphore.NewWeighted(allLines), lists: semaphore.NewWeighted(atOnce), proving: semaphore.NewWeighted(1),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "traccia_submissions_total", Help: "Submissions by outcome: recorded, replayed, or the code of the problem.",
 		}, []string{"outcome"}),
@@ -88,6 +89,8 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("/v1/agencies/{agency}/list", method(http.MethodPost, s.servePart))
 	mux.HandleFunc("/v1/agencies/{agency}/list/citizens", method(http.MethodPost, s.serveUnseen))
 	mux.HandleFunc("/v1/agencies/{agency}/list/look-up", method(http.MethodPost, s.serveLookUp))
+	mux.HandleFunc("/v1/scopes/{scope}/proofs", method(http.MethodPost, s.serveSubjectProofs))
+	mux.HandleFunc("/v1/provider-checks", method(http.MethodPost, s.serveProviderCheck))
 	mux.HandleFunc("/log/{epoch}/checkpoint", method(http.MethodGet, s.serveCheckpoint))
 	mux.HandleFunc("/log/{epoch}/tile/{path...}", method(http.MethodGet, s.serveTile))
 	mux.HandleFunc("/log/{epoch}/tile", serveNotFound) // else the mux redirects
