@@ -7,10 +7,13 @@ import (
 	"compress/gzip"
 	_ "embed"
 	"encoding/csv"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/traccia-ledger/traccia/policies"
 )
 
 var (
@@ -25,6 +28,9 @@ type Body struct {
 	ID     string // in the ledger: the lower-case IPA code where exactly one tenant bears it, else the tenant's uuid
 	Tenant string // uuid
 	Name   string
+
+	// Attributes are those that PDND certifies and the default vocabulary has a kind of body for.
+	Attributes []string
 }
 
 // AllBodies reads the open data: some ten thousand bodies in their order, with their ids in a ledger.
@@ -32,6 +38,10 @@ func AllBodies() ([]Body, error) {
 	rows, err := readCSV(bodiesCSV, "id", "name", "fiscalCode", "ipaCode", "attributes")
 	if err != nil {
 		return nil, fmt.Errorf("couldn't read the bodies on PDND: %w", err)
+	}
+	known, err := kindAttributes()
+	if err != nil {
+		return nil, err
 	}
 	borne := make(map[string]int)
 	for _, row := range rows {
@@ -44,8 +54,32 @@ func AllBodies() ([]Body, error) {
 			id = row[0]
 		}
 		bodies[i] = Body{ID: id, Tenant: row[0], Name: row[1]}
+		var attributes []struct{ Name, Type string }
+		if err := json.Unmarshal([]byte(row[4]), &attributes); err != nil {
+			return nil, fmt.Errorf("couldn't read the attributes of a body on PDND: %w", err)
+		}
+		for _, a := range attributes {
+			if name := strings.TrimSpace(a.Name); a.Type == "Certified" && known[name] && !slices.Contains(bodies[i].Attributes, name) {
+				bodies[i].Attributes = append(bodies[i].Attributes, name)
+			}
+		}
 	}
 	return bodies, nil
+}
+
+// kindAttributes are the attributes that mean a kind of body in the default vocabulary.
+func kindAttributes() (map[string]bool, error) {
+	b, err := policies.ParseBundle(policies.Default())
+	if err != nil {
+		return nil, fmt.Errorf("couldn't read the kinds of bodies: %w", err)
+	}
+	known := make(map[string]bool)
+	for _, kind := range b.Vocabulary.BodyKinds {
+		for _, name := range kind.Also {
+			known[name] = true
+		}
+	}
+	return known, nil
 }
 
 // group is what chosen has of one category.

@@ -39,6 +39,32 @@ func TestAllBodies(t *testing.T) {
 	}
 }
 
+// The default vocabulary's kinds of body are those of PDND.
+func TestKinds(t *testing.T) {
+	all, err := AllBodies()
+	if err != nil {
+		t.Fatal(err)
+	}
+	borne := make(map[string]int)
+	for _, b := range all {
+		for _, name := range b.Attributes {
+			borne[name]++
+		}
+	}
+	known, err := kindAttributes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range known {
+		if borne[name] == 0 {
+			t.Errorf("no body on PDND bears %q", name)
+		}
+	}
+	if n := borne["Comuni e loro Consorzi e Associazioni"]; n < 7000 {
+		t.Errorf("%d municipalities", n)
+	}
+}
+
 func TestFlows(t *testing.T) {
 	w := newTestWorld(t, Config{})
 	seen := make(map[string]service)

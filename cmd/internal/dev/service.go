@@ -2,17 +2,30 @@
 
 package dev
 
-import "strings"
+import (
+	"math/rand/v2"
+	"strings"
 
+	"github.com/traccia-ledger/traccia/ledger"
+)
+
+// Words of the default vocabulary (policies/vocabulary): IRIs of W3C DPV, ids of its other terms.
 const (
-	dpv     = "https://w3id.org/dpv/"
-	sector  = dpv + "sector/publicservices#"
-	pd      = dpv + "pd#"
-	gdpr    = dpv + "legal/eu/gdpr#"
-	public  = gdpr + "A6-1-e" // a task in the public interest
-	duty    = gdpr + "A6-1-c" // a legal obligation
-	welfare = gdpr + "A9-2-b" // social protection
-	weighty = gdpr + "A9-2-g" // substantial public interest
+	dpv        = "https://w3id.org/dpv"
+	sector     = dpv + "/sector/publicservices#"
+	pd         = dpv + "/pd#"
+	gdpr       = dpv + "/legal/eu/gdpr#"
+	public     = gdpr + "A6-1-e" // a task in the public interest
+	duty       = gdpr + "A6-1-c" // a legal obligation
+	welfare    = gdpr + "A9-2-b" // social protection
+	weighty    = "2-sexies"      // substantial public interest, by the Privacy Code
+	research   = gdpr + "A9-2-j" // statistics
+	automated  = "art22-law"     // a law lets a system decide
+	declared   = "PUBLIC_INTEREST"
+	entitled   = sector + "SocialWelfareEligibilityAssessment"
+	delivery   = sector + "SocialWelfareProvision"
+	assistance = sector + "SocialAssistanceManagement"
+	fraud      = sector + "PublicServiceFraudPreventionDetection"
 )
 
 // service is an e-service of PDND's catalogue with what a receipt says of an access to it.
@@ -23,10 +36,15 @@ type service struct {
 	terms
 }
 
-// terms are in the words of W3C DPV; reference is the norm.
+// terms say why an access is made, and to what; reference is the norm.
 type terms struct {
 	purpose, basis, reference string
 	data                      []string
+}
+
+// sensitive says whether the terms are about special categories of data, GDPR Art. 9.
+func (t *terms) sensitive() bool {
+	return t.basis == welfare || t.basis == weighty || t.basis == research
 }
 
 // described gives terms to e-services by words in their names; the first that fits counts.
@@ -35,17 +53,41 @@ var described = []struct {
 	organisations bool
 	terms
 }{
-	{"durc|aziende|tassi|debito|cdc|imprese|giuridic", true, terms{sector + "PublicServiceFraudPreventionDetection", duty, "D.L. 34/2014, art. 4", []string{pd + "OfficialID"}}},
-	{"isee", false, terms{sector + "SocialWelfareEligibilityAssessment", public, "D.P.C.M. 159/2013, art. 11", []string{pd + "Income", pd + "Household", pd + "FamilyStructure"}}},
-	{"accompagnamento|non vedenti|non udenti|frequenza|disab", false, terms{sector + "SocialWelfareProvision", weighty, "D.Lgs. 196/2003, art. 2-sexies", []string{pd + "Disability", pd + "Income"}}},
-	{"pension", false, terms{sector + "SocialWelfareProvision", welfare, "L. 328/2000, art. 22", []string{pd + "Income", pd + "OfficialID"}}},
-	{"centri diurni|asili nido|buono vacanze|waas|fis", false, terms{sector + "SocialAssistanceManagement", public, "D.Lgs. 147/2017, art. 24", []string{pd + "Income", pd + "Household"}}},
-	{"comunicazioni obbligatorie|comobb|siisl|lavor", false, terms{sector + "SocialAssistanceManagement", duty, "D.L. 48/2023, art. 5", []string{pd + "OfficialID"}}},
-	{"famiglia|nucleo|parental", false, terms{sector + "SocialWelfareEligibilityAssessment", public, "D.Lgs. 82/2005, art. 62", []string{pd + "FamilyStructure", pd + "Household"}}},
-	{"accertamento|residenz|anagrafic|anpr", false, terms{sector + "SocialWelfareEligibilityAssessment", public, "D.Lgs. 82/2005, art. 50", []string{pd + "Residency", pd + "OfficialID"}}},
-	{"", false, terms{sector + "PublicServiceFraudPreventionDetection", public, "D.Lgs. 82/2005, art. 50", []string{pd + "OfficialID"}}},
+	{"durc", true, terms{fraud, duty, "D.L. 34/2014, art. 4", []string{"durc"}}},
+	{"aziende|tassi|debito|cdc|imprese|giuridic", true, terms{"once-only", public, "D.P.R. 445/2000, art. 43", []string{"organisation"}}},
+	{"indicatore", false, terms{entitled, public, "D.P.C.M. 159/2013, art. 11", []string{"isee-indicator", pd + "FamilyStructure"}}},
+	{"isee", false, terms{entitled, public, "D.P.C.M. 159/2013, art. 11", []string{"isee", pd + "Income", pd + "Household"}}},
+	{"accompagnamento", false, terms{delivery, weighty, "L. 18/1980, art. 1", []string{"A4.05"}}},
+	{"non vedenti", false, terms{delivery, weighty, "L. 66/1962", []string{"A4.02"}}},
+	{"non udenti", false, terms{delivery, weighty, "L. 381/1970", []string{"A4.03"}}},
+	{"indennita frequenza", false, terms{delivery, welfare, "L. 289/1990, art. 1", []string{"A4.07"}}},
+	{"centri diurni", false, terms{assistance, welfare, "L. 328/2000, art. 22", []string{"A1.12"}}},
+	{"asili nido", false, terms{assistance, public, "D.Lgs. 147/2017, art. 24", []string{"A1.07"}}},
+	{"buono vacanze", false, terms{assistance, public, "D.Lgs. 147/2017, art. 24", []string{"A1.20"}}},
+	{"percettori fis", false, terms{sector + "SocialInsuranceManagement", public, "D.Lgs. 148/2015, art. 29", []string{"wage-support"}}},
+	{"pension", false, terms{delivery, public, "D.Lgs. 147/2017, art. 24", []string{"pension", pd + "OfficialID"}}},
+	{"comunicazioni obbligatorie|comobb|lavor", false, terms{assistance, duty, "D.L. 510/1996, art. 9-bis", []string{"work-communication"}}},
+	{"microcredito|politicheattive", false, terms{assistance, public, "D.L. 48/2023, art. 5", []string{pd + "ProfessionalTraining"}}},
+	{"verificadich|elabmassiva", false, terms{"self-certification-control", public, "D.P.R. 445/2000, art. 71", []string{pd + "Residency", pd + "OfficialID"}}},
+	{"titoli", false, terms{entitled, public, "D.P.R. 445/2000, art. 43", []string{pd + "EducationQualification"}}},
+	{"frequenze", false, terms{entitled, public, "D.P.R. 445/2000, art. 43", []string{pd + "School"}}},
+	{"famiglia|nucleo|parental", false, terms{entitled, public, "D.Lgs. 82/2005, art. 62", []string{"anpr-household", pd + "FamilyStructure"}}},
+	{"matrimonio", false, terms{"once-only", public, "D.P.R. 445/2000, art. 43", []string{pd + "MaritalStatus"}}},
+	{"esistenzavita|decesso", false, terms{sector + "SocialSecurityManagement", public, "D.Lgs. 82/2005, art. 62", []string{"life-status"}}},
+	{"cittadinanza|generalita", false, terms{"once-only", public, "D.Lgs. 82/2005, art. 62", []string{pd + "Citizenship", pd + "Name"}}},
+	{"accertamento|residenz|anagrafic|anpr", false, terms{entitled, public, "D.Lgs. 82/2005, art. 50", []string{pd + "Residency", pd + "OfficialID"}}},
 }
 
+const (
+	statistics = "istat" // the consumer that only makes statistics
+	municipal  = "3"     // PDND's category of municipalities
+	massive    = 50      // subjects of a list; more are a mass extraction
+)
+
+// extraction is what a mass extraction is for.
+var extraction = terms{"self-certification-control", public, "D.P.R. 445/2000, art. 71", []string{pd + "OfficialID"}}
+
+// describe finds terms for an e-service. One that nothing is known of has a purpose as PDND has it: in the body's own words.
 func describe(id, name string) service {
 	lower := strings.ToLower(name)
 	s := service{id: id, name: name, slug: slug(lower)}
@@ -57,7 +99,24 @@ func describe(id, name string) service {
 			}
 		}
 	}
+	s.terms = terms{"Compiti istituzionali: " + strings.Join(strings.Fields(name), " "), declared, "D.Lgs. 82/2005, art. 50", []string{"WITH_IDENTIFYING_DATA"}}
 	return s
+}
+
+// explain gives the session the service's terms, or its own where its consumer or actor asks for them.
+func (s *session) explain(varied bool, r *rand.Rand) {
+	s.terms = s.service.terms
+	switch {
+	case s.consumer.ID == statistics:
+		s.terms.purpose, s.terms.reference = dpv+"#ProvideOfficialStatistics", "D.Lgs. 322/1989, art. 6-bis"
+		if s.sensitive() {
+			s.terms.basis = research
+		}
+	case s.actor == ledger.ActorModel:
+		s.terms.basis, s.terms.reference = automated, "Regolamento (UE) 2016/679, art. 22"
+	case varied && s.category == municipal && s.purpose == entitled && r.IntN(10) == 0:
+		s.terms.purpose, s.terms.reference = "social-work-assessment", "L. 328/2000, art. 22"
+	}
 }
 
 // slug is a kebab-case path segment.

@@ -20,6 +20,7 @@ type session struct {
 	err  error
 
 	flow
+	terms          // those of the service, or the session's own
 	consumer       Body
 	profile        string
 	actor          string
@@ -93,13 +94,19 @@ func (w *World) begin(s *session, number int) error {
 	if r.Float64() < hubShare {
 		list = w.hubbed
 	}
-	at := r.Float64() * list[len(list)-1].upTo
-	s.flow = list[sort.Search(len(list), func(i int) bool { return list[i].upTo > at })].flow
-	s.consumer = w.consumer(s.category, s.provider.ID, r)
 	s.profile = w.config.Profile
 	if s.profile == "" {
 		s.profile = pick(r, 80, ledger.ProfileAudit02, 10, ledger.ProfileAudit01, 10, ledger.ProfileVoucher)
 	}
+	for {
+		at := r.Float64() * list[len(list)-1].upTo
+		s.flow = list[sort.Search(len(list), func(i int) bool { return list[i].upTo > at })].flow
+		// Nobody gives special categories of data for a voucher alone.
+		if s.profile != ledger.ProfileVoucher || !s.service.sensitive() {
+			break
+		}
+	}
+	s.consumer = w.consumer(s.category, s.provider.ID, r)
 
 	issued := w.config.Now.Add(-time.Minute - time.Duration(r.IntN(240))*time.Second).Unix()
 	clientID := fixedUUID("client of " + s.consumer.ID)
@@ -112,12 +119,13 @@ func (w *World) begin(s *session, number int) error {
 		Producer: s.provider.Tenant, Consumer: s.consumer.Tenant, EService: s.service.id, Descriptor: fixedUUID("descriptor of " + s.service.id),
 	}
 	s.operate(w.config.Profile == "", r)
+	s.explain(w.config.Profile == "", r)
 	s.evidenceClaims = evidenceClaims{
 		Issuer: clientID, Audience: audience, PurposeID: claims.PurposeID, Dnonce: 1_000_000_000_000 + r.Int64N(9_000_000_000_000),
 		JTI: uuid(source), IssuedAt: issued - 1, Expires: issued + 599, UserID: s.operator, Location: fmt.Sprintf("sportello-%d", 1+r.IntN(30)), LoA: "LOA3",
 	}
 	if w.config.Profile == "" {
-		s.evidenceClaims.vary(r)
+		s.evidenceClaims.vary(s.sensitive(), r)
 	}
 	var err error
 	if s.profile != ledger.ProfileVoucher {
@@ -155,10 +163,14 @@ func (s *session) purposeID() string {
 // operate chooses who acts. Some evidences name nobody, or more of a person than they should.
 func (s *session) operate(flawed bool, r *rand.Rand) {
 	s.actor, s.operator = ledger.ActorOperator, fmt.Sprintf("op-%04x", r.IntN(1<<16))
-	if !flawed {
-		return
+	who := "operator"
+	if flawed {
+		who = pick(r, 80, "operator", 9, "service", 1, "model", 4, "none", 3, "constant", 3, "code")
 	}
-	switch pick(r, 80, "operator", 9, "service", 1, "model", 4, "none", 3, "constant", 3, "code") {
+	if s.consumer.ID == statistics || who == "model" && s.service.purpose != entitled {
+		who = "service"
+	}
+	switch who {
 	case "service":
 		s.actor, s.operator = ledger.ActorService, "service:"+s.service.slug
 		if len(s.operator) > len("service:")+64 {
@@ -175,14 +187,15 @@ func (s *session) operate(flawed bool, r *rand.Rand) {
 	}
 }
 
-// vary writes an evidence as one administration or another does.
-func (e *evidenceClaims) vary(r *rand.Rand) {
-	switch r.IntN(10) {
-	case 0:
+// vary writes an evidence as one administration or another does. Special categories of data are given only to those who say
+// how the operator was identified.
+func (e *evidenceClaims) vary(sensitive bool, r *rand.Rand) {
+	switch n := r.IntN(10); {
+	case n == 0:
 		e.LoA = "LoA2"
-	case 1:
+	case n == 1:
 		e.LoA, e.UserLoA = "", "3"
-	case 2:
+	case n == 2 && !sensitive:
 		e.LoA = ""
 	}
 	if r.IntN(10) == 0 {

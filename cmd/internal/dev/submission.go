@@ -44,6 +44,11 @@ func (w *World) Submission(n int) (*ledger.Submission, error) {
 	sub.Private.Salt = salt(source)
 
 	receipt := s.receipt()
+	if len(sub.Subjects) > massive {
+		e := extraction
+		receipt.Purpose, receipt.LegalBasis, receipt.LegalReference, receipt.DataCategories = e.purpose, e.basis, e.reference, e.data
+		receipt.Actor = ledger.ActorService
+	}
 	receipt.Aud, receipt.JTI, receipt.IssuedAt = w.config.Ledger, uuid(source), occurred.Unix()
 	receipt.OccurredAt = occurred.Format("2006-01-02T15:04:05.000Z")
 	evidenceDigest := ""
@@ -90,7 +95,7 @@ func (s *session) receipt() *ledger.Receipt {
 	r := &ledger.Receipt{
 		Iss: s.consumer.ID, Role: ledger.RoleConsumer, Provider: s.provider.ID, Consumer: s.consumer.ID,
 		EService: s.service.id, PurposeID: s.purposeID(),
-		Purpose: s.service.purpose, LegalBasis: s.service.basis, LegalReference: s.service.reference, DataCategories: s.service.data,
+		Purpose: s.purpose, LegalBasis: s.basis, LegalReference: s.reference, DataCategories: s.data,
 		Actor: s.actor, Operation: ledger.Operation{Method: "POST", Path: "/rest/" + s.service.slug + "/v1/consultazione"},
 	}
 	if slices.Contains(hubProviders, s.provider.ID) {

@@ -194,7 +194,7 @@ func (w *World) count(n int, r *rand.Rand) int {
 	case n%massEvery == massEvery/2:
 		return largest
 	case r.IntN(100) < 3:
-		return 5 + r.IntN(46)
+		return 5 + r.IntN(massive-4)
 	}
 	return 1
 }

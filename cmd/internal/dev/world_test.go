@@ -3,6 +3,7 @@
 package dev
 
 import (
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/pdnd"
+	"github.com/traccia-ledger/traccia/policies"
 )
 
 var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
@@ -97,6 +99,8 @@ func TestMix(t *testing.T) {
 	w, tokens := newTestWorld(t, Config{Seed: 1}), newTestChecker(t)
 	const n = 3000
 	profiles, roles, services, consumers, flags := map[string]int{}, map[string]int{}, map[string]int{}, map[string]int{}, map[string]int{}
+	engine := defaultPolicies(t)
+	deciding := map[string]bool{}
 	var single, lists, mass, eleven int
 	for i := range n {
 		sub, err := w.Submission(i)
@@ -104,6 +108,9 @@ func TestMix(t *testing.T) {
 			t.Fatal(err)
 		}
 		r, assurance := check(t, w, tokens, sub)
+		for _, id := range allowed(t, engine, w, &r.Receipt, &assurance) {
+			deciding[id] = true
+		}
 		profiles[assurance.Profile]++
 		roles[r.Role]++
 		services[r.EService]++
@@ -135,9 +142,64 @@ func TestMix(t *testing.T) {
 	if services["843ac013-941a-4afe-8243-e668142e73e6"] < n/10 || len(services) < 10 || len(consumers) < 15 {
 		t.Errorf("%d attestations of ISEE, %d services, %d consumers", services["843ac013-941a-4afe-8243-e668142e73e6"], len(services), len(consumers))
 	}
+	if len(deciding) < 8 {
+		t.Errorf("%d policies allow all accesses: %v", len(deciding), deciding)
+	}
 	for _, f := range []string{ledger.FlagOperatorMissing, ledger.FlagOperatorConstant, ledger.FlagEvidenceLongLived, ledger.FlagDnonceText, pdnd.FlagOperatorFiscalCode, pdnd.FlagLoAMissing} {
 		if flags[f] == 0 {
 			t.Errorf("no access is flagged %s", f)
+		}
+	}
+}
+
+func defaultPolicies(t testing.TB) *policies.Engine {
+	t.Helper()
+	e, err := policies.Compile(policies.Default())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// allowed fails the test for an access that the default policies deny, and returns the policies that allow it.
+func allowed(t testing.TB, e *policies.Engine, w *World, r *ledger.Receipt, a *ledger.Assurance) []string {
+	t.Helper()
+	d, err := e.Decide(e.Facts(policies.Access{
+		Receipt: r, Assurance: a, ConsumerAttributes: w.byID[r.Consumer].Attributes, ProviderAttributes: w.byID[r.Provider].Attributes,
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.Effect != ledger.EffectAllow {
+		t.Errorf("denied by %v: %s consults %s for %q on %s, %v, by %s, %d subjects, %+v",
+			d.Policies, r.Consumer, r.Provider, r.Purpose, r.LegalBasis, r.DataCategories, r.Actor, r.Subjects.Count, *a)
+	}
+	return d.Policies
+}
+
+// Whoever the consumer of an e-service is, and whoever acts there.
+func TestEveryAccessIsAllowed(t *testing.T) {
+	w, engine := newTestWorld(t, Config{}), defaultPolicies(t)
+	for _, f := range slices.Concat(w.hubbed, w.others) {
+		for _, g := range chosen {
+			if g.category != f.category {
+				continue
+			}
+			for _, id := range g.ids {
+				for seed := range uint64(60) {
+					s := &session{flow: f.flow, consumer: w.byID[id]}
+					r := rand.New(rand.NewPCG(seed, 0))
+					s.operate(seed > 0, r)
+					s.explain(seed > 0, r)
+					receipt := s.receipt()
+					receipt.Subjects.Count = 1 + int(seed)%massive
+					assurance := &ledger.Assurance{Profile: ledger.ProfileAudit02, LoA: 2}
+					if !s.sensitive() {
+						assurance = &ledger.Assurance{Profile: ledger.ProfileVoucher}
+					}
+					allowed(t, engine, w, receipt, assurance)
+				}
+			}
 		}
 	}
 }
