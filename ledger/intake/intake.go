@@ -47,6 +47,9 @@ const (
 // submission may be good; it can be sent again.
 var ErrKeys = errors.New("PDND's keys couldn't be had")
 
+// ErrBefore: the submission is recorded in the shard before.
+var ErrBefore = errors.New("recorded in the year before")
+
 // Config says what submissions are checked against. All fields are required
 // unless they say otherwise.
 type Config struct {
@@ -59,6 +62,9 @@ type Config struct {
 	// stands, if it is recorded: it is then checked with the keys of that
 	// place, so that a retry finds its entry even after a revocation.
 	Recorded func(ctx context.Context, iss, jti string) (index uint64, ok bool, err error)
+	// Before says whether the shard before this one has a submission of this
+	// identity: then Check returns ErrBefore. nil for the ledger's first.
+	Before func(ctx context.Context, iss, jti string) (bool, error)
 	// First returns the submission of this identity, for a statement about it; nil
 	// where none is recorded.
 	First func(ctx context.Context, iss, jti string) (*First, error)
@@ -123,6 +129,15 @@ func (in *Intake) Check(ctx context.Context, raw []byte) (*sequencer.Pending, er
 		return nil, err
 	}
 	receipt := opened.Receipt
+	if in.Before != nil {
+		before, err := in.Before(ctx, receipt.Iss, receipt.JTI)
+		if err != nil {
+			return nil, fmt.Errorf("couldn't look up the submission: %w", err)
+		}
+		if before {
+			return nil, ErrBefore
+		}
+	}
 	if err := in.checkReceipt(receipt); err != nil {
 		return nil, err
 	}

@@ -86,22 +86,21 @@ type agencyList struct {
 // agencyList finds a body's events in the index at a head that covers every event recorded before the call.
 func (n *Node) agencyList(ctx context.Context, agency string, r AgencyRange) (*agencyList, error) {
 	y := n.yearOf(r.Epoch)
-	if y == nil {
+	switch {
+	case y == nil:
 		return nil, ErrNoLog
-	}
-	vrfKey, err := n.keys.VRF(r.Epoch)
-	if err != nil {
-		return nil, err
+	case y.gone:
+		return nil, fmt.Errorf("%w can be shown: its keys were destroyed when its retention ended", ErrNoLog)
 	}
 	m := &agencyList{historian: newHistorian(y), agency: agency}
-	pi, beta := vrfKey.Prove(ledger.AgencyAlpha(agency, r.Epoch))
+	pi, beta := y.vrf.Prove(ledger.AgencyAlpha(agency, r.Epoch))
 	m.pi = pi
 	k := [32]byte(beta[:32])
 	tags := make([]ledger.Hash, r.Count+1)
 	for i := range tags {
 		tags[i] = ledger.AgencyTag(&k, r.From+uint64(i))
 	}
-	err = y.seq.AtHead(ctx, func(at sequencer.Head, keys *index.Tree) {
+	err := y.seq.AtHead(ctx, func(at sequencer.Head, keys *index.Tree) {
 		m.at, m.events = at, nil
 		for _, tag := range tags[:r.Count] {
 			index, ok := keys.Get(tag)
@@ -207,20 +206,33 @@ func (m *agencyList) salted(ctx context.Context, y *year, jti string) ([]ledger.
 // LookUpList records a body's look-up at a piece of its list: l without Subjects, its receipt committing to what
 // UnseenCitizens said. Sent again, it answers with the same entries. The error is ErrLookUpMoved where the citizens have
 // changed in between, for example by another look-up of the same body: ask again, sign again.
-func (n *Node) LookUpList(ctx context.Context, r AgencyRange, l LookUp) (*ledger.Answer, error) {
+func (n *Node) LookUpList(ctx context.Context, r AgencyRange, l LookUp) (answer *ledger.Answer, err error) {
 	done, err := n.use()
 	if err != nil {
 		return nil, err
 	}
 	defer done()
-	y, receipt := n.year(), l.Receipt
-	switch row, err := y.lookUp(ctx, receipt.Iss, receipt.JTI); {
-	case err != nil:
-		return nil, err
-	case row != nil && row.PayloadDigest == receipt.PayloadDigest:
-		return y.again(ctx, row)
-	case row != nil:
-		return nil, sequencer.ErrConflict
+	err = n.current(ctx, func(y *year) (err error) {
+		answer, err = y.lookUpList(ctx, r, l)
+		return err
+	})
+	return answer, err
+}
+
+func (y *year) lookUpList(ctx context.Context, r AgencyRange, l LookUp) (*ledger.Answer, error) {
+	n, receipt := y.n, l.Receipt
+	for _, at := range []*year{y, y.before()} {
+		if at == nil {
+			continue
+		}
+		switch row, err := at.lookUp(ctx, receipt.Iss, receipt.JTI); {
+		case err != nil:
+			return nil, err
+		case row != nil && row.PayloadDigest == receipt.PayloadDigest:
+			return at.again(ctx, row)
+		case row != nil:
+			return nil, sequencer.ErrConflict
+		}
 	}
 	if p := n.checkAge(receipt); p != nil {
 		return nil, p

@@ -83,7 +83,7 @@ func (n *Node) Erase(ctx context.Context, subjects []ledger.Subject, month strin
 	for i, h := range handles {
 		forget[i] = h.handle
 	}
-	err = n.year().seq.Forget(forget, func() error {
+	err = n.forget(ctx, forget, func() error {
 		// Somebody may have been recorded since.
 		if found, err = n.findWraps(ctx, handles); err != nil {
 			return err
@@ -102,6 +102,11 @@ func (n *Node) Erase(ctx context.Context, subjects []ledger.Subject, month strin
 	}
 	n.opt.Log.Info("erased", "wraps", report.Wraps, "months", len(report.Months))
 	return report, nil
+}
+
+// forget is Forget of the sequencer that records: past years make no keys.
+func (n *Node) forget(ctx context.Context, handles []ledger.Hash, do func() error) error {
+	return n.current(ctx, func(y *year) error { return y.seq.Forget(handles, do) })
 }
 
 // wrapHandle is a handle that a person may have.

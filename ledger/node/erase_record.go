@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/rows"
 	"github.com/traccia-ledger/traccia/ledger/seal"
 	"github.com/traccia-ledger/traccia/ledger/sequencer"
@@ -103,17 +102,16 @@ func (n *Node) countLoop() {
 	}
 }
 
-// recordErasures writes the record of every month before this one that has none yet, since the shard's first head; a
-// shard that follows another begins with the December before it.
+// recordErasures writes the record of every month before this one that has none yet, since the ledger's first head. That
+// of a December stands in the log of the year after.
 func (n *Node) recordErasures(ctx context.Context, before string) error {
 	n.erasing.Lock()
 	defer n.erasing.Unlock()
-	y := n.year()
-	month, err := y.firstMonth(ctx)
+	month, err := n.all()[0].firstMonth(ctx)
 	if err != nil || month >= before {
 		return err
 	}
-	counted, err := y.countedMonths(ctx)
+	counted, err := n.countedMonths(ctx)
 	if err != nil {
 		return err
 	}
@@ -128,7 +126,7 @@ func (n *Node) recordErasures(ctx context.Context, before string) error {
 			if err != nil {
 				return err
 			}
-			if _, err := y.seq.Record(ctx, record); err != nil {
+			if _, err := n.append(ctx, record); err != nil {
 				return err
 			}
 		}
@@ -141,19 +139,8 @@ func (n *Node) recordErasures(ctx context.Context, before string) error {
 	return nil
 }
 
-// firstMonth is the month of the shard's first head, or of the end of the shard before.
+// firstMonth is the month of the year's first head.
 func (y *year) firstMonth(ctx context.Context) (string, error) {
-	preamble, err := y.shard.Leaves(ctx, 0, 1)
-	if err != nil || len(preamble) != 1 {
-		return "", fmt.Errorf("couldn't read the preamble: %w", err)
-	}
-	leaf, err := ledger.ParseLeaf(preamble[0])
-	if err != nil {
-		return "", fmt.Errorf("couldn't read the preamble: %w", err)
-	}
-	if p, ok := leaf.(ledger.Preamble); ok && p.PreviousSize > 0 {
-		return fmt.Sprintf("%04d-12", y.epoch-1), nil
-	}
 	snap, err := y.n.rows.Snapshot(ctx)
 	if err != nil {
 		return "", err
@@ -166,16 +153,21 @@ func (y *year) firstMonth(ctx context.Context) (string, error) {
 	return seal.Month(time.UnixMilli(int64(first.UnixMS))), nil
 }
 
-// countedMonths reads which months the shard's records name.
-func (y *year) countedMonths(ctx context.Context) (map[string]bool, error) {
+// countedMonths reads which months the records name.
+func (n *Node) countedMonths(ctx context.Context) (map[string]bool, error) {
 	counted := map[string]bool{}
-	err := y.n.eachRecord(ctx, y.epoch, func(_ uint64, record []byte) {
-		var c ErasureCount
-		if json.Unmarshal(record, &c) == nil && c.Kind == KindErasure {
-			counted[c.Month] = true
+	for _, y := range n.all() {
+		err := n.eachRecord(ctx, y.epoch, func(_ uint64, record []byte) {
+			var c ErasureCount
+			if json.Unmarshal(record, &c) == nil && c.Kind == KindErasure {
+				counted[c.Month] = true
+			}
+		})
+		if err != nil {
+			return nil, err
 		}
-	})
-	return counted, err
+	}
+	return counted, nil
 }
 
 // eachRecord calls f with every record of a shard in order.

@@ -23,8 +23,9 @@ import (
 // will ask for. It is given out without them after that, and says so to whoever verifies it.
 const cosignPatience = 15 * time.Second
 
-// History returns all that the ledger holds about a citizen, with its proofs, under a head that covers every event
-// recorded before the call and a published checkpoint that covers the head. It waits for that publication.
+// History returns all that the ledger holds about a citizen, with its proofs: each year under its final head, and this
+// one under a head that covers every event recorded before the call, with a published checkpoint that covers the head. It
+// waits for that publication. The years of Gone aren't in it.
 //
 // It leaves no event: whoever looks must record that first, see LookUpFor. What it returns lets its holder recognise the
 // citizen's events until the year ends.
@@ -34,16 +35,35 @@ func (n *Node) History(ctx context.Context, subject ledger.Subject) (*history.Bu
 		return nil, err
 	}
 	defer done()
-	m := newHistorian(n.year())
-	m.subject = subject
-	err = m.lookUp(ctx)
-	if err == nil {
-		err = m.prove(ctx)
+	b := &history.Bundle{Subject: subject}
+	for _, y := range n.all() {
+		if y.gone {
+			continue
+		}
+		m := newHistorian(y)
+		m.subject = subject
+		err := m.lookUp(ctx)
+		if err == nil {
+			err = m.prove(ctx)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("couldn't make a history: %w", err)
+		}
+		b.Shards = append(b.Shards, m.shard)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("couldn't make a history: %w", err)
+	return b, nil
+}
+
+// Gone lists the years that no history shows any more: their keys were
+// destroyed when the retention of their last event ended.
+func (n *Node) Gone() []uint32 {
+	gone := []uint32{}
+	for _, y := range n.all() {
+		if y.gone {
+			gone = append(gone, y.epoch)
+		}
 	}
-	return &history.Bundle{Subject: subject, Shards: []history.Shard{m.shard}}, nil
+	return gone
 }
 
 // historian makes a citizen's part of one shard, or a part of an agency's list.
@@ -104,10 +124,6 @@ func (m *historian) prove(ctx context.Context) error {
 
 // lookUp finds the citizen's events in the index at one head, and proves them and the absence of further ones.
 func (m *historian) lookUp(ctx context.Context) error {
-	vrfKey, err := m.y.n.keys.VRF(m.y.epoch)
-	if err != nil {
-		return err
-	}
 	known := map[string]*secret{}
 	for range rechecks {
 		scopes := append(m.y.registry.Scopes(), ledger.ScopeConsent, ledger.ScopeLedger, ledger.ScopeReported, ledger.ScopeDeferred)
@@ -115,7 +131,7 @@ func (m *historian) lookUp(ctx context.Context) error {
 		for _, s := range scopes {
 			// Of +deferred k_s isn't given before its year's last order has ended.
 			if known[s] == nil && s != ledger.ScopeDeferred {
-				known[s] = newSecret(vrfKey, ledger.SubjectAlpha(m.subject, s, m.y.epoch))
+				known[s] = newSecret(m.y.vrf, ledger.SubjectAlpha(m.subject, s, m.y.epoch))
 			}
 		}
 		if err := m.ask(ctx, scopes, known); err != nil {

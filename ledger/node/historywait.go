@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/traccia-ledger/traccia/ledger/checkpoint"
 	"github.com/traccia-ledger/traccia/ledger/history"
 	"github.com/traccia-ledger/traccia/ledger/rows"
 	"github.com/traccia-ledger/traccia/ledger/sequencer"
@@ -50,11 +51,11 @@ func (y *year) covering(ctx context.Context, index uint64) (*Published, error) {
 	defer tick.Stop()
 	var covered time.Time
 	for {
-		if p := y.published.Load(); p.Root.Size > index {
+		if p := y.published.Load(); p != nil && p.Root.Size > index {
 			if covered.IsZero() {
 				covered = time.Now()
 			}
-			if y.n.enough(p.Checkpoint) || time.Since(covered) > cosignPatience {
+			if y.enough(p.Checkpoint) || time.Since(covered) > cosignPatience {
 				return p, nil
 			}
 		}
@@ -69,10 +70,12 @@ func (y *year) covering(ctx context.Context, index uint64) (*Published, error) {
 }
 
 // enough says whether a checkpoint has the cosignatures that the ledger's policy asks for.
-func (n *Node) enough(signed []byte) bool {
-	if n.policy == nil {
+func (y *year) enough(signed []byte) bool {
+	if y.n.policy == nil {
 		return true
 	}
-	c, err := n.policy.Open(signed)
-	return err == nil && (len(n.policy.Monitors) == 0 || len(c.Monitors) > 0)
+	policy := *y.n.policy
+	policy.Logs = []checkpoint.Log{{VKey: y.vkey}}
+	c, err := policy.Open(signed)
+	return err == nil && (len(policy.Monitors) == 0 || len(c.Monitors) > 0)
 }

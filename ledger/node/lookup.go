@@ -38,11 +38,25 @@ func (n *Node) RecordLookUp(ctx context.Context, l LookUp) (*sequencer.Committed
 		return nil, err
 	}
 	defer done()
-	return n.year().recordLookUp(ctx, l)
+	var c *sequencer.Committed
+	err = n.current(ctx, func(y *year) (err error) {
+		c, err = y.recordLookUp(ctx, l)
+		return err
+	})
+	return c, err
 }
 
 func (y *year) recordLookUp(ctx context.Context, l LookUp) (*sequencer.Committed, error) {
 	n, r := y.n, l.Receipt
+	if before := y.before(); before != nil {
+		row, err := before.lookUp(ctx, r.Iss, r.JTI)
+		if err != nil {
+			return nil, err
+		}
+		if row != nil {
+			return before.recorded(row), nil
+		}
+	}
 	tree, err := ledger.NewSubjectTree(l.Subjects)
 	if err != nil {
 		return nil, err
@@ -55,12 +69,8 @@ func (y *year) recordLookUp(ctx context.Context, l LookUp) (*sequencer.Committed
 	if err != nil {
 		return nil, err
 	}
-	vrfKey, err := n.keys.VRF(y.epoch)
-	if err != nil {
-		return nil, err
-	}
 	output := func(alpha []byte) (k [32]byte) {
-		beta := vrfKey.Output(alpha)
+		beta := y.vrf.Output(alpha)
 		copy(k[:], beta[:32])
 		return k
 	}

@@ -62,6 +62,23 @@ func (m *Metrics) cosigned(witness string, ok bool) {
 	m.cosigns.WithLabelValues(witness, outcome).Inc()
 }
 
+// publishedSize is that of the newest log.
+func (n *Node) publishedSize() uint64 {
+	if p := n.year().published.Load(); p != nil {
+		return p.Root.Size
+	}
+	return 0
+}
+
+// missingFinal counts the cosignatures that past years' last checkpoints lack.
+func (n *Node) missingFinal() (missing int) {
+	years := n.all()
+	for _, y := range years[:len(years)-1] {
+		missing += int(y.lacking.Load())
+	}
+	return missing
+}
+
 // watch adds what is read off the node when asked.
 func (m *Metrics) watch(n *Node) {
 	if m == nil {
@@ -72,7 +89,9 @@ func (m *Metrics) watch(n *Node) {
 	}
 	gauge("traccia_queue_leaves", "Leaves waiting for the sequencer.", func() float64 { return float64(n.Queued()) })
 	gauge("traccia_log_size", "Leaves in the durable log.", func() float64 { return float64(n.Latest().Root.Size) })
-	gauge("traccia_published_size", "Leaves in the public log.", func() float64 { return float64(n.year().published.Load().Root.Size) })
+	gauge("traccia_published_size", "Leaves in the public log.", func() float64 { return float64(n.publishedSize()) })
+	gauge("traccia_epoch", "The year whose log is recorded in.", func() float64 { return float64(n.Epoch()) })
+	gauge("traccia_final_cosignatures_missing", "Cosignatures that the last checkpoints of past years lack.", func() float64 { return float64(n.missingFinal()) })
 	gauge("traccia_head_age_seconds", "Age of the last head.", func() float64 { return n.Now().Sub(n.LastHead()).Seconds() })
 	gauge("traccia_stopped", "1 when the sequencer stopped after a failed write.", func() float64 {
 		if n.Err() != nil {

@@ -8,7 +8,7 @@
 //	DIR/keys/         signing, VRF, handle and month keys, erasure journal,
 //	                  last published checkpoint (ledger/keys); never in a backup of the store
 //	DIR/index/        key files of the indexes: derived from the log, in no backup
-//	DIR/log.vkey      the log's verifier key, for whoever checks
+//	DIR/log.vkey      the logs' verifier keys, one a line and a year, for whoever checks
 //
 // A node that finds its store behind what it last published, or another
 // history than that, refuses to start: a ledger that went back in time would
@@ -21,24 +21,18 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/checkpoint"
 	"github.com/traccia-ledger/traccia/ledger/engine"
-	"github.com/traccia-ledger/traccia/ledger/jws"
 	"github.com/traccia-ledger/traccia/ledger/keys"
 	"github.com/traccia-ledger/traccia/ledger/pdnd"
 	"github.com/traccia-ledger/traccia/ledger/pebble"
-	"github.com/traccia-ledger/traccia/ledger/registry"
-	"github.com/traccia-ledger/traccia/ledger/rows"
 	"github.com/traccia-ledger/traccia/ledger/sequencer"
 	"github.com/traccia-ledger/traccia/ledger/store"
-	"github.com/traccia-ledger/traccia/ledger/witness"
 )
 
 // Decisions of Open.
@@ -70,19 +64,23 @@ type Node struct {
 	Dir      string
 	Settings Settings
 
-	opt       Options
-	keys      *keys.Dir
-	db        *pebble.Store
-	rows      store.Store
-	months    months
-	tokens    *pdnd.Checker
-	clients   pdnd.Keys
-	witnesses []*witness.Client
-	policy    *checkpoint.Policy // nil: nobody is asked to cosign
+	opt     Options
+	keys    *keys.Dir
+	db      *pebble.Store
+	rows    store.Store
+	engine  *engine.Engine
+	months  months
+	tokens  *pdnd.Checker
+	clients pdnd.Keys
+	policy  *checkpoint.Policy // nil: nobody is asked to cosign
 
 	erasing sync.Mutex // held by one erasure, or record about erasures, at a time
 
-	years atomic.Pointer[[]*year] // ascending; the last is recorded in
+	years  atomic.Pointer[[]*year] // ascending; the last is recorded in
+	over   chan struct{}           // holds one: somebody found the last one's year over
+	opened bool                    // Open is done
+
+	keyFiles int // of how many years the files of verifier keys tell; turn's own
 
 	stop    chan struct{}
 	stopped sync.WaitGroup
@@ -96,109 +94,6 @@ type Published struct {
 	Checkpoint []byte
 }
 
-// Create makes a new ledger in dir, which must not hold one: keys, store, and
-// a first shard with its preamble.
-func Create(ctx context.Context, dir string, settings Settings, opt Options) error {
-	opt = opt.withDefaults()
-	if err := ledger.CheckName(settings.Name); err != nil {
-		return fmt.Errorf("couldn't create the ledger: name: %w", err)
-	}
-	if err := ledger.CheckID(settings.operator()); err != nil {
-		return fmt.Errorf("couldn't create the ledger: operator: %w", err)
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("couldn't create the ledger: %w", err)
-	}
-	epoch := ledger.EpochOf(opt.now())
-	k, err := keys.Create(filepath.Join(dir, "keys"), opt.Passphrase)
-	if err != nil {
-		return err
-	}
-	if err := k.NewEpoch(settings.Name, epoch); err != nil {
-		return err
-	}
-	db, err := pebble.Create(filepath.Join(dir, "store"), pebble.Options{Logger: opt.Log})
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	if err := createShard(ctx, db, k, settings, epoch); err != nil {
-		return err
-	}
-	_, vkey, err := k.Signer(epoch)
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(filepath.Join(dir, "log.vkey"), []byte(vkey+"\n"), 0o644); err != nil {
-		return fmt.Errorf("couldn't write the verifier key: %w", err)
-	}
-	// Last, so that a directory with a configuration holds a whole ledger.
-	return WriteSettings(dir, settings)
-}
-
-// createShard makes the ledger's first log: its preamble; the operator as the
-// first body, whose key signs the look-ups that the operator makes; and how long
-// events are kept, without which nothing could ever be destroyed.
-func createShard(ctx context.Context, db store.Store, k *keys.Dir, settings Settings, epoch uint32) error {
-	e, err := engine.New(db)
-	if err != nil {
-		return err
-	}
-	shard, err := e.CreateShard(ctx, epoch)
-	if err != nil {
-		return err
-	}
-	v, err := k.VRF(epoch)
-	if err != nil {
-		return err
-	}
-	preamble, err := ledger.FormatLeaf(ledger.Preamble{Epoch: epoch, VRFKey: v.Public(), Name: settings.Name})
-	if err != nil {
-		return err
-	}
-	signer, err := k.Operator(epoch)
-	if err != nil {
-		return err
-	}
-	key, err := jws.NewKey("", signer.Public())
-	if err != nil {
-		return err
-	}
-	jwk, err := jws.FormatKey(key)
-	if err != nil {
-		return err
-	}
-	id := settings.operator()
-	leaves, table := [][]byte{preamble}, []store.Row(nil)
-	add := func(r []byte) error {
-		leaf, err := ledger.FormatLeaf(ledger.Record{Epoch: epoch, JSON: r})
-		table = append(table, store.Row{Table: store.TableRecord, Key: rows.LeafKey(epoch, uint64(len(leaves))), Value: r})
-		leaves = append(leaves, leaf)
-		return err
-	}
-	for _, record := range []any{
-		registry.Body{ID: id, Name: "Operator of " + settings.Name},
-		registry.Key{Body: id, Kid: key.Kid, JWK: jwk, Basis: registry.BasisOperator},
-	} {
-		r, err := registry.FormatRecord(record)
-		if err == nil {
-			err = add(r)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	term, err := retentionRecord(DefaultTerm)
-	if err == nil {
-		err = add(term)
-	}
-	if err != nil {
-		return err
-	}
-	_, err = shard.Append(ctx, leaves, table)
-	return err
-}
-
 // Open starts the ledger in dir.
 func Open(ctx context.Context, dir string, opt Options) (*Node, error) {
 	settings, err := ReadSettings(dir)
@@ -208,7 +103,7 @@ func Open(ctx context.Context, dir string, opt Options) (*Node, error) {
 		return nil, err
 	}
 	opt = opt.withDefaults()
-	n := &Node{Dir: dir, Settings: settings, opt: opt, stop: make(chan struct{})}
+	n := &Node{Dir: dir, Settings: settings, opt: opt, stop: make(chan struct{}), over: make(chan struct{}, 1)}
 	if n.db, err = pebble.Open(filepath.Join(dir, "store"), pebble.Options{Logger: opt.Log}); err != nil {
 		return nil, err
 	}
@@ -227,46 +122,53 @@ func (n *Node) open(ctx context.Context) error {
 	if n.keys, err = keys.Open(filepath.Join(n.Dir, "keys"), n.opt.Passphrase); err != nil {
 		return err
 	}
-	e, err := engine.New(n.rows)
-	if err != nil {
+	if n.engine, err = engine.New(n.rows); err != nil {
 		return err
-	}
-	epochs, err := e.Epochs(ctx)
-	if err != nil {
-		return err
-	}
-	if len(epochs) == 0 {
-		return fmt.Errorf("%w: the store of %s has no log", ErrNoLedger, n.Dir)
 	}
 	n.months = months{n.keys}
 	if err := n.openWitnesses(); err != nil {
 		return err
 	}
-	y, err := n.openYear(ctx, e, epochs[len(epochs)-1])
-	if err != nil {
+	if err := n.openYears(ctx); err != nil {
 		return err
 	}
-	n.years.Store(&[]*year{y})
 	if err := n.applyErasures(ctx); err != nil {
 		return err
 	}
 	if err := n.finishErasures(ctx); err != nil {
 		return err
 	}
-	if err := n.finishRetention(ctx); err != nil {
-		return err
-	}
 	if err := n.openTokens(); err != nil {
 		return err
 	}
-	if err := y.begin(ctx); err != nil {
-		return err
+	if err := n.begin(ctx); err != nil {
+		return errors.Join(err, n.endYears())
 	}
 	n.opt.Metrics.watch(n)
-	n.stopped.Add(2)
+	n.stopped.Add(4)
 	go n.publishLoop()
+	go n.publishFinalLoop()
 	go n.countLoop()
+	go n.yearLoop()
 	return nil
+}
+
+// begin starts every year, turns to the current one if there is another by now,
+// and publishes it.
+func (n *Node) begin(ctx context.Context) error {
+	for _, y := range n.all() {
+		if err := y.begin(ctx); err != nil {
+			return err
+		}
+	}
+	if err := n.finishRetention(ctx); err != nil {
+		return err
+	}
+	if err := n.turn(ctx); err != nil {
+		return err
+	}
+	n.opened = true
+	return n.year().publish()
 }
 
 // openTokens opens PDND's keys.
@@ -286,17 +188,27 @@ func (n *Node) openTokens() error {
 // store. Submissions are refused from its beginning; those under way get their
 // answers.
 func (n *Node) Close() error {
-	y := n.year()
-	err := y.seq.Close()
+	err := n.year().seq.Close()
 	close(n.stop)
 	n.stopped.Wait()
 	n.using.Lock() // the last acknowledged submissions have got their proofs
 	n.closed = true
 	n.using.Unlock()
+	err = errors.Join(err, n.endYears())
 	if err == nil {
-		err = y.publish()
+		err = n.publishLast()
 	}
 	return errors.Join(err, n.release())
+}
+
+// endYears ends the sequencers.
+func (n *Node) endYears() (err error) {
+	for _, y := range n.all() {
+		if y.seq != nil {
+			err = errors.Join(err, y.seq.Close())
+		}
+	}
+	return err
 }
 
 // use keeps the store open until done is called; ErrClosed after Close.

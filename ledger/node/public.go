@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/traccia-ledger/traccia/ledger"
+	"github.com/traccia-ledger/traccia/ledger/checkpoint"
 	"github.com/traccia-ledger/traccia/ledger/store"
 )
 
@@ -20,6 +21,31 @@ var ErrNotPublished = errors.New("not in the published log")
 // publishLoop advances the public log at most once an interval, so that nobody
 // can time a single event by watching it grow (formats §1).
 func (n *Node) publishLoop() {
+	n.eachInterval(func() error { return n.year().publish() })
+}
+
+// finalRetry is how many intervals pass until the witnesses that didn't cosign
+// the last checkpoint of a past year are asked again.
+const finalRetry = 12
+
+// publishFinalLoop publishes the last checkpoints of past years, and asks for
+// the cosignatures that they lack until they have all.
+func (n *Node) publishFinalLoop() {
+	turn := 0
+	n.eachInterval(func() (err error) {
+		turn++
+		years := n.all()
+		for _, y := range years[:len(years)-1] {
+			if !y.isPublished() || turn%finalRetry == 0 {
+				err = errors.Join(err, y.publish())
+			}
+		}
+		return err
+	})
+}
+
+// eachInterval calls f once an interval, until the node closes.
+func (n *Node) eachInterval(f func() error) {
 	defer n.stopped.Done()
 	interval, err := n.Settings.interval()
 	if err != nil || interval <= 0 {
@@ -32,11 +58,66 @@ func (n *Node) publishLoop() {
 		case <-n.stop:
 			return
 		case <-tick.C:
-			if err := n.year().publish(); err != nil {
+			if err := f(); err != nil {
 				n.opt.Log.Error("couldn't publish", "error", err)
 			}
 		}
 	}
+}
+
+// isPublished says whether the public log has every leaf.
+func (y *year) isPublished() bool {
+	p := y.published.Load()
+	return p != nil && p.Root == y.seq.Latest().Root
+}
+
+// countLacking is called with publishing held, or before anybody publishes.
+func (y *year) countLacking() {
+	lacking := 0
+	for _, has := range y.cosigned {
+		if !has {
+			lacking++
+		}
+	}
+	y.lacking.Store(int32(lacking))
+}
+
+// publishLast publishes what no loop did before the node closed.
+func (n *Node) publishLast() error {
+	for _, y := range n.all() {
+		if y.isPublished() {
+			continue
+		}
+		if err := y.publish(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// resumePublished takes up what was published of a past year with the
+// cosignatures that it has.
+func (y *year) resumePublished() error {
+	if !y.seq.Finished() {
+		return nil
+	}
+	signed, err := y.n.keys.Published(y.epoch)
+	if err != nil || signed == nil {
+		return err
+	}
+	cp, err := checkpoint.Open(signed, y.verifier)
+	if err != nil {
+		return fmt.Errorf("couldn't read the last published checkpoint: %w", err)
+	}
+	if root := y.seq.Latest().Root; cp.Size == root.Size {
+		for i, w := range y.witnesses {
+			y.cosigned[i] = w.Cosigned(signed)
+		}
+		y.countLacking()
+		y.offered.Store(root.Size)
+		y.published.Store(&Published{root, signed})
+	}
+	return nil
 }
 
 // publish makes the newest checkpoint public. It is written beside the keys
@@ -60,6 +141,7 @@ func (y *year) publish() error {
 	}
 	y.offered.Store(latest.Root.Size)
 	signed := y.cosign(latest)
+	y.countLacking()
 	if before != nil && bytes.Equal(signed, before.Checkpoint) {
 		return nil
 	}
@@ -72,17 +154,20 @@ func (y *year) publish() error {
 
 // Settle writes a head over every leaf and publishes it at once.
 func (n *Node) Settle(ctx context.Context) error {
-	y := n.year()
-	if _, err := y.seq.Head(ctx); err != nil {
-		return err
-	}
-	return y.publish()
+	return n.current(ctx, func(y *year) error {
+		if _, err := y.seq.Head(ctx); err != nil {
+			return err
+		}
+		return y.publish()
+	})
 }
 
 // Published returns what the public log of an epoch shows.
 func (n *Node) Published(epoch uint32) (Published, error) {
 	if y := n.yearOf(epoch); y != nil {
-		return *y.published.Load(), nil
+		if p := y.published.Load(); p != nil {
+			return *p, nil
+		}
 	}
 	return Published{}, ErrNotPublished
 }

@@ -58,5 +58,14 @@ func (n *Node) record(ctx context.Context, records ...any) (uint64, error) {
 			return 0, err
 		}
 	}
-	return n.year().seq.Record(ctx, formatted...)
+	return n.append(ctx, formatted...)
+}
+
+// append adds records to the log of the year that it is.
+func (n *Node) append(ctx context.Context, records ...[]byte) (index uint64, err error) {
+	err = n.current(ctx, func(y *year) (err error) {
+		index, err = y.seq.Record(ctx, records...)
+		return err
+	})
+	return index, err
 }

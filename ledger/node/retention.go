@@ -45,7 +45,7 @@ func (n *Node) SetTerm(ctx context.Context, months int) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return n.year().seq.Record(ctx, record)
+	return n.append(ctx, record)
 }
 
 // SetHold puts a month under a legal hold: nothing of it is erased or destroyed until EndHold.
@@ -109,7 +109,7 @@ func (n *Node) Retention(ctx context.Context, apply bool) (*Retention, error) {
 	if len(destroyed) == 0 {
 		return r, nil
 	}
-	if err := errors.Join(n.year().seq.Forget(nil, func() error { return nil }), n.finishRetention(ctx)); err != nil {
+	if err := errors.Join(n.forget(ctx, nil, func() error { return nil }), n.finishRetention(ctx)); err != nil {
 		return nil, err
 	}
 	if r, err = n.retention(ctx); err != nil {

@@ -15,12 +15,12 @@ import (
 
 // first returns the submission that a statement is about, from whichever year; nil where none of its events opens.
 func (n *Node) first(ctx context.Context, iss, jti string) (*intake.First, error) {
-	for _, y := range slices.Backward(*n.years.Load()) {
+	for _, y := range slices.Backward(n.all()) {
 		r, err := y.lookUp(ctx, iss, jti)
 		if err != nil {
 			return nil, err
 		}
-		if r != nil {
+		if r != nil && !y.gone {
 			return y.first(ctx, r)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/transparency-dev/merkle/compact"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/checkpoint"
+	"github.com/traccia-ledger/traccia/ledger/intake"
 	"github.com/traccia-ledger/traccia/ledger/keys"
 	"github.com/traccia-ledger/traccia/ledger/rows"
 	"github.com/traccia-ledger/traccia/ledger/seal"
@@ -41,26 +43,58 @@ func (n *Node) Submit(ctx context.Context, raw []byte) (answer *ledger.Answer, r
 		return nil, false, err
 	}
 	defer done()
+	var y *year
 	var p *sequencer.Pending
 	var c *sequencer.Committed
-	y := n.year()
-	for range rechecks {
-		if p, err = y.intake.Check(ctx, raw); err != nil {
-			return nil, false, err
+	err = n.current(ctx, func(current *year) (err error) {
+		y = current
+		for range rechecks {
+			if p, err = y.intake.Check(ctx, raw); err != nil {
+				return err
+			}
+			if c, err = y.seq.Submit(ctx, p); !errors.Is(err, sequencer.ErrMoved) {
+				return err
+			}
 		}
-		if c, err = y.seq.Submit(ctx, p); !errors.Is(err, sequencer.ErrMoved) {
-			break
-		}
-	}
-	if err != nil {
+		return err
+	})
+	switch {
+	case errors.Is(err, intake.ErrBefore):
+		answer, err = y.before().replayBefore(ctx, raw)
+		return answer, true, err
+	case err != nil:
 		return nil, false, err
-	}
-	if c.Replayed {
+	case c.Replayed:
 		answer, err = y.replay(ctx, c)
 		return answer, true, err
 	}
 	answer, err = y.answer(ctx, p.Receipt, p.Scope, c)
 	return answer, false, err
+}
+
+// replayBefore answers a submission that was recorded in this year before the
+// next one began. It is judged by the keys and scopes of its place.
+func (y *year) replayBefore(ctx context.Context, raw []byte) (*ledger.Answer, error) {
+	if y.gone {
+		return nil, ErrErased
+	}
+	p, err := y.intake.Check(ctx, raw)
+	if err != nil {
+		return nil, err
+	}
+	r, err := y.lookUp(ctx, p.Receipt.Iss, p.Receipt.JTI)
+	if err != nil {
+		return nil, err
+	}
+	if r.PayloadDigest != p.Receipt.PayloadDigest {
+		return nil, sequencer.ErrConflict
+	}
+	return y.again(ctx, r)
+}
+
+// recorded is what stands in the log of a receipt's row.
+func (y *year) recorded(r *rows.Receipt) *sequencer.Committed {
+	return &sequencer.Committed{Replayed: true, First: r.First, Count: int(r.Count), Latest: y.seq.Latest()}
 }
 
 // Fetch returns the answer of a recorded submission to the party that sent it,
@@ -71,20 +105,24 @@ func (n *Node) Fetch(ctx context.Context, iss, jti string) (*ledger.Answer, erro
 		return nil, err
 	}
 	defer done()
-	y := n.year()
-	r, err := y.lookUp(ctx, iss, jti)
-	if err != nil {
-		return nil, err
+	for _, y := range slices.Backward(n.all()) {
+		r, err := y.lookUp(ctx, iss, jti)
+		if err != nil {
+			return nil, err
+		}
+		if r != nil {
+			return y.again(ctx, r)
+		}
 	}
-	if r == nil {
-		return nil, ErrNoReceipt
-	}
-	return y.again(ctx, r)
+	return nil, ErrNoReceipt
 }
 
 // again answers what was recorded before.
 func (y *year) again(ctx context.Context, r *rows.Receipt) (*ledger.Answer, error) {
-	c := &sequencer.Committed{Replayed: true, First: r.First, Count: int(r.Count), Latest: y.seq.Latest()}
+	if y.gone {
+		return nil, ErrErased
+	}
+	c := y.recorded(r)
 	if c.Latest.Root.Size < c.First+uint64(c.Count) {
 		return nil, ErrNoReceipt // durable, and about to be acknowledged
 	}

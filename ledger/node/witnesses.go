@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -40,24 +41,33 @@ func (n *Node) openWitnesses() error {
 		return fmt.Errorf("couldn't read the witness policy %s: %w", file, err)
 	}
 	n.policy = policy
-	for _, w := range append(policy.Witnesses, policy.Monitors...) {
+	_, err = n.newWitnesses()
+	return err
+}
+
+// newWitnesses returns the witnesses to ask about one log.
+func (n *Node) newWitnesses() (clients []*witness.Client, err error) {
+	if n.policy == nil {
+		return nil, nil
+	}
+	for _, w := range slices.Concat(n.policy.Witnesses, n.policy.Monitors) {
 		if w.URL == "" {
 			continue // it is verified by readers, but not asked by us
 		}
 		c, err := witness.NewClient(w.URL, w.VKey)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		n.witnesses = append(n.witnesses, c)
+		clients = append(clients, c)
 	}
-	return nil
+	return clients, nil
 }
 
 // checkWitnesses asks each witness, before anything is signed, how large a log
 // it has seen: a store that lacks part of that went back in time. A witness
 // that can't be reached says nothing either way.
 func (y *year) checkWitnesses(ctx context.Context) error {
-	if len(y.n.witnesses) == 0 {
+	if len(y.witnesses) == 0 {
 		return nil
 	}
 	// The preamble is a prefix of every state that this log ever had, so this
@@ -72,9 +82,9 @@ func (y *year) checkWitnesses(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, witnessPatience)
 	defer cancel()
-	sizes, errs := make([]uint64, len(y.n.witnesses)), make([]error, len(y.n.witnesses))
-	y.n.eachWitness(func(i int, w *witness.Client) { sizes[i], errs[i] = w.LastSize(ctx, signed) })
-	for i, w := range y.n.witnesses {
+	sizes, errs := make([]uint64, len(y.witnesses)), make([]error, len(y.witnesses))
+	y.eachWitness(func(i int, w *witness.Client) { sizes[i], errs[i] = w.LastSize(ctx, signed) })
+	for i, w := range y.witnesses {
 		if errs[i] != nil {
 			y.n.opt.Log.Log(ctx, missed(errs[i]), "a witness can't be asked what it has seen", "witness", w.Name(), "error", errs[i])
 			continue
@@ -99,14 +109,14 @@ func missed(err error) slog.Level {
 // cosign returns the checkpoint with the cosignatures that could be had in
 // time, of the witnesses that it lacks. The caller holds publishing.
 func (y *year) cosign(at sequencer.Latest) []byte {
-	if len(y.n.witnesses) == 0 {
+	if len(y.witnesses) == 0 {
 		return at.Checkpoint
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), witnessPatience)
 	defer cancel()
 	cp := checkpoint.Checkpoint{Origin: y.origin, Size: at.Root.Size, Root: at.Root.Hash}
-	lines := make([]string, len(y.n.witnesses))
-	y.n.eachWitness(func(i int, w *witness.Client) {
+	lines := make([]string, len(y.witnesses))
+	y.eachWitness(func(i int, w *witness.Client) {
 		if y.cosigned[i] {
 			return
 		}
@@ -125,9 +135,9 @@ func (y *year) cosign(at sequencer.Latest) []byte {
 	return append(at.Checkpoint[:len(at.Checkpoint):len(at.Checkpoint)], strings.Join(lines, "")...)
 }
 
-func (n *Node) eachWitness(ask func(i int, w *witness.Client)) {
+func (y *year) eachWitness(ask func(i int, w *witness.Client)) {
 	var g sync.WaitGroup
-	for i, w := range n.witnesses {
+	for i, w := range y.witnesses {
 		g.Go(func() { ask(i, w) })
 	}
 	g.Wait()

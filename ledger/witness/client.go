@@ -115,6 +115,12 @@ func (c *Client) Add(ctx context.Context, cp checkpoint.Checkpoint, signed []byt
 	return "", errors.New("the witness's size keeps changing: someone else submits this log")
 }
 
+// Cosigned says whether a signed checkpoint has this witness's cosignature.
+func (c *Client) Cosigned(signed []byte) bool {
+	_, err := c.cosignature(signed, signed)
+	return err == nil
+}
+
 // LastSize asks how large a log the witness cosigned last, by showing it a
 // checkpoint as if for the first time. A witness that never saw the log
 // cosigns it, and the answer is 0.
