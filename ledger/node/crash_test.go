@@ -43,6 +43,10 @@ type childOrders struct {
 
 	Step string // it kills itself at this step, "" for never; see steps
 	Nth  int    // the how manieth time it gets there, from 1
+	From string // counted from the first time it got to this step on; "": from its start
+
+	Ahead time.Duration // of its clock
+	Pace  time.Duration // between two submissions
 }
 
 // steps of a commit in their order. The second and third are around the
@@ -70,7 +74,10 @@ type mortal struct {
 func (m *mortal) at(step string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if step != m.orders.Step {
+	if step == m.orders.From {
+		m.orders.From = ""
+	}
+	if step != m.orders.Step || m.orders.From != "" {
 		return
 	}
 	if m.seen++; m.seen == m.orders.Nth {
@@ -106,6 +113,7 @@ func runChild(text string) error {
 	ctx := context.Background()
 	n, err := node.Open(ctx, m.orders.Dir, node.Options{
 		Step: m.at, Store: func(s store.Store) store.Store { return mortalStore{s, m} },
+		Now: func() time.Time { return time.Now().Add(m.orders.Ahead) },
 	})
 	if err != nil {
 		return err
@@ -134,6 +142,7 @@ func runChild(text string) error {
 		})
 	}
 	for i := range raws {
+		time.Sleep(m.orders.Pace)
 		work <- i
 		if i%40 == 20 { // records between the events
 			if _, err := n.AddBody(ctx, registry.Body{ID: fmt.Sprintf("new_%d_%d", m.orders.Round, i), Name: "Ente"}); err != nil {

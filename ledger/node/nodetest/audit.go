@@ -5,11 +5,13 @@ package nodetest
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/transparency-dev/merkle/compact"
 	"github.com/transparency-dev/merkle/rfc6962"
@@ -276,7 +278,8 @@ func (a *auditor) countRows(ctx context.Context) {
 	a.equal(ctx, store.TablePrivate, receipts)
 	a.equal(ctx, store.TableBody, a.seen.Report.Events)
 	found := 0
-	err := a.snap.Scan(ctx, store.TableCounter, nil, nil, 0, func(key, value []byte) error {
+	from, to := a.ofEpoch()
+	err := a.snap.Scan(ctx, store.TableCounter, from, to, 0, func(key, value []byte) error {
 		width, ok := map[byte]int{'s': 4, 'a': 8}[key[4]]
 		if !ok {
 			return nil // the last recorded instant
@@ -294,14 +297,33 @@ func (a *auditor) countRows(ctx context.Context) {
 
 func (a *auditor) equal(ctx context.Context, table store.Table, want uint64) {
 	var got uint64
-	err := a.snap.Scan(ctx, table, nil, nil, 0, func(_, _ []byte) error { got++; return nil })
+	from, to := a.ofEpoch()
+	err := a.snap.Scan(ctx, table, from, to, 0, func(_, _ []byte) error { got++; return nil })
 	if err != nil || got != want {
 		a.fail("%d rows of %s, expected %d: %v", got, table, want, err)
 	}
 }
 
-// AuditDir audits a data directory that no process has open.
+// ofEpoch is the range of the rows of one log.
+func (a *auditor) ofEpoch() (from, to []byte) {
+	from = binary.BigEndian.AppendUint32(nil, a.Epoch)
+	return from, store.After(from)
+}
+
+// AuditDir audits a data directory that no process has open, of one year.
 func AuditDir(ctx context.Context, dir, passphrase string) (*Audited, error) {
+	years, err := AuditYears(ctx, dir, passphrase)
+	if err == nil && len(years) != 1 {
+		err = fmt.Errorf("%d epochs", len(years))
+	}
+	if len(years) == 0 {
+		return nil, err
+	}
+	return years[0], err
+}
+
+// AuditYears audits a data directory that no process has open, by epoch.
+func AuditYears(ctx context.Context, dir, passphrase string) (years []*Audited, err error) {
 	db, err := pebble.Open(filepath.Join(dir, "store"), pebble.Options{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return nil, err
@@ -317,20 +339,35 @@ func AuditDir(ctx context.Context, dir, passphrase string) (*Audited, error) {
 		return nil, err
 	}
 	epochs, err := e.Epochs(ctx)
-	if err != nil || len(epochs) != 1 {
-		return nil, fmt.Errorf("%d epochs: %w", len(epochs), err)
-	}
-	l := Log{Origin: ledger.Origin(Name, epochs[0]), Epoch: epochs[0], Rows: db}
-	if l.Shard, err = e.OpenShard(ctx, l.Epoch); err != nil {
-		return nil, err
-	}
-	key, err := secrets.VRF(l.Epoch)
 	if err != nil {
 		return nil, err
 	}
+	for _, epoch := range epochs {
+		l, err := openLog(ctx, e, db, secrets, epoch)
+		if err != nil {
+			return nil, err
+		}
+		seen, err := Audit(ctx, l)
+		years = append(years, seen)
+		if err != nil {
+			return years, fmt.Errorf("%d: %w", epoch, err)
+		}
+	}
+	return years, fsckDir(ctx, db, secrets, years)
+}
+
+func openLog(ctx context.Context, e *engine.Engine, db *pebble.Store, secrets *keys.Dir, epoch uint32) (l Log, err error) {
+	l = Log{Origin: ledger.Origin(Name, epoch), Epoch: epoch, Rows: db}
+	if l.Shard, err = e.OpenShard(ctx, l.Epoch); err != nil {
+		return l, err
+	}
+	key, err := secrets.VRF(l.Epoch)
+	if err != nil {
+		return l, err
+	}
 	l.Output = Outputs(key)
 	if l.Handle, err = secrets.Handle(l.Epoch); err != nil {
-		return nil, err
+		return l, err
 	}
 	l.Unwrap = func(month string, handle ledger.Hash, stored []byte) ([32]byte, error) {
 		version, wrap, err := keys.ParseWrap(stored)
@@ -343,28 +380,41 @@ func AuditDir(ctx context.Context, dir, passphrase string) (*Audited, error) {
 		}
 		return seal.Unwrap(&under, handle, wrap)
 	}
-	seen, err := Audit(ctx, l)
-	if err != nil {
-		return seen, err
-	}
-	return seen, fsckDir(ctx, db, secrets, seen)
+	return l, nil
 }
 
 // fsckDir asks the operator's own check for its opinion.
-func fsckDir(ctx context.Context, db *pebble.Store, secrets *keys.Dir, seen *Audited) error {
+func fsckDir(ctx context.Context, db *pebble.Store, secrets *keys.Dir, years []*Audited) error {
 	snap, err := db.Snapshot(ctx)
 	if err != nil {
 		return err
 	}
 	defer snap.Close()
-	report, err := fsck.Check(ctx, fsck.Config{Name: Name, Rows: snap, Keys: secrets})
+	now := time.Now() // of a test's clock it is not long after the last head
+	for _, seen := range years {
+		if heads := seen.Report.Heads; len(heads) > 0 {
+			now = later(now, time.UnixMilli(int64(heads[len(heads)-1].UnixMS)).Add(time.Hour))
+		}
+	}
+	report, err := fsck.Check(ctx, fsck.Config{Name: Name, Rows: snap, Keys: secrets, Now: now})
 	if err != nil {
 		return err
 	}
-	if report.Found > 0 || report.Size != uint64(len(seen.Leaves)) || report.BodiesChecked != seen.Report.Events {
+	var events uint64
+	for _, seen := range years {
+		events += seen.Report.Events
+	}
+	if report.Found > 0 || report.Size != uint64(len(years[len(years)-1].Leaves)) || report.BodiesChecked != events {
 		return fmt.Errorf("fsck: %d problems in %d leaves, %d bodies checked: %v", report.Found, report.Size, report.BodiesChecked, report.Problems)
 	}
 	return nil
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // RootAt returns the log's root when it had so many leaves.
