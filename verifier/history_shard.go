@@ -76,26 +76,10 @@ func (c *historyCheck) note(format string, args ...any) {
 
 // shard checks one year up to its index proof, and collects its events.
 func (c *historyCheck) shard(i int) {
-	raw := &c.bundle.Shards[i]
-	name, epoch, err := ledger.ParseOrigin(raw.Origin)
-	if err != nil {
-		c.add(problem(ledger.CodeBadName, raw.Origin, "a log's origin", "something else"))
+	s := c.authentic(&c.bundle.Shards[i])
+	if s == nil {
 		return
 	}
-	s := &historyShard{
-		Shard: raw, name: name, epoch: epoch, leaves: map[uint64]ledger.Leaf{}, registry: registry.New(name),
-	}
-	if !c.checkpoint(s) {
-		return
-	}
-	if history.CheckLeaves(s.cosigned.Size, s.cosigned.Root, s.Leaves, s.Proof) != nil {
-		c.add(problem(CodeBadProof, s.at("proof"), "leaves of the log at the checkpoint", "a proof that doesn't lead to its root"))
-		return
-	}
-	if !c.read(s) {
-		return
-	}
-	s.checker = opened.NewChecker(&opened.Shard{Name: s.name, Epoch: s.epoch, Registry: s.registry, Heads: s.heads})
 	c.shards = append(c.shards, s)
 	if c.bundle.Excerpt {
 		for n := range s.Events {
@@ -106,6 +90,30 @@ func (c *historyCheck) shard(i int) {
 	if head := c.head(s); head != nil {
 		c.lists(s, head)
 	}
+}
+
+// authentic checks that the leaves of one year are in its log, and reads them; nil where they aren't.
+func (c *historyCheck) authentic(raw *history.Shard) *historyShard {
+	name, epoch, err := ledger.ParseOrigin(raw.Origin)
+	if err != nil {
+		c.add(problem(ledger.CodeBadName, raw.Origin, "a log's origin", "something else"))
+		return nil
+	}
+	s := &historyShard{
+		Shard: raw, name: name, epoch: epoch, leaves: map[uint64]ledger.Leaf{}, registry: registry.New(name),
+	}
+	if !c.checkpoint(s) {
+		return nil
+	}
+	if history.CheckLeaves(s.cosigned.Size, s.cosigned.Root, s.Leaves, s.Proof) != nil {
+		c.add(problem(CodeBadProof, s.at("proof"), "leaves of the log at the checkpoint", "a proof that doesn't lead to its root"))
+		return nil
+	}
+	if !c.read(s) {
+		return nil
+	}
+	s.checker = opened.NewChecker(&opened.Shard{Name: s.name, Epoch: s.epoch, Registry: s.registry, Heads: s.heads})
+	return s
 }
 
 // at names a part of a year.

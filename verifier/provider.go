@@ -21,9 +21,9 @@ import (
 
 // Codes of problems of a provider's check, beside those of histories.
 const (
-	CodeNumberGap      = "number_gap"      // numbers of a subject that aren't 0, 1, 2 …, each once
+	CodeNumberGap      = "number_gap"      // numbers of a list that aren't 0, 1, 2 …, each once
 	CodePlanted        = "planted"         // an event of a subject that the party's records don't know
-	CodeNotListed      = "not_listed"      // the index leads from the event's tag to another leaf
+	CodeNotListed      = "not_listed"      // the index doesn't lead to an event that was acknowledged
 	CodeUnknownKey     = "unknown_key"     // registered for the party, and not its own
 	CodeWrongProviders = "wrong_providers" // the scope speaks for others than the party says
 	CodeStrangerScope  = "stranger_scope"  // another scope speaks for the party's providers

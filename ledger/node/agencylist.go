@@ -126,7 +126,7 @@ func (n *Node) agencyList(ctx context.Context, agency string, r AgencyRange) (*a
 }
 
 // unseen returns the citizens of the events, in the order of these, at whom the body has no look-up recorded in this
-// month. Reading +ledger leaves none.
+// month.
 func (m *agencyList) unseen(ctx context.Context) ([]ledger.Subject, error) {
 	n := m.y.n
 	snap, err := n.rows.Snapshot(ctx)
@@ -152,7 +152,7 @@ func (m *agencyList) unseen(ctx context.Context) ([]ledger.Subject, error) {
 		if err != nil {
 			return nil, fmt.Errorf("couldn't read the body of event %d: %w", index, err)
 		}
-		if who := body.Subject.Code; body.Scope != ledger.ScopeLedger && !known[who] {
+		if who := body.Subject.Code; !known[who] && !untold(body, n.Now()) {
 			known[who] = true
 			people = append(people, who)
 		}
@@ -168,6 +168,16 @@ func (m *agencyList) unseen(ctx context.Context) ([]ledger.Subject, error) {
 		}
 	}
 	return unseen, nil
+}
+
+// untold says of an event that opening it to its agency leaves no look-up: reading +ledger leaves none, and one at a
+// citizen who mustn't know yet of an access would tell them.
+func untold(b *ledger.Body, now time.Time) bool {
+	if b.Scope != ledger.ScopeDeferred {
+		return b.Scope == ledger.ScopeLedger
+	}
+	order, err := ledger.ParseDeferral(b.Deferral)
+	return err == nil && now.Before(order.Ends())
 }
 
 // UnseenCitizens says to whom the receipt of a body's look-up at a piece of its list has to commit, by its jti: nobody

@@ -322,6 +322,9 @@ func (m *historian) records(ctx context.Context) error {
 		}
 		needed = append(needed, c.Signer(receipt.Iss, receipt.JWS.Header.Kid)...)
 		needed = append(needed, c.Bodies(receipt.Consumer, receipt.Provider)...)
+		if order, err := ledger.ParseDeferral(body.Deferral); err == nil {
+			needed = append(needed, c.Signer(order.Iss, order.JWS.Header.Kid)...)
+		}
 	}
 	for _, l := range m.shard.Lists {
 		needed = append(needed, c.LastCheck(l.Scope)...)
