@@ -57,6 +57,7 @@ const (
 	CodeRootMismatch    = "root_mismatch"    // the receipt's root isn't the subjects'
 	CodeNamesSubject    = "names_subject"    // a receipt that contains a subject's code
 	CodeNotParty        = "not_party"        // a statement by who isn't party to what it is about
+	CodeDecision        = "decision"         // a decision that doesn't follow from its facts, its bundle or the log
 	CodeAlgorithm       = "wrong_algorithm"  // a token's alg is none of those allowed, or not its key's
 )
 

@@ -172,6 +172,9 @@ func (e *Engine) Digest() ledger.Hash { return e.digest }
 // Document is what the digest is of.
 func (e *Engine) Document() []byte { return e.document }
 
+// Version is the bundle's.
+func (e *Engine) Version() string { return e.bundle.Version }
+
 // Bundle is what the engine decides by. It must not be changed.
 func (e *Engine) Bundle() *Bundle { return e.bundle }
 
@@ -225,13 +228,13 @@ func (e *Engine) check(f *ledger.Facts) error {
 	return nil
 }
 
-// Decide takes the decision on an access. It fails, with a *ledger.Problem, only
+// DecideOn takes the decision on an access of which these are the facts. It fails, with a *ledger.Problem, only
 // for facts that aren't well formed or speak of terms that the bundle's
 // vocabulary doesn't have. The facts become part of the decision.
 //
 // Every category is decided on by itself: a policy that forbids decides it, else
 // one that permits. The access is allowed if every category is.
-func (e *Engine) Decide(f *ledger.Facts) (ledger.Decision, error) {
+func (e *Engine) DecideOn(f *ledger.Facts) (ledger.Decision, error) {
 	if err := e.check(f); err != nil {
 		return ledger.Decision{}, err
 	}

@@ -38,7 +38,7 @@ func TestDecide(t *testing.T) {
 		{"by INPS, of anything", func(f *ledger.Facts) { f.Consumer, f.Categories = "inps", []string{"household", "isee"} }, ledger.EffectAllow, []string{"inps-own", "isee-check"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			d, err := e.Decide(iseeCheck(test.edit))
+			d, err := e.DecideOn(iseeCheck(test.edit))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -58,7 +58,7 @@ func TestDecide(t *testing.T) {
 
 func TestFacts(t *testing.T) {
 	e := compile(t, smallBundle())
-	got := e.Facts(Access{
+	got := e.Facts(&ledger.Access{
 		Receipt: &ledger.Receipt{
 			Consumer: "c_a944", Provider: "inps", Purpose: "isee-check", LegalBasis: "https://example.org/a6-1-e", Actor: ledger.ActorService,
 			DataCategories: []string{"meteo", "ISEE", "isee", "https://example.org/income", "calcio"}, Subjects: ledger.SubjectCommitment{Count: 3},
@@ -66,7 +66,7 @@ func TestFacts(t *testing.T) {
 		Assurance:          &ledger.Assurance{Profile: ledger.ProfileVoucher, LoA: 3, Late: true},
 		ConsumerAttributes: []string{"Comuni e loro Consorzi e Associazioni", "Gestori di qualcosa"},
 		ProviderAttributes: nil,
-		Grant:              Grant{Entitlement: true},
+		Grant:              ledger.Grant{Entitlement: true},
 	})
 	want := &ledger.Facts{
 		Consumer: "c_a944", Kinds: []string{"comune", "pa"}, Provider: "inps", ProviderKinds: []string{}, Categories: []string{"income", "isee", "unknown"},
@@ -75,7 +75,7 @@ func TestFacts(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	if _, err := e.Decide(got); err != nil {
+	if _, err := e.DecideOn(got); err != nil {
 		t.Error(err)
 	}
 }
@@ -90,7 +90,7 @@ func TestFactsRefused(t *testing.T) {
 		"facts/categories/0": func(f *ledger.Facts) { f.Categories = []string{"a b"} },
 		"facts/actor":        func(f *ledger.Facts) { f.Actor = "x" },
 	} {
-		_, err := e.Decide(iseeCheck(edit))
+		_, err := e.DecideOn(iseeCheck(edit))
 		var p *ledger.Problem
 		if !errors.As(err, &p) || p.Where != where {
 			t.Errorf("%s: %v", where, err)
@@ -174,10 +174,10 @@ func TestFailingPolicyDenies(t *testing.T) {
 			broken.likely[f][word] = all
 		}
 	}
-	if d, err := e.Decide(iseeCheck()); err != nil || d.Effect != ledger.EffectAllow {
+	if d, err := e.DecideOn(iseeCheck()); err != nil || d.Effect != ledger.EffectAllow {
 		t.Fatalf("%v, %v", d, err)
 	}
-	d, err := broken.Decide(iseeCheck())
+	d, err := broken.DecideOn(iseeCheck())
 	if err != nil || d.Effect != ledger.EffectDeny || !slices.Equal(d.Policies, []string{"health"}) {
 		t.Errorf("%v, %v", d, err)
 	}
@@ -198,7 +198,7 @@ func FuzzBundle(f *testing.F) {
 		if err != nil || !bytes.Equal(again, data) {
 			t.Errorf("%s: %s, %v", data, again, err)
 		}
-		if _, err := e.Decide(&someFacts().Facts); err != nil {
+		if _, err := e.DecideOn(&someFacts().Facts); err != nil {
 			t.Error(err)
 		}
 	})

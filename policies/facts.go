@@ -6,24 +6,8 @@ import (
 	"github.com/traccia-ledger/traccia/ledger"
 )
 
-// Grant says what the consent or entitlement that a receipt names is worth for
-// it. At most one of the two is true.
-type Grant struct {
-	Consent     bool // a consent in force covers body, purpose, categories and instant
-	Entitlement bool // a recognised entitlement does
-}
-
-// Access is what facts are made of: a receipt, and what the ledger knows of it.
-type Access struct {
-	Receipt            *ledger.Receipt
-	Assurance          *ledger.Assurance
-	ConsumerAttributes []string // of PDND, as the bodies' records have them
-	ProviderAttributes []string
-	Grant              Grant
-}
-
 // Facts looks up an access's words in the bundle's vocabulary.
-func (e *Engine) Facts(a Access) *ledger.Facts {
+func (e *Engine) Facts(a *ledger.Access) *ledger.Facts {
 	r := a.Receipt
 	f := &ledger.Facts{
 		Consumer: r.Consumer, Kinds: e.kindsOf(a.ConsumerAttributes), Provider: r.Provider, ProviderKinds: e.kindsOf(a.ProviderAttributes),

@@ -148,7 +148,7 @@ func (e *Engine) scenario(s *Scenario) (*Outcome, error) {
 			return nil, fmt.Errorf("%q is no policy of the bundle", id)
 		}
 	}
-	d, err := e.Decide(e.scenarioFacts(s.Facts))
+	d, err := e.DecideOn(e.scenarioFacts(s.Facts))
 	if err != nil {
 		return nil, err
 	}

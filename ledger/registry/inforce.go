@@ -8,11 +8,8 @@ import (
 	"slices"
 )
 
-// Kinds of which the last record holds, whatever it replaces; what they say is for others to read.
-const (
-	KindPolicy    = "policy"
-	KindRetention = "retention"
-)
+// KindRetention is a kind of which the last record holds; what it says is for others to read.
+const KindRetention = "retention"
 
 // InForce returns the log indexes of the records that are in force now, in the order in which the next shard repeats them
 // right after its preamble (docs/formats.md §7): the last record of each body; every key and revocation, in log order, so
@@ -50,7 +47,7 @@ func latestOf(record []byte) (kind string) {
 	if json.Unmarshal(record, &members) != nil || json.Unmarshal(members["kind"], &kind) != nil {
 		return ""
 	}
-	if kind == KindPolicy || kind == KindRetention {
+	if kind == KindRetention {
 		return kind
 	}
 	return ""

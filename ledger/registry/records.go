@@ -20,6 +20,7 @@ const (
 	KindKey        = "key"
 	KindKeyRevoked = "key-revoked"
 	KindScope      = "scope"
+	KindPolicy     = "policy"
 )
 
 // Basis says on whose word a key was registered (formats §2).
@@ -44,6 +45,9 @@ type Body struct {
 	ID     string `json:"id"`
 	Name   string `json:"name"`             // as PDND writes it, 1 to 300 bytes
 	Tenant string `json:"tenant,omitempty"` // PDND tenant uuid
+	// Attributes are the body's in PDND, as its open data write them ("Comuni e
+	// loro Consorzi e Associazioni"): policies ask which kind of body it is.
+	Attributes []string `json:"attributes,omitempty"`
 }
 
 // Key registers one verification key of a body.
@@ -92,8 +96,8 @@ type Scope struct {
 
 var tenantForm = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
 
-// FormatRecord returns the JSON of one of Body, Key, KeyRevoked, Scope, LogKey
-// or ProviderCheck, with its kind filled in.
+// FormatRecord returns the JSON of one of Body, Key, KeyRevoked, Scope, LogKey,
+// ProviderCheck or Policy, with its kind filled in.
 func FormatRecord(record any) ([]byte, error) {
 	switch r := record.(type) {
 	case Body:
@@ -117,14 +121,17 @@ func FormatRecord(record any) ([]byte, error) {
 	case ProviderCheck:
 		r.Kind = KindProviderCheck
 		record = r
+	case Policy:
+		r.Kind = KindPolicy
+		record = r
 	default:
 		return nil, fmt.Errorf("couldn't format a %T as a record of the registry", record)
 	}
 	return json.Marshal(record)
 }
 
-// ParseRecord returns a Body, Key, KeyRevoked, Scope, LogKey or ProviderCheck, or
-// nil for a record of any other kind. The error is a ledger.Problem that names the
+// ParseRecord returns a Body, Key, KeyRevoked, Scope, LogKey, ProviderCheck or
+// Policy, or nil for a record of any other kind. The error is a ledger.Problem that names the
 // member.
 func ParseRecord(data []byte) (any, error) {
 	var head struct {
@@ -173,6 +180,12 @@ func ParseRecord(data []byte) (any, error) {
 			return nil, err
 		}
 		return r, checkProviderCheck(r)
+	case KindPolicy:
+		var r Policy
+		if err := decode(data, &r); err != nil {
+			return nil, err
+		}
+		return r, checkPolicy(r)
 	}
 	return nil, nil
 }
@@ -197,7 +210,7 @@ func checkBody(r Body) error {
 	if r.Tenant != "" && !tenantForm.MatchString(r.Tenant) {
 		return refuse("bad_uuid", "/tenant", "a PDND tenant uuid in lower case", fmt.Sprintf("%d bytes", len(r.Tenant)))
 	}
-	return nil
+	return checkAttributes(r.Attributes)
 }
 
 func checkKey(r Key) error {

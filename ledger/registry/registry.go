@@ -35,16 +35,18 @@ var (
 type Registry struct {
 	name string // ledger name, the aud of key proofs
 
-	mu      sync.RWMutex
-	bodies  map[string]Body
-	tenants map[string]string
-	keys    map[string][]keyState // by body id, in log order
-	scopes  map[string][]scopeState
-	logKeys map[string]Announcement // by origin
-	checks  map[string]Attestation  // by scope, the last of each
-	named   map[string]uint64       // by body id: log index of its last record
-	latest  map[string]uint64       // by kind: log index of the last record, where that is the one that holds
-	version uint64
+	mu         sync.RWMutex
+	bodies     map[string]Body
+	tenants    map[string]string
+	keys       map[string][]keyState // by body id, in log order
+	scopes     map[string][]scopeState
+	logKeys    map[string]Announcement // by origin
+	checks     map[string]Attestation  // by scope, the last of each
+	named      map[string]uint64       // by body id: log index of its last record
+	latest     map[string]uint64       // by kind: log index of the last record, where that is the one that holds
+	policies   []policyState
+	attributes map[string][]attributesState // by body id, where they change
+	version    uint64
 }
 
 type keyState struct {
@@ -71,7 +73,7 @@ func New(name string) *Registry {
 	return &Registry{
 		name: name, bodies: map[string]Body{}, tenants: map[string]string{},
 		keys: map[string][]keyState{}, scopes: map[string][]scopeState{},
-		logKeys: map[string]Announcement{}, checks: map[string]Attestation{}, named: map[string]uint64{}, latest: map[string]uint64{},
+		logKeys: map[string]Announcement{}, attributes: map[string][]attributesState{}, checks: map[string]Attestation{}, named: map[string]uint64{}, latest: map[string]uint64{},
 	}
 }
 
@@ -146,6 +148,9 @@ func (r *Registry) prepare(record []byte) (func(index uint64), error) {
 		}
 		return func(index uint64) {
 			delete(r.tenants, r.bodies[rec.ID].Tenant)
+			if !slices.Equal(r.bodies[rec.ID].Attributes, rec.Attributes) {
+				r.attributes[rec.ID] = append(r.attributes[rec.ID], attributesState{index, rec.Attributes})
+			}
 			r.bodies[rec.ID], r.named[rec.ID] = rec, index
 			if rec.Tenant != "" {
 				r.tenants[rec.Tenant] = rec.ID
@@ -170,6 +175,11 @@ func (r *Registry) prepare(record []byte) (func(index uint64), error) {
 		return r.prepareLogKey(rec)
 	case ProviderCheck:
 		return r.prepareProviderCheck(rec)
+	case Policy:
+		return func(index uint64) {
+			r.policies = append(r.policies, policyState{index, rec})
+			r.latest[KindPolicy] = index
+		}, nil
 	}
 	return nil, nil
 }

@@ -211,7 +211,7 @@ func TestScopesAreBounded(t *testing.T) {
 // nothing and are no error.
 func TestOtherRecordsPass(t *testing.T) {
 	r := New(name)
-	apply(t, r, 1, []byte(`{"kind":"policy","version":1}`))
+	apply(t, r, 1, []byte(`{"kind":"weather","version":1}`))
 	if r.Version() != 0 {
 		t.Error("a foreign record changed the registry")
 	}

@@ -3,6 +3,7 @@
 package registry
 
 import (
+	"reflect"
 	"slices"
 	"testing"
 
@@ -69,7 +70,7 @@ func TestInForce(t *testing.T) {
 	add(3, k1.record(t, "c_a944", nil))
 	add(4, format(t, Scope{ID: "inps", Providers: []string{"inps"}}))
 	add(5, []byte(`{"kind":"retention","months":24}`))
-	add(6, []byte(`{"kind":"policy","version":"1"}`))
+	add(6, format(t, Policy{Version: "1", SHA256: ledger.Hex{1}}))
 	add(7, k2.record(t, "c_a944", &k1))
 	add(8, format(t, KeyRevoked{Body: "c_a944", Kid: "k1"}))
 	add(9, format(t, Body{ID: "inps", Name: "INPS"}))
@@ -78,7 +79,7 @@ func TestInForce(t *testing.T) {
 	add(12, []byte(`{"kind":"retention","months":36}`))
 	add(13, format(t, LogKey{Origin: ledger.Origin(name, 2027), VKey: newVKey(t, ledger.Origin(name, 2027))}))
 	add(14, []byte(`{"kind":"erasure","month":"2026-11","count":"fewer than 10"}`))
-	add(15, format(t, Body{ID: "c_a944", Name: "Comune di Bologna"}))
+	add(15, format(t, Body{ID: "c_a944", Name: "Comune di Bologna", Attributes: []string{"Pubbliche Amministrazioni"}}))
 	if err := r.Apply(16, k3.record(t, "c_a944", &k1)); err == nil {
 		t.Fatal("a key vouched for by a revoked one was taken")
 	}
@@ -91,7 +92,7 @@ func TestInForce(t *testing.T) {
 	for i, index := range got {
 		apply(t, next, uint64(i+1), records[index])
 	}
-	if a, b := r.Bodies(), next.Bodies(); !slices.Equal(a, b) {
+	if a, b := r.Bodies(), next.Bodies(); !reflect.DeepEqual(a, b) {
 		t.Errorf("bodies %v, then %v", a, b)
 	}
 	for _, kid := range []string{"k1", "k2", "k3"} {
@@ -103,6 +104,12 @@ func TestInForce(t *testing.T) {
 	}
 	if p, _ := next.Providers("inps"); !slices.Equal(p, []string{"inps", "inail"}) {
 		t.Errorf("providers %v", p)
+	}
+	if p, ok := next.Policy(100); !ok || p.Version != "1" {
+		t.Errorf("policy %v", p)
+	}
+	if a := next.Attributes("c_a944", 100); !slices.Equal(a, []string{"Pubbliche Amministrazioni"}) {
+		t.Errorf("attributes %v", a)
 	}
 	again := next.InForce()
 	for i, index := range again {
