@@ -179,7 +179,7 @@ func TestConsentIsNotDemanded(t *testing.T) {
 
 func decide(t *testing.T, e *Engine, f *ledger.Facts) string {
 	t.Helper()
-	d, err := e.Decide(f)
+	d, err := e.DecideOn(f)
 	if err != nil {
 		t.Fatal(err)
 	}

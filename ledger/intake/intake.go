@@ -2,7 +2,8 @@
 
 // Package intake checks a submission before it is given a place in the log
 // (docs/design.md, "The pipeline inside ledgerd", step 1): syntax, digests, the
-// receipt's signature, the bodies it names, the tokens it rests on. It also
+// receipt's signature, the bodies it names, the tokens it rests on. It decides by
+// the active policies. It also
 // computes what is costly and needs no place yet: the VRF outputs.
 //
 // Checks run on all cores and write nothing. What they relied on that can
@@ -68,7 +69,9 @@ type Config struct {
 	// First returns the submission of this identity, for a statement about it; nil
 	// where none is recorded.
 	First func(ctx context.Context, iss, jti string) (*First, error)
-	Now   func() time.Time // nil: time.Now
+	// Bundle returns the policies with this digest, which a record activated.
+	Bundle func(digest ledger.Hash) (ledger.Bundle, error)
+	Now    func() time.Time // nil: time.Now
 }
 
 // First is a recorded submission that a statement is about.
@@ -82,7 +85,7 @@ type First struct {
 type Intake struct {
 	Config
 	slots    *semaphore.Weighted
-	recorded json.RawMessage                    // the decision in a body until policies decide
+	recorded json.RawMessage                    // the decision where no policies decide
 	subjects *lru.Cache[subjectScope, [32]byte] // k_s; about 200 bytes each
 	agencies *lru.Cache[string, [32]byte]       // k_a
 }
@@ -167,6 +170,11 @@ func (in *Intake) Check(ctx context.Context, raw []byte) (*sequencer.Pending, er
 	}
 	if err != nil {
 		return nil, err
+	}
+	if kindOf(receipt).Accesses() {
+		if err := in.decide(p, ledger.Grant{}); err != nil {
+			return nil, err
+		}
 	}
 	for i, subject := range sub.Subjects {
 		p.Subjects[i] = sequencer.PendingSubject{SaltedSubject: subject, Proof: opened.Subjects.Proof(i)}

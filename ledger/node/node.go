@@ -27,6 +27,7 @@ import (
 	"time"
 
 	"github.com/traccia-ledger/traccia/ledger/checkpoint"
+	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/engine"
 	"github.com/traccia-ledger/traccia/ledger/keys"
 	"github.com/traccia-ledger/traccia/ledger/pdnd"
@@ -52,6 +53,9 @@ type Options struct {
 	Now        func() time.Time // nil: time.Now
 	MaxQueue   int              // leaves waiting before 503; 0: the sequencer's default
 	Metrics    *Metrics         // nil: none
+	// Policies reads a bundle that the log commits to; nil: a ledger with active
+	// policies records no access.
+	Policies func(document []byte) (ledger.Bundle, error)
 	// Store, when set, wraps the store that was opened; tests use it to fail.
 	Store func(store.Store) store.Store
 	// Step is the sequencer's, for tests that kill the process at a named
@@ -75,6 +79,8 @@ type Node struct {
 	policy  *checkpoint.Policy // nil: nobody is asked to cosign
 
 	erasing sync.Mutex // held by one erasure, or record about erasures, at a time
+
+	bundles sync.Map // ledger.Hash to ledger.Bundle, as they are asked for
 
 	years  atomic.Pointer[[]*year] // ascending; the last is recorded in
 	over   chan struct{}           // holds one: somebody found the last one's year over

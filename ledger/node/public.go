@@ -221,6 +221,10 @@ func (n *Node) Blob(ctx context.Context, digest ledger.Hash) ([]byte, error) {
 		return nil, err
 	}
 	defer done()
+	return n.blob(ctx, digest)
+}
+
+func (n *Node) blob(ctx context.Context, digest ledger.Hash) ([]byte, error) {
 	snap, err := n.rows.Snapshot(ctx)
 	if err != nil {
 		return nil, err

@@ -36,7 +36,8 @@ const rechecks = 5
 
 // Submit checks and records one submission, and answers with its proof once it
 // is durable. Sent again it answers with the same entries, replayed. A refusal
-// is a *ledger.Problem; the sequencer's decisions are its own errors.
+// is a *ledger.Problem; the sequencer's decisions are its own errors. An access
+// that the policies deny is recorded too, and answered with a *Denied.
 func (n *Node) Submit(ctx context.Context, raw []byte) (answer *ledger.Answer, replayed bool, err error) {
 	done, err := n.use()
 	if err != nil {
@@ -60,13 +61,16 @@ func (n *Node) Submit(ctx context.Context, raw []byte) (answer *ledger.Answer, r
 	})
 	switch {
 	case errors.Is(err, intake.ErrBefore):
-		answer, err = y.before().replayBefore(ctx, raw)
+		answer, err = n.told(y.before().replayBefore(ctx, raw))
 		return answer, true, err
 	case err != nil:
 		return nil, false, err
 	case c.Replayed:
-		answer, err = y.replay(ctx, c)
+		answer, err = n.told(y.replay(ctx, c))
 		return answer, true, err
+	}
+	if p.Kind == ledger.KindDenied {
+		return nil, false, n.denied(p.Receipt.ReceiptID(), p.Decision)
 	}
 	answer, err = y.answer(ctx, p.Receipt, p.Scope, c)
 	return answer, false, err

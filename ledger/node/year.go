@@ -240,8 +240,9 @@ func (y *year) newIntake() (*intake.Intake, error) {
 			r, err := before.lookUp(ctx, iss, jti)
 			return r != nil, err
 		},
-		First: y.n.first,
-		Now:   y.n.opt.Now,
+		First:  y.n.first,
+		Bundle: y.n.bundle,
+		Now:    y.n.opt.Now,
 	})
 }
 

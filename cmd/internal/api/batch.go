@@ -185,9 +185,11 @@ func (s *Server) answerLine(ctx context.Context, limiter *rate.Limiter, number i
 		return refusedLine(number, http.StatusTooManyRequests, tooMany)
 	}
 	status, answer, p := s.submit(ctx, raw, "batch")
-	count(limiter, status)
+	if !p.recorded() {
+		count(limiter, status)
+	}
 	if p != nil {
-		return refusedLine(number, status, *p)
+		return batchLine{Line: number, Status: status, Problem: p}
 	}
 	body, err := ledger.FormatAnswer(answer)
 	if err != nil {

@@ -28,7 +28,29 @@ type problem struct {
 	Where    string `json:"where,omitempty"`
 	Expected string `json:"expected,omitempty"`
 	Found    string `json:"found,omitempty"`
+	*denial
 }
+
+// denial is what the submitter of an access is told that the policies deny: which
+// of them forbid it and why, and nothing of the citizen. The denial is recorded
+// under receipt_id.
+type denial struct {
+	ReceiptID string          `json:"receipt_id"`
+	Bundle    ledger.Hex      `json:"bundle"`   // digest of the policies, served by the log
+	Policies  []ledger.Ground `json:"policies"` // that forbid it; none: no policy allows it
+}
+
+// denialOf returns what a problem says beyond the usual, nil for any other error.
+func denialOf(err error) *denial {
+	var d *node.Denied
+	if !errors.As(err, &d) {
+		return nil
+	}
+	return &denial{d.ReceiptID, d.Decision.Bundle, d.Grounds}
+}
+
+// recorded says whether what was sent stands in the log all the same.
+func (p *problem) recorded() bool { return p != nil && p.denial != nil }
 
 // malformed are the codes of a member that is wrong by itself, as a schema can
 // tell: 400. Every other refusal is of something well formed that doesn't hold,
@@ -45,10 +67,15 @@ var internal = ledger.Problem{Code: "internal", Expected: "an answer", Found: "a
 // judge turns an error of the node into a status and a problem.
 func (s *Server) judge(err error) (int, ledger.Problem) {
 	var p *ledger.Problem
+	var denied *node.Denied
 	later := func(code, found string) (int, ledger.Problem) {
 		return http.StatusServiceUnavailable, ledger.Problem{Code: code, Expected: "the same submission again, later", Found: found}
 	}
 	switch {
+	case errors.As(err, &denied):
+		return http.StatusForbidden, ledger.Problem{
+			Code: codeDenied, Where: "receipt", Expected: "an access that the active policies allow", Found: "one that is denied: " + denied.Error(),
+		}
 	case errors.As(err, &p):
 		if malformed[p.Code] {
 			return http.StatusBadRequest, *p
@@ -89,12 +116,19 @@ func (s *Server) judge(err error) (int, ledger.Problem) {
 	return http.StatusInternalServerError, internal
 }
 
+// codeDenied: the access is denied by policy, and recorded so.
+const codeDenied = "denied"
+
 func writeProblem(w http.ResponseWriter, status int, p ledger.Problem) {
-	if status == http.StatusServiceUnavailable {
+	sendProblem(w, newProblem(status, p))
+}
+
+func sendProblem(w http.ResponseWriter, p problem) {
+	if p.Status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", strconv.Itoa(retryAfter(p.Code)))
 	}
 	w.Header().Set("Cache-Control", "no-store")
-	writeJSON(w, "application/problem+json", status, newProblem(status, p))
+	writeJSON(w, "application/problem+json", p.Status, p)
 }
 
 // newProblem adds what HTTP says. The JSON Pointer of the whole document is

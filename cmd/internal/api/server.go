@@ -144,11 +144,13 @@ func (s *Server) serveSubmit(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	status, answer, problem := s.readSubmission(w, r)
-	count(limiter, status)
+	if !problem.recorded() {
+		count(limiter, status)
+	}
 	announce(w.Header(), limiter)
 	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.patience))
 	if problem != nil {
-		writeProblem(w, status, *problem)
+		sendProblem(w, *problem)
 		return
 	}
 	s.writeAnswer(w, status, answer)
@@ -167,10 +169,11 @@ func (s *Server) holdOff(w http.ResponseWriter, limiter *rate.Limiter) bool {
 }
 
 // readSubmission takes a request's body and records it.
-func (s *Server) readSubmission(w http.ResponseWriter, r *http.Request) (int, *ledger.Answer, *ledger.Problem) {
-	refuse := func(status int, p ledger.Problem) (int, *ledger.Answer, *ledger.Problem) {
+func (s *Server) readSubmission(w http.ResponseWriter, r *http.Request) (int, *ledger.Answer, *problem) {
+	refuse := func(status int, p ledger.Problem) (int, *ledger.Answer, *problem) {
 		s.requests.WithLabelValues(p.Code).Inc()
-		return status, nil, &p
+		out := newProblem(status, p)
+		return status, nil, &out
 	}
 	if p := checkContentType(r, "application/json"); p != nil {
 		return refuse(http.StatusUnsupportedMediaType, *p)
@@ -224,13 +227,15 @@ func (s *Server) writeAnswer(w http.ResponseWriter, status int, answer *ledger.A
 }
 
 // submit records one submission and gives the status it is answered with.
-func (s *Server) submit(ctx context.Context, raw []byte, endpoint string) (int, *ledger.Answer, *ledger.Problem) {
+func (s *Server) submit(ctx context.Context, raw []byte, endpoint string) (int, *ledger.Answer, *problem) {
 	begun := time.Now()
 	answer, replayed, err := s.node.Submit(ctx, raw)
 	if err != nil {
-		status, problem := s.judge(err)
-		s.requests.WithLabelValues(problem.Code).Inc()
-		return status, nil, &problem
+		status, p := s.judge(err)
+		s.requests.WithLabelValues(p.Code).Inc()
+		out := newProblem(status, p)
+		out.denial = denialOf(err)
+		return status, nil, &out
 	}
 	s.seconds.WithLabelValues(endpoint).Observe(time.Since(begun).Seconds())
 	if replayed {

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package node
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/traccia-ledger/traccia/ledger"
+	"github.com/traccia-ledger/traccia/ledger/registry"
+	"github.com/traccia-ledger/traccia/ledger/store"
+)
+
+// errNoPolicies: the log says by which policies accesses are decided, and this
+// program wasn't given any way to read them.
+var errNoPolicies = errors.New("this ledger has active policies, which this program can't read")
+
+// Denied says that an access was denied, and that the denial is recorded.
+type Denied struct {
+	ReceiptID string
+	Decision  *ledger.Decision
+	Grounds   []ledger.Ground // of the policies that forbid it; none: no policy allows it
+}
+
+func (d *Denied) Error() string {
+	if len(d.Decision.Policies) == 0 {
+		return "no policy allows it"
+	}
+	return "forbidden by " + strings.Join(d.Decision.Policies, ", ")
+}
+
+// ActivatePolicies makes a bundle the one that decides on what is recorded from
+// now on, and returns its record's log index.
+func (n *Node) ActivatePolicies(ctx context.Context, document []byte) (uint64, error) {
+	if n.opt.Policies == nil {
+		return 0, errNoPolicies
+	}
+	bundle, err := n.opt.Policies(document)
+	if err != nil {
+		return 0, err
+	}
+	digest := sha256.Sum256(document)
+	// Durable before the record that commits to it. Without the record nothing
+	// leads to it.
+	if err := n.rows.Commit(ctx, nil, []store.Row{{Table: store.TableBlob, Key: digest[:], Value: document}}); err != nil {
+		return 0, fmt.Errorf("couldn't keep the bundle: %w", err)
+	}
+	n.bundles.Store(ledger.Hash(digest), bundle)
+	return n.record(ctx, registry.Policy{Version: bundle.Version(), SHA256: digest})
+}
+
+// bundle returns the compiled bundle with this digest, which the log serves.
+func (n *Node) bundle(digest ledger.Hash) (ledger.Bundle, error) {
+	if known, ok := n.bundles.Load(digest); ok {
+		return known.(ledger.Bundle), nil
+	}
+	if n.opt.Policies == nil {
+		return nil, errNoPolicies
+	}
+	document, err := n.blob(context.Background(), digest)
+	if err != nil {
+		return nil, fmt.Errorf("couldn't read the bundle %x: %w", digest, err)
+	}
+	bundle, err := n.opt.Policies(document)
+	if err != nil {
+		return nil, fmt.Errorf("couldn't read the bundle %x: %w", digest, err)
+	}
+	n.bundles.Store(digest, bundle)
+	return bundle, nil
+}
+
+// told is the answer to a submission that is recorded already: a denial is told
+// again.
+func (n *Node) told(a *ledger.Answer, err error) (*ledger.Answer, error) {
+	if err != nil {
+		return nil, err
+	}
+	body, err := ledger.ParseBody(a.Entries[0].Body)
+	if err != nil {
+		return nil, fmt.Errorf("couldn't read the body of event %d: %w", a.FirstIndex, err)
+	}
+	if body.Kind == ledger.KindDenied {
+		return nil, n.denied(a.ReceiptID, body.Decision)
+	}
+	return a, nil
+}
+
+// denied is what the submitter of an access that was denied is told.
+func (n *Node) denied(receiptID string, decision []byte) error {
+	d, err := ledger.ParseDecision(decision)
+	if err != nil {
+		return fmt.Errorf("couldn't read the decision on %s: %w", receiptID, err)
+	}
+	bundle, err := n.bundle(ledger.Hash(d.Bundle))
+	if err != nil {
+		return err
+	}
+	return &Denied{ReceiptID: receiptID, Decision: d, Grounds: bundle.Explain(d)}
+}
