@@ -164,9 +164,9 @@ func defaultPolicies(t testing.TB) *policies.Engine {
 // allowed fails the test for an access that the default policies deny, and returns the policies that allow it.
 func allowed(t testing.TB, e *policies.Engine, w *World, r *ledger.Receipt, a *ledger.Assurance) []string {
 	t.Helper()
-	d, err := e.Decide(e.Facts(policies.Access{
+	d, err := e.Decide(&ledger.Access{
 		Receipt: r, Assurance: a, ConsumerAttributes: w.byID[r.Consumer].Attributes, ProviderAttributes: w.byID[r.Provider].Attributes,
-	}))
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
