@@ -108,6 +108,11 @@ func TestDeferred(t *testing.T) {
 	if err != nil || body.Scope != ledger.ScopeDeferred || body.Deferral != "" || answer.Entries[0].Number != nil {
 		t.Errorf("a correction: %+v, %v", body, err)
 	}
+	// The citizen would notice that the consumer looks at its own list.
+	piece := node.AgencyRange{Epoch: ledger.EpochOf(r.Now()), Count: 10}
+	if c, err := r.UnseenCitizens(t.Context(), body.Agency, piece, "5a0e7b3c-52f0-4d0e-9d5e-3f1b7f0f7a11"); err != nil || c.Count != 0 {
+		t.Errorf("%d citizens to be looked up, %v", c.Count, err)
+	}
 	for n, test := range []struct {
 		name        string
 		access      nodetest.Access
