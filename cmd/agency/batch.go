@@ -16,6 +16,7 @@ type submitFlags struct {
 	client   clientFlags
 	state    string
 	receipts string
+	own      ownFlags
 }
 
 type submitAnswer struct {
@@ -60,6 +61,11 @@ When what was wrong is mended at the ledger, the same lines can be sent again:
 
 With --receipts each answer is kept as DIR/<jti>.json, for verifier receipt.
 
+A party that keeps a scope's numbers gives --records: each answer to it is checked
+with the log's --log-key, and a line for each event added to that file, which
+verifier provider compares with the log. The file names citizens: keep it where the
+ledger's operator can't reach it. An answer that isn't proven ends the run.
+
 While the ledger is busy, restarting or out of reach it is asked again, for as
 long as --patience says without any progress. A line may then be sent twice: the
 ledger records it once and answers that it had it (replayed).
@@ -67,13 +73,16 @@ ledger records it once and answers that it had it (replayed).
 Ends with 0 when every line is recorded, 1 when some are refused, 3 when it
 couldn't come to the end.`,
 		Example: `  agency submit november.ndjson --url https://registro.example --state november.state.json
-  agency submit november.ndjson --url https://registro.example --state november.state.json --receipts receipts`,
+  agency submit november.ndjson --url https://registro.example --state november.state.json --receipts receipts
+  agency submit november.ndjson --url https://registro.example --state november.state.json \
+    --records own.ndjson --log-key log.vkey`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd, args[0]) },
 	}
 	f.client.add(cmd, 10*time.Minute)
 	cmd.Flags().StringVar(&f.state, "state", "", "file that remembers how far the ledger has answered")
 	cmd.Flags().StringVar(&f.receipts, "receipts", "", "directory to keep the ledger's answers in")
+	f.own.add(cmd)
 	cmd.MarkFlagRequired("state")
 	cmd.MarkFlagFilename("state", "json")
 	cmd.MarkFlagDirname("receipts")

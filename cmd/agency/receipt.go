@@ -41,6 +41,7 @@ func (a *receiptSubmitAnswer) Text(w io.Writer) {
 
 func receiptSubmitCommand() *cobra.Command {
 	var f clientFlags
+	var own ownFlags
 	var out string
 	cmd := &cobra.Command{
 		Use:   "submit submission.json --url U --out receipt.json",
@@ -51,6 +52,9 @@ access is in the log, to a file of mode 0600, in place of one of that name.
 A ledger that is busy, restarting or out of reach is asked again for as long as
 --patience says. Submitting the same file again is safe: it is recorded once, and
 gets the same entries (replayed).
+
+With --records the answer is also checked, and what a provider has to keep of it
+added to that file: see agency submit.
 
 Ends with 0 when recorded, 1 when the ledger refuses the submission and says
 where, what it expected and what it found, 3 when nothing could be concluded.`,
@@ -69,6 +73,11 @@ where, what it expected and what it found, 3 when nothing could be concluded.`,
 			if err != nil {
 				return err
 			}
+			records, err := own.open()
+			if err != nil {
+				return err
+			}
+			defer records.close()
 			a, err := c.submit(cmd.Context(), raw, want)
 			if err != nil {
 				return fmt.Errorf("couldn't submit %s: %w", want.id, err)
@@ -76,12 +85,16 @@ where, what it expected and what it found, 3 when nothing could be concluded.`,
 			if err := durable.Replace(out, a.raw, 0o600); err != nil {
 				return fmt.Errorf("%s is recorded, but couldn't keep the answer (submit it again): %w", want.id, err)
 			}
+			if err := records.keep([]*received{{raw, a}}); err != nil {
+				return err
+			}
 			return cli.Print(cmd, &receiptSubmitAnswer{
 				ReceiptID: a.ReceiptID, FirstIndex: a.FirstIndex, Count: a.Count, Replayed: a.replayed, Origin: a.Origin, Receipt: out,
 			})
 		},
 	}
 	f.add(cmd, time.Minute)
+	own.add(cmd)
 	cmd.Flags().StringVar(&out, "out", "", "file for the ledger's answer")
 	cmd.MarkFlagRequired("out")
 	cmd.MarkFlagFilename("out", "json")

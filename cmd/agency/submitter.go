@@ -43,7 +43,8 @@ type submitter struct {
 	refused     *os.File // nil until something is
 	refusedPath string
 	receipts    string // "": answers aren't kept
-	most        int    // lines in a request
+	own         *ownRecords
+	most        int // lines in a request
 	progress    *cli.Progress
 }
 
@@ -60,7 +61,10 @@ func (f *submitFlags) open(c *client, path string) (s *submitter, err error) {
 			return nil, fmt.Errorf("couldn't make the directory of receipts: %w", err)
 		}
 	}
-	if err := s.resume(); err != nil {
+	if s.own, err = f.own.open(); err == nil {
+		err = s.resume()
+	}
+	if err != nil {
 		s.close()
 		return nil, err
 	}
@@ -105,6 +109,7 @@ func (s *submitter) openRefused() (err error) {
 
 func (s *submitter) close() {
 	s.file.Close()
+	s.own.close()
 	if s.refused != nil {
 		s.refused.Close()
 	}
@@ -208,11 +213,12 @@ func unanswered(chunk []*outgoing) (open []*outgoing) {
 }
 
 // keep makes the outcomes durable, in the file's order up to the first line
-// without one: answers, then refusals, then the state that counts them. If the
+// without one: answers, own records, refusals, then the state that counts them. If the
 // process dies in between, the next run sends these lines again.
 func (s *submitter) keep(chunk []*outgoing) error {
 	var refused bytes.Buffer
 	var answers []*answer
+	var all []*received
 	next := *s.state
 	var kept int64
 	for _, l := range chunk {
@@ -231,7 +237,7 @@ func (s *submitter) keep(chunk []*outgoing) error {
 			next.Accepted++
 		}
 		if a := l.outcome.answer; a != nil {
-			answers = append(answers, a)
+			answers, all = append(answers, a), append(all, &received{l.raw, a})
 		}
 		next.Lines, next.Offset, next.LastStart, next.Last = l.number, l.end, l.start, l.digest()
 		if l.raw == nil {
@@ -243,6 +249,9 @@ func (s *submitter) keep(chunk []*outgoing) error {
 		return nil
 	}
 	if err := s.keepAnswers(answers); err != nil {
+		return err
+	}
+	if err := s.own.keep(all); err != nil {
 		return err
 	}
 	if err := s.keepRefused(refused.Bytes()); err != nil {

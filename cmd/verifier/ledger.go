@@ -35,6 +35,11 @@ func parseLedger(where, keyFile string) (*ledgerURL, error) {
 	if err != nil {
 		return nil, err
 	}
+	return ledgerOf(base, logs, "--key "+keyFile)
+}
+
+// ledgerOf is parseLedger for keys that came from elsewhere, which is named.
+func ledgerOf(base *url.URL, logs []note.Verifier, from string) (*ledgerURL, error) {
 	l := &ledgerURL{base: base, keys: make(map[uint32][]note.Verifier)}
 	for _, k := range logs {
 		if _, epoch, err := ledger.ParseOrigin(k.Name()); err == nil {
@@ -52,7 +57,7 @@ func parseLedger(where, keyFile string) (*ledgerURL, error) {
 		l.base, l.epoch, l.one = &root, uint32(n), true
 	}
 	if len(l.keys[l.epoch]) == 0 {
-		return nil, cli.Usagef("--key %s has no key for the log of %d", keyFile, l.epoch)
+		return nil, cli.Usagef("%s has no key for the log of %d", from, l.epoch)
 	}
 	return l, nil
 }

@@ -129,10 +129,6 @@ func (n *Node) agencyList(ctx context.Context, agency string, r AgencyRange) (*a
 // month.
 func (m *agencyList) unseen(ctx context.Context) ([]ledger.Subject, error) {
 	n := m.y.n
-	withheld, err := m.y.withheld(ctx)
-	if err != nil {
-		return nil, err
-	}
 	snap, err := n.rows.Snapshot(ctx)
 	if err != nil {
 		return nil, err
@@ -156,7 +152,7 @@ func (m *agencyList) unseen(ctx context.Context) ([]ledger.Subject, error) {
 		if err != nil {
 			return nil, fmt.Errorf("couldn't read the body of event %d: %w", index, err)
 		}
-		if who := body.Subject.Code; !known[who] && !untold(body, withheld) {
+		if who := body.Subject.Code; !known[who] && !untold(body, n.Now()) {
 			known[who] = true
 			people = append(people, who)
 		}
@@ -175,9 +171,13 @@ func (m *agencyList) unseen(ctx context.Context) ([]ledger.Subject, error) {
 }
 
 // untold says of an event that opening it to its agency leaves no look-up: reading +ledger leaves none, and one at a
-// citizen who isn't told yet of an access would tell them.
-func untold(b *ledger.Body, withheld time.Time) bool {
-	return b.Scope == ledger.ScopeLedger || b.Scope == ledger.ScopeDeferred && !withheld.IsZero()
+// citizen who mustn't know yet of an access would tell them.
+func untold(b *ledger.Body, now time.Time) bool {
+	if b.Scope != ledger.ScopeDeferred {
+		return b.Scope == ledger.ScopeLedger
+	}
+	order, err := ledger.ParseDeferral(b.Deferral)
+	return err == nil && now.Before(order.Ends())
 }
 
 // UnseenCitizens says to whom the receipt of a body's look-up at a piece of its list has to commit, by its jti: nobody

@@ -46,7 +46,11 @@ type Log struct {
 }
 
 // NewLog returns the log at this prefix, which ParseURL has checked.
-func NewLog(prefix *url.URL) *Log {
+func NewLog(prefix *url.URL) *Log { return &Log{prefix, NewClient(prefix)} }
+
+// NewClient returns a client for what is at this prefix and below, as the
+// package's rules say.
+func NewClient(prefix *url.URL) *http.Client {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	if prefix.Scheme == "http" {
 		// A name can lead anywhere; its addresses count.
@@ -63,7 +67,7 @@ func NewLog(prefix *url.URL) *Log {
 		}
 		return nil
 	}
-	return &Log{prefix, client}
+	return client
 }
 
 func onlyLoopback(_, address string, _ syscall.RawConn) error {
