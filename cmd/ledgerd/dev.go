@@ -39,8 +39,8 @@ func devCommand() *cobra.Command {
 		Long: `Makes a ledger in DIR with keys of its own, registers the real bodies of PDND's
 open data (some forty of them with keys, INPS's hub as a scope), lets a local
 stand-in for PDND issue vouchers, records some thousands of accesses over
-invented citizens, shaped by PDND's real token counts, and serves it all. A
-sample witness and a sample monitor cosign what is published. They run in the
+invented citizens, shaped by PDND's real token counts, has the hub compare its own
+records with the log, and serves it all. A sample witness and a sample monitor cosign what is published. They run in the
 ledger's own process, so they show how it works and prove nothing.
 
 Started again it goes on with the data it has. With --once it loads, verifies
@@ -77,8 +77,9 @@ the whole log as an outsider would, prints a summary and ends.`,
 			var summary *devSummary
 			err = run(ctx, data, node.Options{Log: log}, flags, func(r *ready) error {
 				w.attach(ctx, r.node, log)
+				hub := newDevProvider(data, world)
 				if fresh {
-					if err := load.into(ctx, cmd, r.node, world); err != nil {
+					if err := load.into(ctx, cmd, r.node, world, hub); err != nil {
 						return err
 					}
 				}
@@ -86,13 +87,16 @@ the whole log as an outsider would, prints a summary and ends.`,
 					return err
 				}
 				if fresh {
+					if err := hub.attest(ctx, r, policyFile(data)); err != nil {
+						return err
+					}
 					if err := writeSampleHistory(ctx, r.node); err != nil {
 						return err
 					}
 				}
 				r.PolicyFile = policyFile(data)
 				if !once {
-					printNext(cmd.OutOrStdout(), *r, time.Since(begun))
+					printNext(cmd.OutOrStdout(), *r, hub, time.Since(begun))
 					return nil
 				}
 				defer end()
@@ -167,7 +171,10 @@ type sampleLoad struct {
 }
 
 // into registers the bodies and records the accesses.
-func (l sampleLoad) into(ctx context.Context, cmd *cobra.Command, n *node.Node, w *dev.World) error {
+func (l sampleLoad) into(ctx context.Context, cmd *cobra.Command, n *node.Node, w *dev.World, party *devProvider) error {
+	if err := party.begin(); err != nil {
+		return err
+	}
 	if hub, _ := w.Hub(); !slices.Contains(n.Registry().Scopes(), hub) {
 		if err := registerBodies(ctx, n, w); err != nil {
 			return err
@@ -184,7 +191,7 @@ func (l sampleLoad) into(ctx context.Context, cmd *cobra.Command, n *node.Node, 
 				if i >= l.receipts || loading.Err() != nil {
 					return loading.Err()
 				}
-				if err := l.record(loading, n, w, i); err != nil {
+				if err := l.record(loading, n, w, party, i); err != nil {
 					return fmt.Errorf("couldn't record sample access %d: %w", i, err)
 				}
 				progress.Add(1)
@@ -197,7 +204,7 @@ func (l sampleLoad) into(ctx context.Context, cmd *cobra.Command, n *node.Node, 
 	return writeSample(ctx, n, w, l.receipts)
 }
 
-func (l sampleLoad) record(ctx context.Context, n *node.Node, w *dev.World, i int) error {
+func (l sampleLoad) record(ctx context.Context, n *node.Node, w *dev.World, party *devProvider, i int) error {
 	sub, err := w.Submission(i)
 	if err != nil {
 		return err
@@ -206,8 +213,11 @@ func (l sampleLoad) record(ctx context.Context, n *node.Node, w *dev.World, i in
 	if err != nil {
 		return err
 	}
-	_, _, err = n.Submit(ctx, raw)
-	return err
+	answer, _, err := n.Submit(ctx, raw)
+	if err != nil {
+		return err
+	}
+	return party.receive(answer, sub)
 }
 
 // registerBodies writes the records of all of PDND's bodies, of the keys that
@@ -306,7 +316,7 @@ func sample(ctx context.Context, n *node.Node, w *dev.World, receipts int) (subm
 }
 
 // printNext says what to try, each line a command that works as it stands.
-func printNext(w io.Writer, r ready, took time.Duration) {
+func printNext(w io.Writer, r ready, party *devProvider, took time.Duration) {
 	tool := func(name string) string {
 		if _, err := os.Stat(filepath.Join("cmd", name)); err == nil {
 			return "go run ./cmd/" + name
@@ -329,6 +339,10 @@ Try in another terminal, from this directory:
   # follow the public log: signature, consistency with what was seen before
   %s log %s/log/%d --key %s --state %s
 
+  # as INPS's hub: compare its own records with the log
+  %s provider --scope inps --records %s --proofs %s \
+    --keys %s --url %s --policy %s --signing-key %s
+
   # send the same submission again: the same entry, nothing new
   %s receipt submit %s --url %s --out %s
 
@@ -344,6 +358,7 @@ Try in another terminal, from this directory:
 		tool("ledgerd"), d, subjectFile(d), historyFile(d),
 		tool("verifier"), historyFile(d), r.PolicyFile,
 		tool("verifier"), r.URL, r.node.Epoch(), r.LogKeyFile, filepath.Join(d, "sample", "log.state"),
+		tool("verifier"), party.recordsFile(), party.proofsFile(), party.keysFile(), r.URL, r.PolicyFile, party.keyFile(),
 		tool("agency"), filepath.Join(d, "sample", "submission.json"), r.URL, filepath.Join(d, "sample", "again.json"),
 		tool("ledgerd"), d, r.URL, r.MetricsURL)
 }

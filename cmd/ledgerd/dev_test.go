@@ -15,9 +15,11 @@ import (
 
 	"github.com/traccia-ledger/traccia/cmd/internal/dev"
 	"github.com/traccia-ledger/traccia/ledger"
+	"github.com/traccia-ledger/traccia/ledger/checkpoint"
 	"github.com/traccia-ledger/traccia/ledger/node"
 	"github.com/traccia-ledger/traccia/ledger/node/nodetest"
 	"github.com/traccia-ledger/traccia/ledger/registry"
+	"github.com/traccia-ledger/traccia/verifier"
 )
 
 // TestDevOnce runs the sample ledger to its end, twice, and serves it.
@@ -44,6 +46,25 @@ func TestDevOnce(t *testing.T) {
 	for _, name := range []string{"log.vkey", "policy.txt", "sample/submission.json", "sample/receipt.json"} {
 		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
 			t.Errorf("%v", err)
+		}
+	}
+	// The hub compared its records with the log, and the sample history says so.
+	file, err := os.ReadFile(historyFile(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(policyFile(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	policy, err := checkpoint.ParsePolicy(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	report := verifier.History(file, policy, time.Now(), verifier.Rules{})
+	for _, s := range report.Scopes {
+		if s.Scope == "inps" && time.Since(s.Attested) > 10*time.Minute {
+			t.Errorf("inps attested at %s", s.Attested)
 		}
 	}
 	// Started again it goes on with what it has.
