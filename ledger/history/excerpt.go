@@ -87,7 +87,7 @@ func (s *Shard) excerpt(chosen []uint64) (*Shard, error) {
 		if err != nil {
 			return nil, err
 		}
-		needed := append(catalogue.Signer(receipt.Iss, receipt.JWS.Header.Kid), catalogue.Bodies(receipt.Consumer, receipt.Provider)...)
+		needed := slices.Concat(catalogue.Signer(receipt.Iss, receipt.JWS.Header.Kid), catalogue.Bodies(receipt.Consumer, receipt.Provider), catalogue.Policies())
 		for _, index := range needed {
 			keep[index] = true
 		}

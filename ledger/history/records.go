@@ -31,9 +31,10 @@ func ParseRetention(record []byte) (months int, ok bool) {
 }
 
 // Catalogue finds the records that a reader needs for an event: who a key belongs to, on whose word, whether it was
-// revoked, and for whom a scope speaks. It belongs to one goroutine.
+// revoked, for whom a scope speaks, what kind of body it is and which policies decided. It belongs to one goroutine.
 type Catalogue struct {
-	bodies    map[string]uint64 // the first record of each
+	bodies    map[string][]uint64 // every record of each: its attributes are those of the event's place
+	policies  []uint64
 	keys      map[keyName]keyRecord
 	revoked   map[keyName][]uint64
 	scopes    map[string][]uint64
@@ -57,7 +58,7 @@ type keyRecord struct {
 // NewCatalogue returns an empty Catalogue.
 func NewCatalogue() *Catalogue {
 	return &Catalogue{
-		bodies: map[string]uint64{}, keys: map[keyName]keyRecord{}, revoked: map[keyName][]uint64{},
+		bodies: map[string][]uint64{}, keys: map[keyName]keyRecord{}, revoked: map[keyName][]uint64{},
 		scopes: map[string][]uint64{}, checks: map[string]checkRecord{},
 	}
 }
@@ -74,9 +75,7 @@ func (c *Catalogue) Add(index uint64, record []byte) {
 	}
 	switch r := parsed.(type) {
 	case registry.Body:
-		if _, ok := c.bodies[r.ID]; !ok {
-			c.bodies[r.ID] = index
-		}
+		c.bodies[r.ID] = append(c.bodies[r.ID], index)
 	case registry.Key:
 		name := keyName{r.Body, r.Kid}
 		if _, ok := c.keys[name]; ok {
@@ -92,6 +91,8 @@ func (c *Catalogue) Add(index uint64, record []byte) {
 		c.revoked[name] = append(c.revoked[name], index)
 	case registry.Scope:
 		c.scopes[r.ID] = append(c.scopes[r.ID], index)
+	case registry.Policy:
+		c.policies = append(c.policies, index)
 	case registry.LogKey:
 		c.logKeys = append(c.logKeys, index)
 	case registry.ProviderCheck:
@@ -121,12 +122,13 @@ func (c *Catalogue) Signer(body, kid string) (indexes []uint64) {
 // Bodies returns the records that name bodies.
 func (c *Catalogue) Bodies(ids ...string) (indexes []uint64) {
 	for _, id := range ids {
-		if first, ok := c.bodies[id]; ok {
-			indexes = append(indexes, first)
-		}
+		indexes = append(indexes, c.bodies[id]...)
 	}
 	return indexes
 }
+
+// Policies returns every record that activates a bundle of policies.
+func (c *Catalogue) Policies() []uint64 { return slices.Clone(c.policies) }
 
 // Terms returns every retention record.
 func (c *Catalogue) Terms() []uint64 { return slices.Clone(c.retention) }

@@ -305,7 +305,7 @@ func (m *historian) records(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	needed := append(c.Terms(), c.LogKeys()...)
+	needed := slices.Concat(c.Terms(), c.LogKeys(), c.Policies())
 	for _, e := range m.shard.Events {
 		if e.Body == nil {
 			continue

@@ -8,8 +8,8 @@
 //
 // Left to the caller, because they are about more than one event or need a secret: that the tags are those of subject,
 // scope, agency and running numbers; that leaf indexes ascend with the numbers; that (iss, jti) occurs once per subject,
-// for which Event.Once names the pair; and the consent that an event rests on. Decisions are not replayed: a reader who
-// needs that must say that it wasn't done.
+// for which Event.Once names the pair; and the consent that an event rests on. A decision is replayed only where
+// its bundle of policies is at hand: a reader must say of how many that wasn't so.
 package opened
 
 import (
@@ -31,6 +31,9 @@ type Shard struct {
 	Epoch    uint32
 	Registry *registry.Registry // of all the shard's records
 	Heads    []replay.Head      // of the shard, in log order
+	// Bundle returns the policies with this digest, by which decisions are replayed; nil where they aren't at hand. A nil
+	// func replays none.
+	Bundle func(digest ledger.Hash) ledger.Bundle
 }
 
 // Event is an opened event whose body was read.
@@ -38,6 +41,9 @@ type Event struct {
 	Body    *ledger.Body
 	Receipt *ledger.SignedReceipt
 	Order   *ledger.SignedDeferral // that put off its notice; nil where there is none, or none that can be read
+	// Decision is the body's, nil where it can't be read. Bundle are the policies that it was replayed by; nil: it wasn't.
+	Decision *ledger.Decision
+	Bundle   ledger.Bundle
 }
 
 // Once names the pair that occurs once in a shard: the submission's identity and the subject, hashed.
@@ -88,6 +94,7 @@ func (c *Checker) Check(index uint64, leaf ledger.Event, nonce *[32]byte, body [
 	c.checkReceipt(index, e, &found)
 	c.checkParties(index, e, &found)
 	c.checkTime(index, b, &found)
+	c.checkDecision(index, e, &found)
 	return e, found
 }
 
