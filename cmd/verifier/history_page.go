@@ -35,6 +35,7 @@ type page struct {
 
 type pageEvent struct {
 	When, What, Why, Basis, Signed, Place, State string
+	Data, Plain                                  string   // what was consulted, and the purpose in a sentence
 	Further                                      []string // what was put off, and what others state of it
 }
 
@@ -80,7 +81,7 @@ func newPage(lang string, r *verifier.HistoryReport) *page {
 	}
 	stated := statements(r.Events)
 	for i := range r.Events {
-		e := newPageEvent(w, &r.Events[i])
+		e := newPageEvent(w, lang, &r.Events[i])
 		for _, s := range stated[verifier.Place{Epoch: r.Events[i].Epoch, Index: r.Events[i].Index}] {
 			e.Further = append(e.Further, w["later"]+" "+pageStatement(w, s))
 		}
@@ -105,7 +106,7 @@ func newPage(lang string, r *verifier.HistoryReport) *page {
 
 func pageTime(t time.Time) string { return t.UTC().Format("02/01/2006 15:04:05 UTC") }
 
-func newPageEvent(w map[string]string, e *verifier.HistoryEvent) pageEvent {
+func newPageEvent(w map[string]string, lang string, e *verifier.HistoryEvent) pageEvent {
 	p := pageEvent{State: e.State, Place: fmt.Sprintf("%d/%d, %s", e.Epoch, e.Index, e.Scope), When: w[e.State]}
 	if e.Number != nil {
 		p.Place += fmt.Sprintf(", %s %d", w["number"], *e.Number)
@@ -131,7 +132,7 @@ func newPageEvent(w map[string]string, e *verifier.HistoryEvent) pageEvent {
 	if e.Statement != "" {
 		p.What = pageStatement(w, e)
 	}
-	p.Why, p.Basis = purpose(w, e), basis(w, e)
+	p.explain(w, lang, e)
 	switch {
 	case e.Partner != nil:
 		p.Signed = w["both"]
@@ -158,26 +159,25 @@ func pageStatement(w map[string]string, e *verifier.HistoryEvent) string {
 	return text
 }
 
-// purpose names a purpose, given as an IRI of DPV's public services, in words.
-func purpose(w map[string]string, e *verifier.HistoryEvent) string {
-	if _, term, ok := strings.Cut(e.Purpose, "publicservices#"); ok && w[term] != "" {
-		return w[term]
+// explain says in the language's words why an access was made, on which ground and to which data.
+func (p *pageEvent) explain(w map[string]string, lang string, e *verifier.HistoryEvent) {
+	v := defaultVocabulary()
+	p.Why, p.Plain = inWords(v.purposes, e.Purpose, lang)
+	label, _ := inWords(v.bases, e.LegalBasis, lang)
+	p.Basis = strings.TrimSuffix(label+", "+e.LegalReference, ", ")
+	for i, category := range e.DataCategories {
+		label, _ := inWords(v.categories, category, lang)
+		if i == 0 {
+			p.Data = w["data"] + " " + label
+		} else {
+			p.Data += "; " + label
+		}
 	}
-	return e.Purpose
-}
-
-// basis names a legal basis of the GDPR, given as an IRI of DPV, in words.
-func basis(w map[string]string, e *verifier.HistoryEvent) string {
-	text := e.LegalBasis
-	if _, article, ok := strings.Cut(e.LegalBasis, "gdpr#"); ok && w[article] != "" {
-		text = w[article]
-	}
-	return strings.TrimSuffix(text+", "+e.LegalReference, ", ")
 }
 
 var pageWords = map[string]map[string]string{
 	"it": {
-		"title": "Storico degli accessi ai tuoi dati", "of": "Codice", "who": "Chi e che cosa", "when": "Quando", "why": "Perché", "basis": "Base giuridica",
+		"title": "Storico degli accessi ai tuoi dati", "of": "Codice", "who": "Chi e che cosa", "when": "Quando", "why": "Perché", "data": "Dati:", "basis": "Base giuridica",
 		"signed": "Firma", "place": "Nel registro", "number": "numero", "lists": "Elenchi controllati", "events": "eventi", "notes": "Che cosa questo documento non prova",
 		"missing": "Che cosa manca", "logs": "Registri", "none": "Non risulta alcun accesso.", "entries": "voci", "witnesses": "testimoni", "monitors": "monitor",
 		"complete":   "COMPLETO fino al %s: in nessun elenco manca qualcosa.",
@@ -194,17 +194,13 @@ var pageWords = map[string]map[string]string{
 		"kind_request": "Hai fatto una richiesta, tramite {who}", "kind_look-up": "{who} ha consultato questo registro",
 		"both": "di entrambe le parti", "consumer_only": "solo di chi ha consultato (%s)", "provider_only": "solo di chi detiene i dati (%s)",
 		"declared": "dichiarato, non controllato", "attested": "controllato da chi lo tiene, che lo firma, fino al", "alarm": "NON CORRISPONDE a quanto annotato da chi lo tiene, che lo firma, fino al", "own": "tenuto dal registro stesso", "deferred": "non ancora mostrato",
-		"note_decisions":                     "Le decisioni di accesso non sono state ricalcolate: che le regole in vigore lo permettessero lo dice il registro.",
-		"note_revoked":                       "Che nessun'altra chiave fosse stata revocata lo vede solo chi legge l'intero registro, come i monitor.",
-		"note_purpose":                       "Che la finalità dichiarata sia vera, e che nessuno abbia letto i dati senza passare dal registro, non si può provare.",
-		"note_deferred":                      "Possono esistere accessi la cui notizia è differita da un giudice o dalla legge.",
-		"SocialWelfareEligibilityAssessment": "verifica dei requisiti per una prestazione sociale", "SocialWelfareProvision": "erogazione di una prestazione sociale",
-		"SocialAssistanceManagement": "presa in carico dei servizi sociali", "PublicServiceFraudPreventionDetection": "controllo delle dichiarazioni",
-		"A6-1-a": "consenso (GDPR art. 6.1.a)", "A6-1-b": "contratto (GDPR art. 6.1.b)", "A6-1-c": "obbligo di legge (GDPR art. 6.1.c)",
-		"A6-1-d": "interessi vitali (GDPR art. 6.1.d)", "A6-1-e": "compito di interesse pubblico (GDPR art. 6.1.e)", "A6-1-f": "legittimo interesse (GDPR art. 6.1.f)",
+		"note_decisions": "Le decisioni di accesso non sono state ricalcolate: che le regole in vigore lo permettessero lo dice il registro.",
+		"note_revoked":   "Che nessun'altra chiave fosse stata revocata lo vede solo chi legge l'intero registro, come i monitor.",
+		"note_purpose":   "Che la finalità dichiarata sia vera, e che nessuno abbia letto i dati senza passare dal registro, non si può provare.",
+		"note_deferred":  "Possono esistere accessi la cui notizia è differita da un giudice o dalla legge.",
 	},
 	"en": {
-		"title": "Who accessed your data", "of": "Code", "who": "Who and what", "when": "When", "why": "Why", "basis": "Legal basis",
+		"title": "Who accessed your data", "of": "Code", "who": "Who and what", "when": "When", "why": "Why", "data": "Data:", "basis": "Legal basis",
 		"signed": "Signature", "place": "In the ledger", "number": "number", "lists": "Lists checked", "events": "events", "notes": "What this document doesn't prove",
 		"missing": "What is missing", "logs": "Logs", "none": "No access is recorded.", "entries": "entries", "witnesses": "witnesses", "monitors": "monitors",
 		"complete":   "COMPLETE up to %s: nothing is left out of any list.",
@@ -221,9 +217,5 @@ var pageWords = map[string]map[string]string{
 		"kind_request": "You made a request, by way of {who}", "kind_look-up": "{who} looked into this ledger",
 		"both": "of both sides", "consumer_only": "of who consulted (%s) alone", "provider_only": "of the holder's side (%s) alone",
 		"declared": "declared, not checked", "attested": "checked by its party, which signed that up to", "alarm": "NOT AS ITS PARTY RECORDED IT, as it signed, up to", "own": "kept by the ledger itself", "deferred": "not shown yet",
-		"SocialWelfareEligibilityAssessment": "checking who is entitled to a welfare benefit", "SocialWelfareProvision": "providing a welfare benefit",
-		"SocialAssistanceManagement": "social work with a person or household", "PublicServiceFraudPreventionDetection": "checking what was declared",
-		"A6-1-a": "consent (GDPR art. 6.1.a)", "A6-1-b": "contract (GDPR art. 6.1.b)", "A6-1-c": "legal obligation (GDPR art. 6.1.c)",
-		"A6-1-d": "vital interests (GDPR art. 6.1.d)", "A6-1-e": "task in the public interest (GDPR art. 6.1.e)", "A6-1-f": "legitimate interests (GDPR art. 6.1.f)",
 	},
 }

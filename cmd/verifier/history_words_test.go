@@ -15,7 +15,8 @@ import (
 func told() *verifier.HistoryReport {
 	access := verifier.HistoryEvent{
 		Epoch: 2026, Index: 12, Scope: ledger.ScopeDeferred, State: verifier.StateOpen, Kind: ledger.KindAccess, Agency: "c_a944", Name: "Comune di Bologna",
-		Issuer: "inps", Provider: "inps", ProviderName: "INPS", OccurredAt: "2026-11-22T09:30:00Z", Purpose: "Verifica", LegalBasis: "x",
+		Issuer: "inps", Provider: "inps", ProviderName: "INPS", OccurredAt: "2026-11-22T09:30:00Z", Purpose: "https://w3id.org/dpv/sector/publicservices#SocialWelfareProvision", LegalBasis: "https://w3id.org/dpv/legal/eu/gdpr#A6-1-e",
+		LegalReference: "D.Lgs. 230/2021, art. 6", DataCategories: []string{"https://w3id.org/dpv/pd#Income", "assegno-unico", "una parola"},
 		Deferred:   &verifier.Deferred{Until: "2027-06-30T00:00:00Z", By: "procura_bo", Name: "Procura di Bologna", Reference: "decreto 17/2026"},
 		Statements: []verifier.Place{{Epoch: 2026, Index: 40}},
 	}
@@ -50,12 +51,15 @@ func TestHistoryPageWords(t *testing.T) {
 	for lang, wants := range map[string][]string{
 		"it": {
 			"su una richiesta (evento 2026/50) firmata da chi dice che l&#39;hai fatta tu. Se non l&#39;hai fatta, ti si sta nascondendo qualcosa.",
+			"Erogazione di una prestazione sociale<p class=\"plain\">Serve a darti una prestazione sociale.</p>", "Dati: Reddito; Assegno unico e universale; una parola",
+			"Compito di interesse pubblico o pubblici poteri (GDPR, art. 6, par. 1, lett. e), D.Lgs. 230/2021, art. 6", "<td>Contestazione</td><td>x</td>",
 			"Notizia differita fino al 30/06/2027 00:00:00 UTC, ordine decreto 17/2026, firmato da Procura di Bologna (procura_bo).",
 			"In seguito: Comune di Bologna (c_a944) dichiara di non aver chiesto l&#39;accesso 2026/12: “Nessuna pratica &lt;nostra&gt;”",
 			"dichiara di aver registrato per errore l&#39;evento inps/5a0e7b3c-52f0-4d0e-9d5e-3f1b7f0f7a11",
 		},
 		"en": {
 			"on a request (event 2026/50) signed by who says that you made it. If you didn&#39;t, something is being hidden from you.",
+			"Delivery of a social benefit<p class=\"plain\">It serves to give you a social benefit.</p>", "Data: Income; Single universal child allowance; una parola",
 			"Notice deferred until 30/06/2027 00:00:00 UTC, order decreto 17/2026, signed by Procura di Bologna (procura_bo).",
 			"Later: Comune di Bologna (c_a944) says that it did not ask for access 2026/12: “Nessuna pratica &lt;nostra&gt;”",
 			"says that it recorded event inps/5a0e7b3c-52f0-4d0e-9d5e-3f1b7f0f7a11 in error",
