@@ -41,7 +41,7 @@ What happened can then be checked without trusting the ledger:
 
   verifier receipt receipt.json --key log.vkey`,
 	}
-	root.AddCommand(keyCommand(), receiptCommand(), submitCommand())
+	root.AddCommand(keyCommand(), receiptCommand(), submitCommand(), requestCommand(), deferralCommand())
 	return root
 }
 
@@ -52,7 +52,7 @@ func keyCommand() *cobra.Command {
 }
 
 func receiptCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "receipt", Short: "Sign and submit the receipt of one access"}
-	cmd.AddCommand(receiptSignCommand(), receiptSubmitCommand())
+	cmd := &cobra.Command{Use: "receipt", Short: "Sign and submit the receipt of one access, or a statement on it"}
+	cmd.AddCommand(receiptSignCommand(), receiptSubmitCommand(), receiptStatementCommand())
 	return cmd
 }

@@ -103,6 +103,7 @@ func writeInputs(env *testscript.Env) error {
 		return err
 	}
 	env.Setenv("BODY", r.Consumer)
+	env.Setenv("PROVIDER", r.Provider)
 	claims, err := json.Marshal(claims{
 		Aud: r.Aud, Provider: r.Provider, Consumer: r.Consumer, Purpose: r.Purpose, LegalBasis: r.LegalBasis,
 		LegalReference: r.LegalReference, DataCategories: r.DataCategories, Actor: r.Actor, Operation: r.Operation, OccurredAt: r.OccurredAt,

@@ -24,6 +24,7 @@ import (
 type signFlags struct {
 	key, passphraseFile                          string
 	claims, voucher, evidence, subjects, private string
+	deferral                                     string
 	out                                          string
 }
 
@@ -73,7 +74,11 @@ The private file, for what the citizen doesn't see, may say any of
 
 ` + indent(examplePrivate) + `
 as well as identity_headers, an object of header names and values, and integrity,
-the Agid-JWT-Signature. Digests are SHA-256 of the content as sent, in hex.`,
+the Agid-JWT-Signature. Digests are SHA-256 of the content as sent, in hex.
+
+With --deferral the citizen reads of the access when the order in that file has
+ended (agency deferral sign), and not before; only the provider's side can sign
+such a receipt.`,
 		Example: `  agency receipt sign --key keys/c_a944-NzbLsXh8.key --claims claims.json \
     --voucher voucher.jwt --evidence evidence.jwt --subjects subjects.txt \
     --private private.json --out submission.json`,
@@ -93,6 +98,7 @@ the Agid-JWT-Signature. Digests are SHA-256 of the content as sent, in hex.`,
 	flags.StringVar(&f.evidence, "evidence", "", "file with the Agid-JWT-TrackingEvidence, compact")
 	flags.StringVar(&f.subjects, "subjects", "", "file with the codes of the persons concerned, one a line")
 	flags.StringVar(&f.private, "private", "", "JSON file with operator, case and digests")
+	flags.StringVar(&f.deferral, "deferral", "", "file with the order that puts off the notice, compact")
 	flags.StringVar(&f.out, "out", "", "file for the submission")
 	for _, name := range []string{"key", "claims", "voucher", "subjects", "out"} {
 		cmd.MarkFlagRequired(name)
@@ -159,6 +165,11 @@ func (f *signFlags) run(now time.Time) (*signAnswer, error) {
 	if a.voucher, err = parseVoucher(f.voucher, a.private.Voucher); err != nil {
 		return nil, err
 	}
+	if f.deferral != "" {
+		if a.deferral, err = readToken(f.deferral); err != nil {
+			return nil, err
+		}
+	}
 	if a.subjects, err = readSubjects(f.subjects); err != nil {
 		return nil, err
 	}
@@ -190,6 +201,8 @@ func (f *signFlags) locate(err error) error {
 		where = f.evidence
 	case part == "private":
 		where = in(f.private, path)
+	case part == "deferral", part == "/deferral":
+		where = in(f.deferral, path)
 	}
 	return inputProblem(p.Code, where, p.Expected, p.Found)
 }
@@ -200,41 +213,50 @@ type access struct {
 	claims   *claims
 	voucher  *voucherClaims
 	private  *ledger.Private // with the tokens
+	deferral string          // compact, "" for none
 	subjects []ledger.Subject
 }
 
-// submission makes salts, signs and gives the submission's bytes, on one line.
-// Problems are at receipt#… and private#….
+// submission makes the receipt and the submission's bytes, on one line. Problems are at receipt#… and private#….
 func (a *access) submission(now time.Time) (*ledger.Receipt, []byte, error) {
-	s := &ledger.Submission{Voucher: a.private.Voucher, Evidence: a.private.Evidence}
-	var err error
-	if s.Private.Content, err = ledger.FormatPrivate(a.private); err != nil {
-		return nil, nil, err
-	}
-	rand.Read(s.Private.Salt[:])
-	s.Subjects = make([]ledger.SaltedSubject, len(a.subjects))
-	for i, subject := range a.subjects {
-		s.Subjects[i].Subject = subject
-		rand.Read(s.Subjects[i].Salt[:])
-	}
 	receipt, err := a.receipt(now)
 	if err != nil {
 		return nil, nil, err
 	}
+	s := &ledger.Submission{Voucher: a.private.Voucher, Evidence: a.private.Evidence, Deferral: a.deferral}
+	if a.deferral != "" {
+		receipt.Deferral = ledger.Hex(ledger.DeferralDigest(a.deferral))
+	}
+	data, err := sealSubmission(a.key, s, receipt, a.private, a.subjects)
+	return receipt, data, err
+}
+
+// sealSubmission makes salts, commits the receipt to private part and subjects,
+// signs it, and gives the submission's bytes, on one line.
+func sealSubmission(key *agencykey.Key, s *ledger.Submission, receipt *ledger.Receipt, private *ledger.Private, subjects []ledger.Subject) ([]byte, error) {
+	var err error
+	if s.Private.Content, err = ledger.FormatPrivate(private); err != nil {
+		return nil, err
+	}
+	rand.Read(s.Private.Salt[:])
+	s.Subjects = make([]ledger.SaltedSubject, len(subjects))
+	for i, subject := range subjects {
+		s.Subjects[i].Subject = subject
+		rand.Read(s.Subjects[i].Salt[:])
+	}
 	tree, err := ledger.NewSubjectTree(s.Subjects)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	receipt.PrivateDigest = ledger.PrivateDigest(&s.Private.Salt, s.Private.Content)
 	receipt.Subjects = ledger.SubjectCommitment{Count: tree.Len(), Root: tree.Root()}
-	if s.Receipt, err = ledger.SignReceipt(receipt, a.key.Kid, a.key.Signer); err != nil {
-		return nil, nil, err
+	if s.Receipt, err = ledger.SignReceipt(receipt, key.Kid, key.Signer); err != nil {
+		return nil, err
 	}
 	if _, err := s.Open(); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	data, err := ledger.FormatSubmission(s)
-	return receipt, data, err
+	return ledger.FormatSubmission(s)
 }
 
 // receipt fills in what the claims left out.

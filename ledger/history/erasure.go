@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"strconv"
+	"time"
 
 	"github.com/traccia-ledger/traccia/ledger"
 )
@@ -28,6 +29,24 @@ func (e Erasure) Operation() ledger.Operation {
 		path = fmt.Sprintf("/events/%d/%d", e.Epoch, e.Index)
 	}
 	return ledger.Operation{Method: "DELETE", Path: path}
+}
+
+// What a request for erasure says of itself.
+const (
+	erasurePurpose   = "Cancellazione, chiesta dall'interessato"
+	erasureBasis     = "https://w3id.org/dpv/legal/eu/gdpr#A6-1-c"
+	erasureReference = "Regolamento (UE) 2016/679, art. 17"
+	erasureCategory  = "https://w3id.org/dpv#ObservedPersonalData"
+)
+
+// Receipt returns the receipt of a request that a body takes from citizens whom it identified, for a ledger of this name.
+// What it commits to is still to be filled in: private part and subjects.
+func (e Erasure) Receipt(ledgerName, body, jti string, now time.Time) *ledger.Receipt {
+	return &ledger.Receipt{
+		Aud: ledgerName, Iss: body, JTI: jti, IssuedAt: now.Unix(), Role: ledger.RoleRequester, Provider: body, Consumer: body,
+		Purpose: erasurePurpose, LegalBasis: erasureBasis, LegalReference: erasureReference, DataCategories: []string{erasureCategory},
+		Actor: ledger.ActorOperator, Operation: e.Operation(), OccurredAt: now.UTC().Format("2006-01-02T15:04:05Z"),
+	}
 }
 
 var (
