@@ -54,3 +54,12 @@ func (e *Engine) Explain(d *ledger.Decision) []ledger.Ground {
 	}
 	return grounds
 }
+
+// Open compiles a bundle for those who know nothing of its language.
+func Open(document []byte) (ledger.Bundle, error) {
+	e, err := Compile(document)
+	if err != nil {
+		return nil, err
+	}
+	return e, nil
+}

@@ -41,6 +41,7 @@ type adminCall struct {
 	History   *historyCall    `json:"history,omitempty"`
 	Erase     *eraseCall      `json:"erase,omitempty"`
 	Retention *retentionCall  `json:"retention,omitempty"`
+	Policy    *policyCall     `json:"policy,omitempty"`
 }
 
 type addKeys struct {
@@ -69,11 +70,12 @@ type adminReply struct {
 }
 
 type listedBody struct {
-	ID        string      `json:"id"`
-	Name      string      `json:"name"`
-	Tenant    string      `json:"tenant,omitempty"`
-	Providers []string    `json:"providers,omitempty"` // that its scope speaks for
-	Keys      []listedKey `json:"keys"`
+	ID         string      `json:"id"`
+	Name       string      `json:"name"`
+	Tenant     string      `json:"tenant,omitempty"`
+	Attributes []string    `json:"attributes,omitempty"`
+	Providers  []string    `json:"providers,omitempty"` // that its scope speaks for
+	Keys       []listedKey `json:"keys"`
 }
 
 type listedKey struct {
@@ -151,6 +153,8 @@ func doAdmin(ctx context.Context, n *node.Node, call adminCall) adminReply {
 		reply.Retention, err = doRetention(ctx, n, call.Retention)
 	case call.History != nil:
 		reply.File, err = doHistory(ctx, n, call.History)
+	case call.Policy != nil:
+		reply.Index, reply.File, err = doPolicy(ctx, n, call.Policy)
 	case call.List:
 		reply.Bodies = listBodies(n)
 	}
@@ -204,7 +208,7 @@ func listBodies(n *node.Node) []listedBody {
 	list := []listedBody{}
 	for _, b := range n.Registry().Bodies() {
 		providers, _ := n.Registry().Providers(b.ID)
-		l := listedBody{ID: b.ID, Name: b.Name, Tenant: b.Tenant, Providers: providers, Keys: []listedKey{}}
+		l := listedBody{ID: b.ID, Name: b.Name, Tenant: b.Tenant, Attributes: b.Attributes, Providers: providers, Keys: []listedKey{}}
 		for _, k := range n.Registry().Keys(b.ID) {
 			l.Keys = append(l.Keys, listedKey(k))
 		}

@@ -54,7 +54,8 @@ func bodyAddCommand() *cobra.Command {
 		Use:   "add --id ID --name NAME",
 		Short: "Register a body, with its first keys if given",
 		Example: `  ledgerd body add --id c_a944 --name "Comune di Bologna" \
-    --tenant 1d19a0bd-6d5b-4c1c-9d3f-0d6f1a2b3c4d --jwks c_a944.jwks`,
+    --tenant 1d19a0bd-6d5b-4c1c-9d3f-0d6f1a2b3c4d --jwks c_a944.jwks \
+    --attribute "Comuni e loro Consorzi e Associazioni"`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if body.ID == "" {
@@ -89,6 +90,7 @@ func bodyAddCommand() *cobra.Command {
 	cmd.Flags().StringVar(&body.ID, "id", "", "the body's id: 1 to 64 of [a-z0-9_-]")
 	cmd.Flags().StringVar(&body.Name, "name", "", "its name, as PDND writes it (default: the id)")
 	cmd.Flags().StringVar(&body.Tenant, "tenant", "", "its PDND tenant uuid: tokens are then checked against it")
+	cmd.Flags().StringArrayVar(&body.Attributes, "attribute", nil, "an attribute of the body's in PDND, as its open data write it; policies ask for them; may be repeated")
 	cmd.Flags().StringVar(&jwks, "jwks", "", "JWK set with its first keys")
 	return cmd
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -23,6 +24,7 @@ import (
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/node"
 	"github.com/traccia-ledger/traccia/ledger/registry"
+	"github.com/traccia-ledger/traccia/policies"
 )
 
 // devName is the name of the sample ledger.
@@ -75,7 +77,7 @@ the whole log as an outsider would, prints a summary and ends.`,
 			ctx, end := context.WithCancel(cmd.Context())
 			defer end()
 			var summary *devSummary
-			err = run(ctx, data, node.Options{Log: log}, flags, func(r *ready) error {
+			err = run(ctx, data, node.Options{Log: log, Policies: policies.Open}, flags, func(r *ready) error {
 				w.attach(ctx, r.node, log)
 				hub := newDevProvider(data, world)
 				if fresh {
@@ -180,6 +182,11 @@ func (l sampleLoad) into(ctx context.Context, cmd *cobra.Command, n *node.Node, 
 			return err
 		}
 	}
+	if _, active := n.Registry().Policy(math.MaxUint64); !active {
+		if _, err := n.ActivatePolicies(ctx, policies.Default()); err != nil {
+			return err
+		}
+	}
 	progress := cli.NewProgress(cmd, "recording accesses", int64(l.receipts))
 	defer progress.Close()
 	var next atomic.Int64
@@ -230,7 +237,7 @@ func registerBodies(ctx context.Context, n *node.Node, w *dev.World) error {
 	var bodies []registry.Body
 	for _, b := range all {
 		if _, known := n.Registry().Body(b.ID); !known {
-			bodies = append(bodies, registry.Body{ID: b.ID, Name: b.Name, Tenant: b.Tenant})
+			bodies = append(bodies, registry.Body{ID: b.ID, Name: b.Name, Tenant: b.Tenant, Attributes: b.Attributes})
 		}
 	}
 	if len(bodies) > 0 {

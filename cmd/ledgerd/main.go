@@ -11,6 +11,7 @@ import (
 
 	"github.com/traccia-ledger/traccia/cmd/internal/cli"
 	"github.com/traccia-ledger/traccia/ledger/node"
+	"github.com/traccia-ledger/traccia/policies"
 )
 
 func main() { cli.Main(newRoot()) }
@@ -52,7 +53,7 @@ func (f *ledgerFlags) add(cmd *cobra.Command) {
 }
 
 func (f *ledgerFlags) options(cmd *cobra.Command) (node.Options, error) {
-	opt := node.Options{Log: logger(cmd)}
+	opt := node.Options{Log: logger(cmd), Policies: policies.Open}
 	if f.passphraseFile != "" {
 		var err error
 		if opt.Passphrase, err = cli.ReadSecret(f.passphraseFile); err != nil {

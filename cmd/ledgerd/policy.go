@@ -26,7 +26,7 @@ them, with the vocabulary they speak, is a bundle: a directory to work on
 (policies/default in the source tree), and one JSON document with a digest that
 the log commits to when it is activated.`,
 	}
-	cmd.AddCommand(policyTestCommand())
+	cmd.AddCommand(policyTestCommand(), policyActivateCommand(), policyShowCommand())
 	return cmd
 }
 
@@ -102,7 +102,7 @@ hold.`,
 			}
 			digest := engine.Digest()
 			answer := &testAnswer{
-				Version: engine.Bundle().Version, SHA256: hex.EncodeToString(digest[:]), Policies: len(engine.Policies()),
+				Version: engine.Version(), SHA256: hex.EncodeToString(digest[:]), Policies: len(engine.Policies()),
 				Scenarios: len(outcomes), Failed: []policies.Outcome{},
 			}
 			answer.Result = cli.Proven

@@ -26,6 +26,7 @@ import (
 	"github.com/traccia-ledger/traccia/cmd/internal/dev"
 	"github.com/traccia-ledger/traccia/ledger/node"
 	"github.com/traccia-ledger/traccia/ledger/registry"
+	"github.com/traccia-ledger/traccia/policies"
 )
 
 // devDir holds the world's keys in a data directory, as ledgerd dev has it.
@@ -125,7 +126,7 @@ func create(ctx context.Context, dir, name string) error {
 	if err := node.Create(ctx, dir, settings, node.Options{}); err != nil {
 		return err
 	}
-	n, err := node.Open(ctx, dir, node.Options{})
+	n, err := node.Open(ctx, dir, node.Options{Policies: policies.Open})
 	if err != nil {
 		return err
 	}
@@ -135,7 +136,7 @@ func create(ctx context.Context, dir, name string) error {
 func register(ctx context.Context, n *node.Node, w *dev.World) error {
 	var bodies []registry.Body
 	for _, b := range w.Bodies() {
-		bodies = append(bodies, registry.Body{ID: b.ID, Name: b.Name, Tenant: b.Tenant})
+		bodies = append(bodies, registry.Body{ID: b.ID, Name: b.Name, Tenant: b.Tenant, Attributes: b.Attributes})
 	}
 	if _, err := n.AddBodies(ctx, bodies); err != nil {
 		return err
@@ -146,6 +147,9 @@ func register(ctx context.Context, n *node.Node, w *dev.World) error {
 				return err
 			}
 		}
+	}
+	if _, err := n.ActivatePolicies(ctx, policies.Default()); err != nil {
+		return err
 	}
 	hub, providers := w.Hub()
 	_, err := n.SetScope(ctx, registry.Scope{ID: hub, Providers: providers})
@@ -166,7 +170,7 @@ func ledgerCommand() *cobra.Command {
 			log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 			metrics := prometheus.NewRegistry()
 			metrics.MustRegister(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-			n, err := node.Open(cmd.Context(), args[0], node.Options{Log: log, Metrics: node.NewMetrics(metrics)})
+			n, err := node.Open(cmd.Context(), args[0], node.Options{Log: log, Metrics: node.NewMetrics(metrics), Policies: policies.Open})
 			if err != nil {
 				return err
 			}
