@@ -33,9 +33,10 @@ type AgencyConfig struct {
 	// ProofsOnly says that the reader asked for no content: then nothing is wrong with events that aren't opened, and
 	// nothing is said of what they hold.
 	ProofsOnly bool
-	// Seen are the log indexes that the body's own calls were answered with, ascending, each once; nil: not compared. AllSeen says
-	// that they are all of the year's, its own look-ups included: then an event that isn't among them isn't the body's.
-	Seen    []uint64
+	// Seen gives the log indexes that the body's own calls were answered with in the log of an origin, ascending, each
+	// once; nil: not compared. AllSeen says that they are all, its own look-ups included: then an event that isn't among
+	// them isn't the body's.
+	Seen    func(origin string) []uint64
 	AllSeen bool
 }
 
@@ -131,7 +132,8 @@ type agencyCheck struct {
 	size     uint64
 	root     ledger.Hash
 	preamble ledger.Preamble
-	seen     int // of Seen, those before the last event
+	calls    []uint64 // what Seen gave
+	seen     int      // of calls, those before the last event
 	once     []onceEntry
 	unopened []unopenedEvent
 	requests []request
@@ -175,7 +177,7 @@ func (c *agencyCheck) conclude() {
 			end = c.last
 		}
 		c.compare(end)
-		r.Later = uint64(len(c.Seen) - c.seen)
+		r.Later = uint64(len(c.calls) - c.seen)
 	}
 	if r.Stale {
 		c.add(*problem(CodeStale, "head", "a head at most 10 minutes older than the latest cosignature, and at most 48 hours old", "an older one"))
@@ -232,15 +234,15 @@ func (c *agencyCheck) repeated() {
 
 // compare tells of the body's own entries before an index that weren't met in the list.
 func (c *agencyCheck) compare(before uint64) {
-	for ; c.seen < len(c.Seen) && c.Seen[c.seen] < before; c.seen++ {
-		c.add(*problem(CodeNotListed, fmt.Sprintf("seen/%d", c.Seen[c.seen]), "the entry in your list", "none"))
+	for ; c.seen < len(c.calls) && c.calls[c.seen] < before; c.seen++ {
+		c.add(*problem(CodeNotListed, fmt.Sprintf("seen/%d", c.calls[c.seen]), "the entry in your list", "none"))
 	}
 }
 
 // match says whether an event of the list is among the body's own entries; those before it that weren't are missing.
 func (c *agencyCheck) match(index uint64) bool {
 	c.compare(index)
-	if c.seen < len(c.Seen) && c.Seen[c.seen] == index {
+	if c.seen < len(c.calls) && c.calls[c.seen] == index {
 		c.report.Compared++
 		c.seen++
 		return true

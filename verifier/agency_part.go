@@ -23,6 +23,9 @@ func (c *agencyCheck) part(p *history.AgencyPart) bool {
 	}
 	if r.Parts == 0 {
 		r.Agency, r.Origin = p.Agency, p.Origin
+		if c.Seen != nil {
+			c.calls = c.Seen(p.Origin)
+		}
 	}
 	switch {
 	case p.Agency != r.Agency || p.Origin != r.Origin:

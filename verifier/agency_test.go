@@ -26,6 +26,13 @@ type madeList struct {
 
 func newMadeList(t testing.TB) *madeList { return &madeList{made: newMade(t, 2026, nil)} }
 
+func (m *madeList) seen(origin string) []uint64 {
+	if origin != m.log.Origin {
+		m.t.Errorf("asked about %s", origin)
+	}
+	return m.calls
+}
+
 func (m *madeList) tag(j uint64) ledger.Hash {
 	_, beta := m.vrf.Prove(ledger.AgencyAlpha(consumer, m.epoch))
 	k := [32]byte(beta[:32])
@@ -128,7 +135,7 @@ func TestAgencyList(t *testing.T) {
 		"with the end in a part":         {m.piece(0, 6), m.piece(6, 2)},
 		"with its first part of earlier": {first, m.piece(3, 10)},
 	} {
-		r := m.judge(verifier.AgencyConfig{Seen: m.calls, AllSeen: true}, parts...)
+		r := m.judge(verifier.AgencyConfig{Seen: m.seen, AllSeen: true}, parts...)
 		if !r.Proven() || r.Events != 6 || r.Open != 6 || r.Compared != 6 || r.Agency != consumer || r.Parts != len(parts) {
 			t.Errorf("%s: %+v", name, r)
 		}
@@ -215,7 +222,7 @@ func TestAgencyFindings(t *testing.T) {
 			m.settle()
 			p := m.piece(0, 5)
 			m.now = m.now.Add(49 * time.Hour)
-			return verifier.AgencyConfig{Seen: m.calls}, []*history.AgencyPart{p}
+			return verifier.AgencyConfig{Seen: m.seen}, []*history.AgencyPart{p}
 		}, verifier.CodeStale},
 		{"too few witnesses", func(m *madeList) (verifier.AgencyConfig, []*history.AgencyPart) {
 			m.settle()
@@ -261,7 +268,7 @@ func one(do func(m *madeList)) func(m *madeList) (verifier.AgencyConfig, []*hist
 	return func(m *madeList) (verifier.AgencyConfig, []*history.AgencyPart) {
 		do(m)
 		m.settle()
-		return verifier.AgencyConfig{Seen: m.calls, AllSeen: true}, []*history.AgencyPart{m.piece(0, 100)}
+		return verifier.AgencyConfig{Seen: m.seen, AllSeen: true}, []*history.AgencyPart{m.piece(0, 100)}
 	}
 }
 
@@ -294,7 +301,7 @@ func TestAgencyUnopened(t *testing.T) {
 	other := m.access(event{erased: true})
 	m.access(event{})
 	m.settle()
-	if r := m.judge(verifier.AgencyConfig{ProofsOnly: true, Seen: m.calls, AllSeen: true}, m.piece(0, 9)); !r.Proven() || r.Withheld != 2 || r.Open != 1 {
+	if r := m.judge(verifier.AgencyConfig{ProofsOnly: true, Seen: m.seen, AllSeen: true}, m.piece(0, 9)); !r.Proven() || r.Withheld != 2 || r.Open != 1 {
 		t.Errorf("proofs only: %+v", r)
 	}
 	m.access(event{
@@ -337,14 +344,14 @@ func TestAgencySeen(t *testing.T) {
 	m.settle()
 	p := m.piece(0, 9)
 	later := m.access(event{})
-	r := m.judge(verifier.AgencyConfig{Seen: m.calls, AllSeen: true}, p)
+	r := m.judge(verifier.AgencyConfig{Seen: m.seen, AllSeen: true}, p)
 	if !r.Proven() || r.Compared != 1 || r.Later != 1 {
 		t.Errorf("an entry at %d, later than the list: %+v", later, r)
 	}
 	if r := m.judge(verifier.AgencyConfig{}, p); !r.Proven() || r.Compared != 0 {
 		t.Errorf("nothing to compare with: %+v", r)
 	}
-	if r := m.judge(verifier.AgencyConfig{Seen: []uint64{}, AllSeen: true}, p); agencyCodes(r) != verifier.CodeNotItsOwn || r.Foreign != 1 || r.ForeignEvents[0].Issuer != provider {
+	if r := m.judge(verifier.AgencyConfig{Seen: func(string) []uint64 { return nil }, AllSeen: true}, p); agencyCodes(r) != verifier.CodeNotItsOwn || r.Foreign != 1 || r.ForeignEvents[0].Issuer != provider {
 		t.Errorf("a body that made no call: %+v", r)
 	}
 }

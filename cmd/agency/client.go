@@ -120,12 +120,24 @@ func (e *refusal) Error() string {
 // post sends a body and gives the response of 200 or 201, which the caller
 // closes. Other errors than *unavailable and *refusal are final.
 func (c *client) post(ctx context.Context, path, contentType string, body []byte) (*http.Response, error) {
+	r, err := c.request(ctx, path, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	return c.send(r)
+}
+
+func (c *client) request(ctx context.Context, path, contentType string, body []byte) (*http.Request, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base.JoinPath(path).String(), bytes.NewReader(body))
 	if err != nil {
 		return nil, fmt.Errorf("couldn't make a request: %w", err)
 	}
 	r.Header.Set("Content-Type", contentType)
-	r.Header.Set("Accept", "application/json, application/x-ndjson, application/problem+json")
+	r.Header.Set("Accept", "application/json, application/x-ndjson, application/gzip, application/problem+json")
+	return r, nil
+}
+
+func (c *client) send(r *http.Request) (*http.Response, error) {
 	resp, err := c.http.Do(r)
 	if err != nil {
 		return nil, judgeTransport(err)

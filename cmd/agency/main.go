@@ -2,7 +2,7 @@
 
 // Command agency is a body's side of the ledger, without writing code: it makes
 // the body's signing keys, turns what an office knows of an access into a
-// signed submission, and submits one or many.
+// signed submission, submits one or many, and fetches the body's own list.
 //
 // Private keys stay in files of this machine. Subjects' codes go into the
 // submission and to the ledger, and into no message, file name or URL. What the
@@ -24,9 +24,9 @@ func main() { cli.Main(newRoot()) }
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "agency",
-		Short: "A body's side of the ledger: keys, receipts, submissions",
-		Long: `agency makes a body's signing keys, signs receipts of accesses to citizens' data
-and submits them to a ledger.
+		Short: "A body's side of the ledger: keys, receipts, submissions, its list",
+		Long: `agency makes a body's signing keys, signs receipts of accesses to citizens' data,
+submits them to a ledger, and fetches the body's own list from it.
 
 From nothing to a recorded access:
 
@@ -39,9 +39,15 @@ From nothing to a recorded access:
 
 What happened can then be checked without trusting the ledger:
 
-  verifier receipt receipt.json --key log.vkey`,
+  verifier receipt receipt.json --key log.vkey
+
+and so can the list of all that the ledger has in the body's name:
+
+  agency list --key keys/c_a944-….key --ledger registro.example \
+    --url https://registro.example --out c_a944-2026.list
+  verifier agency c_a944-2026.list --policy policy.txt`,
 	}
-	root.AddCommand(keyCommand(), receiptCommand(), submitCommand(), requestCommand(), deferralCommand())
+	root.AddCommand(keyCommand(), receiptCommand(), submitCommand(), requestCommand(), deferralCommand(), listCommand())
 	return root
 }
 

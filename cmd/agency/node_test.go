@@ -46,9 +46,13 @@ func TestNode(t *testing.T) {
 			return writeInputs(env)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"bulk":   bulk,
-			"ledger": serviceCommand,
-			"proven": proven,
+			"bulk":    bulk,
+			"cut":     cut,
+			"flip":    flip,
+			"ledger":  serviceCommand,
+			"listed":  listed,
+			"lookups": lookUps,
+			"proven":  proven,
 		},
 	})
 }
@@ -65,7 +69,7 @@ type service struct {
 func startService(dir string) (*service, error) {
 	w := world()
 	err := node.Create(context.Background(), dir, node.Settings{
-		Name: testLedger,
+		Name: testLedger, PublishInterval: "50ms",
 		PDND: node.PDNDSettings{
 			Issuers:     []string{dev.Issuer},
 			VoucherKeys: []string{filepath.Join(keysDir, dev.PDNDKeysFile)},

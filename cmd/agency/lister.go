@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/traccia-ledger/traccia/cmd/internal/agencykey"
+	"github.com/traccia-ledger/traccia/cmd/internal/cli"
+	"github.com/traccia-ledger/traccia/ledger"
+	"github.com/traccia-ledger/traccia/ledger/durable"
+	"github.com/traccia-ledger/traccia/ledger/history"
+	"github.com/traccia-ledger/traccia/ledger/index"
+	"github.com/traccia-ledger/traccia/ledger/vrf"
+)
+
+// lister fetches a body's list, part by part.
+type lister struct {
+	flags    *listFlags
+	c        *client
+	key      *agencykey.Key
+	file     *listFile
+	progress *cli.Progress
+	fetched  uint64
+	lookUps  int
+}
+
+// changes is how often a part is asked for again because its citizens changed
+// in between: other look-ups of the body are under way.
+const changes = 20
+
+// run ends at the end of the list.
+func (l *lister) run(ctx context.Context) error {
+	if l.flags.seen != "" {
+		if err := l.resume(ctx); err != nil {
+			return err
+		}
+	}
+	for {
+		raw, p, err := l.part(ctx)
+		if err != nil {
+			return err
+		}
+		if err := l.file.check(p); err != nil {
+			return fmt.Errorf("the ledger sent something else: %w", err)
+		}
+		end, err := isEnd(p)
+		if err != nil {
+			return err
+		}
+		if len(p.Events) == 0 && !end {
+			return errors.New("the ledger sent a part without events before the end of the list")
+		}
+		if err := l.file.add(raw, p); err != nil {
+			return err
+		}
+		l.fetched += uint64(len(p.Events))
+		l.progress.Add(int64(len(p.Events)))
+		if end {
+			return nil
+		}
+	}
+}
+
+// isEnd says whether a part proves that the list has no further number. What
+// its proofs are worth is for the verifier.
+func isEnd(p *history.AgencyPart) (bool, error) {
+	var preamble ledger.Preamble
+	var head ledger.Head
+	for _, l := range p.Leaves {
+		switch leaf, _ := ledger.ParseLeaf(l.Leaf); leaf := leaf.(type) {
+		case ledger.Preamble:
+			preamble = leaf
+		case ledger.Head:
+			if l.Index == p.Head {
+				head = leaf
+			}
+		}
+	}
+	beta, err := vrf.Verify(preamble.VRFKey, p.Pi, ledger.AgencyAlpha(p.Agency, preamble.Epoch))
+	if err != nil {
+		return false, fmt.Errorf("the ledger sent a part with a wrong key: %w", err)
+	}
+	k := [32]byte(beta[:32])
+	tags := make([]ledger.Hash, len(p.Events)+1)
+	for n := range tags {
+		tags[n] = ledger.AgencyTag(&k, p.From+uint64(n))
+	}
+	found, err := index.CheckMany(head.Root, tags, p.Index)
+	if err != nil {
+		return false, fmt.Errorf("the ledger sent a part with a wrong proof: %w", err)
+	}
+	return found[len(p.Events)].Kind == index.Absent, nil
+}
+
+// ask is what all requests about a part have in common.
+func (l *lister) ask() map[string]any {
+	return map[string]any{"epoch": l.flags.epoch, "from": l.file.next, "count": l.flags.count}
+}
+
+// part fetches the next part, after the look-up that it takes.
+func (l *lister) part(ctx context.Context) ([]byte, *history.AgencyPart, error) {
+	for range changes {
+		raw, err := l.lookUpAndFetch(ctx)
+		var r *refusal
+		switch {
+		case errors.As(err, &r) && (r.problem.Code == "look_up_moved" || r.problem.Code == "not_looked_up"):
+			continue
+		case errors.As(err, &r):
+			return nil, nil, r.verdict()
+		case err != nil:
+			return nil, nil, err
+		}
+		p, err := history.NewAgencyReader(bytes.NewReader(raw)).Next()
+		if err != nil {
+			return nil, nil, &cli.CouldNotCheck{Err: fmt.Errorf("couldn't read the ledger's answer: %w", err)}
+		}
+		return raw, p, nil
+	}
+	return nil, nil, errors.New("the citizens to look up keep changing: is the body's list being fetched somewhere else?")
+}
+
+func (l *lister) lookUpAndFetch(ctx context.Context) ([]byte, error) {
+	if !l.flags.proofsOnly {
+		if err := l.lookUp(ctx); err != nil {
+			return nil, err
+		}
+	}
+	ask := l.ask()
+	ask["open"] = !l.flags.proofsOnly
+	content, err := json.Marshal(ask)
+	if err != nil {
+		return nil, err
+	}
+	return l.post(ctx, "list", content)
+}
+
+// lookUp has the look-up recorded that the part takes, if it takes one.
+func (l *lister) lookUp(ctx context.Context) error {
+	id, err := uuid.NewRandom()
+	if err != nil {
+		return fmt.Errorf("couldn't make a jti: %w", err)
+	}
+	ask := l.ask()
+	ask["jti"] = id.String()
+	content, err := json.Marshal(ask)
+	if err != nil {
+		return err
+	}
+	answer, err := l.post(ctx, "list/citizens", content)
+	if err != nil {
+		return err
+	}
+	var citizens ledger.SubjectCommitment
+	if err := json.Unmarshal(answer, &citizens); err != nil {
+		return errors.New("couldn't read the ledger's answer: expected count and root")
+	}
+	if citizens.Count == 0 {
+		return nil
+	}
+	receipt, salt, private, err := l.sign(id.String(), citizens)
+	if err != nil {
+		return err
+	}
+	ask = l.ask()
+	ask["receipt"] = receipt
+	ask["private"] = map[string]string{
+		"salt": base64.RawURLEncoding.EncodeToString(salt[:]), "content": base64.RawURLEncoding.EncodeToString(private),
+	}
+	pending, err := json.Marshal(ask)
+	if err == nil && l.flags.seen != "" {
+		err = durable.Replace(l.pendingPath(), pending, 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("couldn't keep the look-up: %w", err)
+	}
+	return l.record(ctx, pending)
+}
+
+// pendingPath is where a look-up is kept until its entries are noted, so that
+// none is forgotten that the ledger recorded just before a crash.
+func (l *lister) pendingPath() string { return l.flags.out + ".look-up" }
+
+// resume sends a look-up again that an earlier run kept.
+func (l *lister) resume(ctx context.Context) error {
+	pending, err := cli.ReadFile(l.pendingPath(), maxProblem<<2)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("couldn't read the look-up of an earlier run: %w", err)
+	}
+	err = l.record(ctx, pending)
+	if r := (*refusal)(nil); errors.As(err, &r) {
+		return os.Remove(l.pendingPath()) // it never came to be recorded, and is out of date
+	}
+	return err
+}
+
+// record has a signed look-up recorded, and notes its entries.
+func (l *lister) record(ctx context.Context, content []byte) error {
+	answer, err := l.post(ctx, "list/look-up", content)
+	if err != nil {
+		return err
+	}
+	recorded, err := ledger.ParseAnswer(answer)
+	if err != nil {
+		return &cli.CouldNotCheck{Err: fmt.Errorf("couldn't read the ledger's answer: %w", err)}
+	}
+	l.lookUps += recorded.Count
+	if l.flags.seen == "" {
+		return nil
+	}
+	if err := l.note(recorded); err != nil {
+		return err
+	}
+	return os.Remove(l.pendingPath())
+}
+
+// sign makes the receipt of a look-up, and its private part.
+func (l *lister) sign(jti string, citizens ledger.SubjectCommitment) (receipt string, salt [32]byte, content []byte, err error) {
+	rand.Read(salt[:])
+	private, actor := &ledger.Private{Operator: &ledger.Operator{ID: "service:agency-list"}}, ledger.ActorService
+	if l.flags.operator != "" {
+		private.Operator.ID, actor = l.flags.operator, ledger.ActorOperator
+	}
+	if content, err = ledger.FormatPrivate(private); err != nil {
+		return "", salt, nil, cli.Usagef("--operator: %w", err)
+	}
+	now, body := time.Now(), l.key.Body
+	receipt, err = ledger.SignReceipt(&ledger.Receipt{
+		Aud: l.flags.ledgerOf, Iss: body, JTI: jti, IssuedAt: now.Unix(), Role: ledger.RoleRequester, Provider: body, Consumer: body,
+		Purpose: l.flags.purpose, LegalBasis: listBasis, LegalReference: listReference, DataCategories: []string{listCategory}, Actor: actor,
+		Operation:  ledger.Operation{Method: http.MethodPost, Path: "/v1/agencies/{agency}/list"},
+		OccurredAt: now.UTC().Format(time.RFC3339), PrivateDigest: ledger.Hex(ledger.PrivateDigest(&salt, content)), Subjects: citizens,
+	}, l.key.Kid, l.key.Signer)
+	if err != nil {
+		return "", salt, nil, cli.Usagef("couldn't sign the look-up: %w", err)
+	}
+	return receipt, salt, content, nil
+}
+
+// note adds the entries of a look-up to the file of those that the body made.
+func (l *lister) note(a *ledger.Answer) error {
+	if a.Origin != l.file.origin {
+		return nil // of this year, while the list is of another
+	}
+	f, err := os.OpenFile(l.flags.seen, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	if err != nil {
+		return fmt.Errorf("couldn't note the look-up's entries: %w", err)
+	}
+	var lines []byte
+	for n := range a.Count {
+		lines = fmt.Appendf(lines, "%d\n", a.FirstIndex+uint64(n))
+	}
+	_, err = f.Write(lines)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("couldn't note the look-up's entries: %w", err)
+	}
+	return nil
+}
+
+// post sends a request that the body signs until it is answered; each attempt
+// is signed anew. A refusal is a *refusal.
+func (l *lister) post(ctx context.Context, path string, content []byte) ([]byte, error) {
+	pace := l.c.pacer()
+	for {
+		data, err := l.postOnce(ctx, path, content)
+		var later *unavailable
+		switch {
+		case ctx.Err() != nil && err != nil:
+			return nil, interrupted(ctx)
+		case errors.As(err, &later):
+			if err := pace.wait(ctx, later); err != nil {
+				return nil, &cli.CouldNotCheck{Err: err}
+			}
+		default:
+			return data, err
+		}
+	}
+}
+
+func (l *lister) postOnce(ctx context.Context, path string, content []byte) ([]byte, error) {
+	ctx, _, cancel := watched(ctx)
+	defer cancel()
+	r, err := l.c.request(ctx, "v1/agencies/"+l.key.Body+"/"+path, "application/json", content)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.key.SignRequest(r, content, l.flags.ledgerOf, time.Now()); err != nil {
+		return nil, err
+	}
+	resp, err := l.c.send(r)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return nil, &unavailable{err: fmt.Errorf("couldn't read the ledger's answer: %w", err)}
+	}
+	return data, nil
+}
