@@ -65,6 +65,7 @@ type adminReply struct {
 	Erased    *node.Erased    `json:"erased,omitempty"`
 	Retention *node.Retention `json:"retention,omitempty"`
 	File      []byte          `json:"file,omitempty"`
+	Gone      []uint32        `json:"gone,omitempty"` // years that no history shows
 	Problem   *ledger.Problem `json:"problem,omitempty"`
 	Error     string          `json:"error,omitempty"`
 }
@@ -153,6 +154,7 @@ func doAdmin(ctx context.Context, n *node.Node, call adminCall) adminReply {
 		reply.Retention, err = doRetention(ctx, n, call.Retention)
 	case call.History != nil:
 		reply.File, err = doHistory(ctx, n, call.History)
+		reply.Gone = n.Gone()
 	case call.Policy != nil:
 		reply.Index, reply.File, err = doPolicy(ctx, n, call.Policy)
 	case call.List:

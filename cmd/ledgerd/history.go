@@ -26,14 +26,16 @@ type historyCall struct {
 
 type historyAnswer struct {
 	cli.Done
-	File     string `json:"file"`
-	Bytes    int    `json:"bytes"`
-	Events   int    `json:"events"`
-	Scopes   int    `json:"scopes"`
-	Head     uint64 `json:"head_index"`
-	Excerpt  bool   `json:"excerpt"`
-	Cosigned int    `json:"cosignatures"` // of the last year's checkpoint
-	Warning  string `json:"warning,omitempty"`
+	File     string   `json:"file"`
+	Bytes    int      `json:"bytes"`
+	Events   int      `json:"events"`
+	Scopes   int      `json:"scopes"`
+	Head     uint64   `json:"head_index"`
+	Excerpt  bool     `json:"excerpt"`
+	Cosigned int      `json:"cosignatures"` // of the last year's checkpoint
+	Years    int      `json:"years"`
+	Gone     []uint32 `json:"years_gone,omitempty"` // that nobody can show any more
+	Warning  string   `json:"warning,omitempty"`
 }
 
 func (a *historyAnswer) Text(w io.Writer) {
@@ -45,6 +47,9 @@ func (a *historyAnswer) Text(w io.Writer) {
 	fmt.Fprintf(w, "Check it with: verifier history %s --policy POLICY\n", a.File)
 	if a.Cosigned == 0 {
 		fmt.Fprintln(w, "No witness cosigned it yet, so it isn't complete: ask again where the ledger is served, or once its witnesses answer.")
+	}
+	if len(a.Gone) > 0 {
+		fmt.Fprintf(w, "Not in it: %s, whose retention is over. The ledger destroyed the keys by which a person's events could be found.\n", strings.Trim(fmt.Sprint(a.Gone), "[]"))
 	}
 	if a.Warning != "" {
 		fmt.Fprintf(w, "WARNING: %s\n", a.Warning)
@@ -93,6 +98,7 @@ writes chosen events alone, which is fit to be shown to others.`,
 			if err != nil {
 				return err
 			}
+			a.Gone = reply.Gone
 			return cli.Print(cmd, a)
 		},
 	}
@@ -162,6 +168,7 @@ func writeHistory(path string, file []byte) (*historyAnswer, error) {
 	a := &historyAnswer{File: path, Bytes: len(file), Excerpt: b.Excerpt}
 	for _, s := range b.Shards {
 		a.Events += len(s.Events)
+		a.Years++
 		a.Scopes, a.Head = len(s.Lists), s.Head
 		// Behind the text and the log's own signature there is a line for each.
 		a.Cosigned = strings.Count(string(s.Checkpoint), "\n\u2014 ") - 1

@@ -249,7 +249,7 @@ func (r *restoring) publicFiles() error {
 		path := filepath.Join(r.dir, name)
 		there, err := os.ReadFile(path)
 		switch {
-		case err == nil && name == vkeyFile && !bytes.Equal(there, data):
+		case err == nil && name == vkeyFile && !bytes.HasPrefix(there, data) && !bytes.HasPrefix(data, there): // a line a year
 			return fmt.Errorf("%s isn't that of the backup: another ledger's", path)
 		case err == nil:
 			continue

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
-	"slices"
 	"time"
 
 	"github.com/traccia-ledger/traccia/ledger"
@@ -183,8 +182,7 @@ func (n *Node) follow(ctx context.Context, y *year) (*year, error) {
 		}
 		return nil, err
 	}
-	years := append(slices.Clone(n.all()), next)
-	n.years.Store(&years)
+	n.changeYears(func(years []*year) []*year { return append(years, next) })
 	close(y.ended)
 	n.step("new year: open")
 	n.opt.Log.Info("recording in the log of the new year", "origin", next.origin, "records", next.shard.Root().Size-1)

@@ -82,9 +82,10 @@ type Node struct {
 
 	bundles sync.Map // ledger.Hash to ledger.Bundle, as they are asked for
 
-	years  atomic.Pointer[[]*year] // ascending; the last is recorded in
-	over   chan struct{}           // holds one: somebody found the last one's year over
-	opened bool                    // Open is done
+	years    atomic.Pointer[[]*year] // ascending; the last is recorded in
+	changing sync.Mutex              // held by who changes years
+	over     chan struct{}           // holds one: somebody found the last one's year over
+	opened   bool                    // Open is done
 
 	keyFiles int // of how many years the files of verifier keys tell; turn's own
 

@@ -162,6 +162,26 @@ func (n *Node) Settle(ctx context.Context) error {
 	})
 }
 
+// LogState is how one year's log stands.
+type LogState struct {
+	Origin    string
+	Published uint64 // leaves that the public sees
+	Final     bool   // it has its final head
+}
+
+// Logs lists the logs by year; the last is the one that is recorded in.
+func (n *Node) Logs() []LogState {
+	var all []LogState
+	for _, y := range n.all() {
+		l := LogState{Origin: y.origin, Final: y.seq.Finished()}
+		if p := y.published.Load(); p != nil {
+			l.Published = p.Root.Size
+		}
+		all = append(all, l)
+	}
+	return all
+}
+
 // Published returns what the public log of an epoch shows.
 func (n *Node) Published(epoch uint32) (Published, error) {
 	if y := n.yearOf(epoch); y != nil {

@@ -212,7 +212,8 @@ func monthSpan(month string) (begin, end time.Time) {
 	return begin, begin.AddDate(0, 1, 0)
 }
 
-// finishRetention takes the rows of destroyed months out of the store.
+// finishRetention takes the rows of destroyed months out of the store, and then
+// destroys the keys of years of which no month is left.
 func (n *Node) finishRetention(ctx context.Context) error {
 	var left []string
 	err := n.withSnapshot(ctx, func(snap store.Reader) error {
@@ -225,7 +226,7 @@ func (n *Node) finishRetention(ctx context.Context) error {
 		}
 		return nil
 	})
-	if err != nil || len(left) == 0 {
+	if err != nil {
 		return err
 	}
 	for _, month := range left {
@@ -234,11 +235,13 @@ func (n *Node) finishRetention(ctx context.Context) error {
 		}
 		n.step("retention: bodies removed")
 	}
-	if err := n.removeWraps(ctx, left); err != nil {
-		return fmt.Errorf("couldn't remove the wrapped keys of destroyed months: %w", err)
+	if len(left) > 0 {
+		if err := n.removeWraps(ctx, left); err != nil {
+			return fmt.Errorf("couldn't remove the wrapped keys of destroyed months: %w", err)
+		}
+		n.opt.Log.Info("months destroyed, their retention is over", "months", left)
 	}
-	n.opt.Log.Info("months destroyed, their retention is over", "months", left)
-	return nil
+	return n.retireYears(ctx)
 }
 
 func (n *Node) withSnapshot(ctx context.Context, f func(store.Reader) error) error {

@@ -68,6 +68,14 @@ func (n *Node) year() *year {
 // all returns the years, ascending.
 func (n *Node) all() []*year { return *n.years.Load() }
 
+// changeYears replaces the list by what f makes of a copy.
+func (n *Node) changeYears(f func(years []*year) []*year) {
+	n.changing.Lock()
+	defer n.changing.Unlock()
+	years := f(slices.Clone(n.all()))
+	n.years.Store(&years)
+}
+
 // yearOf returns the year of an epoch, nil where the ledger has none.
 func (n *Node) yearOf(epoch uint32) *year {
 	for _, y := range n.all() {

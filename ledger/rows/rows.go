@@ -185,6 +185,9 @@ func AgencyCounterKey(epoch uint32, agency string) []byte {
 	return append(append(binary.BigEndian.AppendUint32(nil, epoch), 'a'), agency...)
 }
 
+// IsRunning says whether a counter's key is a subject's or an agency's.
+func IsRunning(key []byte) bool { return len(key) > 4 && (key[4] == 's' || key[4] == 'a') }
+
 // FormatCounter returns the next number: 4 bytes for a subject, 8 for an
 // agency, as their tags count.
 func FormatCounter(next uint64, width int) []byte {

@@ -262,10 +262,18 @@ func serveOpenAPI(w http.ResponseWriter, r *http.Request) {
 // status of the ledger for its operators' probes and for clients.
 type status struct {
 	problem
-	Origin        string `json:"origin"`
-	Size          uint64 `json:"published_size"`
-	HeadAt        string `json:"last_head_at"`
-	QueuedPercent int    `json:"queue_percent"`
+	Origin        string      `json:"origin"`
+	Size          uint64      `json:"published_size"`
+	HeadAt        string      `json:"last_head_at"`
+	QueuedPercent int         `json:"queue_percent"`
+	Logs          []logStatus `json:"logs"`
+}
+
+// logStatus is one year's log.
+type logStatus struct {
+	Origin string `json:"origin"`
+	Size   uint64 `json:"published_size"`
+	Final  bool   `json:"final"`
 }
 
 // serveStatus answers problem+json, with 200 when all is well (Italian API
@@ -275,11 +283,10 @@ func (s *Server) serveStatus(w http.ResponseWriter, _ *http.Request) {
 	if err := s.node.Err(); err != nil {
 		st.Title, st.Status, st.Detail = "Not recording", http.StatusServiceUnavailable, "the ledger stopped after a failed write and must be restarted"
 	}
-	published, err := s.node.Published(s.node.Epoch())
-	if err == nil {
-		st.Size = published.Root.Size
+	for _, log := range s.node.Logs() {
+		st.Origin, st.Size = log.Origin, log.Published
+		st.Logs = append(st.Logs, logStatus{log.Origin, log.Published, log.Final})
 	}
-	st.Origin = ledger.Origin(s.node.Settings.Name, s.node.Epoch())
 	st.HeadAt = s.node.LastHead().UTC().Format(time.RFC3339)
 	st.QueuedPercent = s.node.QueuedPercent()
 	if st.Status != http.StatusOK {

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package node
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/traccia-ledger/traccia/ledger/rows"
+	"github.com/traccia-ledger/traccia/ledger/store"
+)
+
+// retireYears destroys the VRF and handle keys of each past year whose last
+// event's retention ended (formats §6), and then takes away what only they gave
+// a meaning. The years go in order: a history shows years without a gap, so one
+// that a legal hold keeps keeps the years after it.
+func (n *Node) retireYears(ctx context.Context) error {
+	years := n.all()
+	for _, y := range years[:len(years)-1] {
+		if !y.gone {
+			if over, err := n.isOver(ctx, y); err != nil || !over {
+				return err
+			}
+			if err := n.keys.DestroyEpoch(y.epoch); err != nil {
+				return err
+			}
+			n.step("retention: year destroyed")
+			after, err := n.openYear(ctx, y.epoch)
+			if err == nil {
+				err = after.begin(ctx)
+			}
+			if err != nil {
+				return err
+			}
+			n.changeYears(func(years []*year) []*year {
+				years[slices.Index(years, y)] = after
+				return years
+			})
+			if err := y.seq.Close(); err != nil {
+				return err
+			}
+			n.opt.Log.Info("a year's keys destroyed, the retention of its last event is over", "origin", y.origin)
+		}
+		if err := n.removeYear(ctx, y.epoch); err != nil {
+			return fmt.Errorf("couldn't remove the rows of %d: %w", y.epoch, err)
+		}
+	}
+	return nil
+}
+
+// isOver says whether nothing of a past year is kept any more. A year without
+// an event is kept as long as one whose last event came at its end.
+func (n *Node) isOver(ctx context.Context, y *year) (bool, error) {
+	ofYear := func(month string) bool { return epochOfMonth(month) == y.epoch }
+	if slices.ContainsFunc(n.keys.Months(), ofYear) {
+		return false, nil
+	}
+	if slices.ContainsFunc(n.keys.DestroyedMonths(), ofYear) {
+		return true, nil
+	}
+	var until time.Time
+	err := n.withSnapshot(ctx, func(snap store.Reader) (err error) {
+		until, err = n.keptUntil(ctx, headsOf(snap, y.shard, y.epoch), fmt.Sprintf("%04d-12", y.epoch))
+		return err
+	})
+	return !until.IsZero() && n.opt.now().After(until.Add(grace)), err
+}
+
+// removeYear takes away the rows that say who and how often: those of receipts
+// stay, for who sends one again.
+func (n *Node) removeYear(ctx context.Context, epoch uint32) error {
+	removed := &removal{n: n}
+	err := n.withSnapshot(ctx, func(snap store.Reader) error {
+		from := binary.BigEndian.AppendUint32(nil, epoch)
+		for _, table := range []store.Table{store.TableBody, store.TablePrivate, store.TableLookUp, store.TableCounter} {
+			err := snap.Scan(ctx, table, from, store.After(from), 0, func(key, _ []byte) error {
+				if table == store.TableCounter && !rows.IsRunning(key) {
+					return nil
+				}
+				return removed.add(ctx, store.Row{Table: table, Key: slices.Clone(key)})
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return removed.flush(ctx)
+}
