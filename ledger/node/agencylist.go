@@ -85,12 +85,9 @@ type agencyList struct {
 
 // agencyList finds a body's events in the index at a head that covers every event recorded before the call.
 func (n *Node) agencyList(ctx context.Context, agency string, r AgencyRange) (*agencyList, error) {
-	y := n.yearOf(r.Epoch)
-	switch {
-	case y == nil:
-		return nil, ErrNoLog
-	case y.gone:
-		return nil, fmt.Errorf("%w can be shown: its keys were destroyed when its retention ended", ErrNoLog)
+	y, err := n.shown(r.Epoch)
+	if err != nil {
+		return nil, err
 	}
 	m := &agencyList{historian: newHistorian(y), agency: agency}
 	pi, beta := y.vrf.Prove(ledger.AgencyAlpha(agency, r.Epoch))
@@ -100,7 +97,7 @@ func (n *Node) agencyList(ctx context.Context, agency string, r AgencyRange) (*a
 	for i := range tags {
 		tags[i] = ledger.AgencyTag(&k, r.From+uint64(i))
 	}
-	err := y.seq.AtHead(ctx, func(at sequencer.Head, keys *index.Tree) {
+	err = y.seq.AtHead(ctx, func(at sequencer.Head, keys *index.Tree) {
 		m.at, m.events = at, nil
 		for _, tag := range tags[:r.Count] {
 			index, ok := keys.Get(tag)

@@ -25,23 +25,19 @@ func (n *Node) SubjectProofs(ctx context.Context, epoch uint32, scope string, su
 		return nil, err
 	}
 	defer done()
-	y := n.yearOf(epoch)
-	if y == nil {
-		return nil, ErrNoLog
+	y, err := n.shown(epoch)
+	if err != nil {
+		return nil, err
 	}
 	if _, listed := y.registry.Providers(scope); !listed {
 		return nil, ErrNoScope
-	}
-	key, err := n.keys.VRF(epoch)
-	if err != nil {
-		return nil, fmt.Errorf("couldn't open the VRF key of %d: %w", epoch, err)
 	}
 	proofs := make([][80]byte, len(subjects))
 	for i, s := range subjects {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		proofs[i], _ = key.Prove(ledger.SubjectAlpha(s, scope, epoch))
+		proofs[i], _ = y.vrf.Prove(ledger.SubjectAlpha(s, scope, epoch))
 	}
 	return proofs, nil
 }
@@ -64,25 +60,33 @@ func (n *Node) RecordCheck(ctx context.Context, statement string) (origin string
 		return "", 0, false, err
 	}
 	defer done()
-	y := n.year()
 	s, _, err := registry.ParseCheckStatement(statement)
 	if err != nil {
 		return "", 0, false, err
 	}
+	err = n.current(ctx, func(y *year) (err error) {
+		origin = y.origin
+		index, replayed, err = y.recordCheck(ctx, s, statement)
+		return err
+	})
+	return origin, index, replayed, err
+}
+
+func (y *year) recordCheck(ctx context.Context, s registry.CheckStatement, statement string) (index uint64, replayed bool, err error) {
 	if last, ok := y.registry.Attested(s.Scope); ok && last.CheckStatement == s {
-		return y.origin, last.Index, true, nil
+		return last.Index, true, nil
 	} else if ok && s.IssuedAt < last.IssuedAt+int64(checkEvery.Seconds()) {
-		return "", 0, false, checkProblem("too_soon", "iat", "10 minutes or more after the last check", "less")
+		return 0, false, checkProblem("too_soon", "iat", "10 minutes or more after the last check", "less")
 	}
 	if err := y.fits(ctx, &s); err != nil {
-		return "", 0, false, err
+		return 0, false, err
 	}
 	record, err := registry.FormatRecord(registry.ProviderCheck{Scope: s.Scope, Statement: statement})
 	if err != nil {
-		return "", 0, false, err
+		return 0, false, err
 	}
 	index, err = y.seq.Record(ctx, record)
-	return y.origin, index, false, err
+	return index, false, err
 }
 
 // fits compares a statement with the log and the clock.

@@ -86,6 +86,18 @@ func (n *Node) yearOf(epoch uint32) *year {
 	return nil
 }
 
+// shown returns the year of an epoch, whose events can be found.
+func (n *Node) shown(epoch uint32) (*year, error) {
+	y := n.yearOf(epoch)
+	switch {
+	case y == nil:
+		return nil, ErrNoLog
+	case y.gone:
+		return nil, fmt.Errorf("%w any more that can be shown: its keys were destroyed when its retention ended", ErrNoLog)
+	}
+	return y, nil
+}
+
 // before returns the year before, nil for the ledger's first.
 func (y *year) before() *year { return y.n.yearOf(y.epoch - 1) }
 

@@ -184,6 +184,10 @@ func validate(at string, schema map[string]any, value any) (problems []string) {
 		for i, inner := range v {
 			problems = append(problems, validate(fmt.Sprint(at, "/", i), schema["items"].(map[string]any), inner)...)
 		}
+	case bool:
+		if schema["type"] != "boolean" {
+			fail("a boolean")
+		}
 	case string:
 		if schema["type"] != "string" {
 			fail("a string")
