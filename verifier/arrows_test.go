@@ -41,7 +41,7 @@ func listPackages(t *testing.T) []goPackage {
 
 // Packages that a browser runs, or that formats stand on: nothing heavy below.
 var light = []string{
-	"verifier", "ledger/ijson", "ledger/jws", "ledger/vrf", "ledger/seal", "ledger/index", "ledger/replay", "ledger/checkpoint", "ledger/registry", "ledger/opened", "ledger/history", "ledger/own",
+	"verifier", "ledger/ijson", "ledger/jws", "ledger/vrf", "ledger/seal", "ledger/index", "ledger/replay", "ledger/checkpoint", "ledger/registry", "ledger/opened", "ledger/history", "ledger/statistics", "ledger/own",
 }
 
 var heavy = []string{"net/http", "github.com/google/trillian", "github.com/cockroachdb", "github.com/go-jose", "github.com/spf13", "google.golang.org/grpc"}

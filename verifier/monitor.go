@@ -15,6 +15,7 @@ import (
 	"github.com/traccia-ledger/traccia/ledger/checkpoint"
 	"github.com/traccia-ledger/traccia/ledger/registry"
 	"github.com/traccia-ledger/traccia/ledger/replay"
+	"github.com/traccia-ledger/traccia/ledger/statistics"
 	"github.com/traccia-ledger/traccia/ledger/vrf"
 )
 
@@ -42,6 +43,8 @@ type Monitor struct {
 	reader   *checkpoint.Reader
 	replay   *replay.Reader
 	registry *registry.Registry
+	totals   *statistics.Reader
+	untold   map[string]bool   // months of which it was told that their totals are missing
 	records  map[uint64][]byte // those that the registry took, by leaf
 	yearTold bool              // that the year has no final head
 	resuming bool              // leaves were verified, and findings told, by a run before
@@ -88,12 +91,19 @@ func NewMonitor(c MonitorConfig) (*Monitor, error) {
 	}
 	m := &Monitor{
 		origin: c.Origin, epoch: epoch, next: ledger.Origin(name, epoch+1), after: c.After, fetch: c.Fetch, announced: c.Announced, found: c.Found,
-		reader: checkpoint.NewReader(c.Fetch), replay: follow, registry: registry.New(name), records: map[uint64][]byte{}, inForce: map[ledger.Hash]bool{},
+		reader: checkpoint.NewReader(c.Fetch), replay: follow, registry: registry.New(name), records: map[uint64][]byte{}, inForce: map[ledger.Hash]bool{}, untold: map[string]bool{},
 	}
 	if c.After != nil {
 		for _, r := range c.After.InForce {
 			m.inForce[sha256.Sum256(r)] = true
 		}
+	}
+	var untold []statistics.Span
+	if c.After != nil {
+		untold = c.After.Untold
+	}
+	if m.totals, err = statistics.NewReader(c.Origin, untold, nil); err != nil {
+		return nil, err
 	}
 	if m.found == nil {
 		m.found = func(Finding) {}
@@ -216,6 +226,7 @@ func (m *Monitor) add(index uint64, leaf []byte, at time.Time) {
 	switch leaf := seen.Leaf.(type) {
 	case ledger.Event:
 		m.events++
+		m.totals.Event()
 		m.clock.event(index)
 	case ledger.Head:
 		m.heads++
@@ -266,6 +277,13 @@ func (m *Monitor) head(want *replay.Head, h ledger.Head, at time.Time) {
 	}
 	if h.Final {
 		m.announcedNext(want.Leaf)
+	}
+	m.totals.Head(want.Leaf, h.UnixMS, h.Final)
+	for _, p := range m.totals.Missing() {
+		if !m.untold[p.Expected] {
+			m.untold[p.Expected] = true
+			m.tell(LevelAlarm, p)
+		}
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/jws"
 	"github.com/traccia-ledger/traccia/ledger/registry"
+	"github.com/traccia-ledger/traccia/ledger/statistics"
 )
 
 // Announced is what the owners of keys, scopes and policies published of them,
@@ -99,7 +100,12 @@ func (m *Monitor) record(index uint64, record []byte) {
 	case registry.ProviderCheck:
 		m.providerCheck(index, r)
 	case nil:
-		if kindOf(record) == registry.KindPolicy {
+		switch kindOf(record) {
+		case statistics.Kind:
+			for _, p := range m.totals.Record(index, record) {
+				m.tell(LevelAlarm, p)
+			}
+		case registry.KindPolicy:
 			m.fresh(index, record, false, CodeNewPolicy, CodeUnannouncedPolicy, "a policy")
 		}
 	}

@@ -11,15 +11,17 @@ import (
 
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/checkpoint"
+	"github.com/traccia-ledger/traccia/ledger/statistics"
 )
 
 // Ended is what a shard that a Monitor verified to its final head leaves to the next one (docs/formats.md §7).
 type Ended struct {
-	checkpoint.Checkpoint          // of the whole log
-	UnixMS                uint64   // of its final head
-	Next                  string   // origin of the next shard
-	NextKey               string   // the verifier key announced for it; "" for none
-	InForce               [][]byte // records that the next shard repeats, in that order
+	checkpoint.Checkpoint                   // of the whole log
+	UnixMS                uint64            // of its final head
+	Next                  string            // origin of the next shard
+	NextKey               string            // the verifier key announced for it; "" for none
+	InForce               [][]byte          // records that the next shard repeats, in that order
+	Untold                []statistics.Span // months whose totals the next shard has to tell
 }
 
 // Ended says what the shard leaves to the next one; false until its final head is verified, as the log's last leaf.
@@ -27,7 +29,7 @@ func (m *Monitor) Ended() (*Ended, bool) {
 	if !m.clock.final || m.clock.last.Leaf+1 != m.Size() {
 		return nil, false
 	}
-	e := &Ended{Checkpoint: m.verified(), UnixMS: m.clock.last.UnixMS, Next: m.next}
+	e := &Ended{Checkpoint: m.verified(), UnixMS: m.clock.last.UnixMS, Next: m.next, Untold: m.totals.Untold()}
 	if a, ok := m.registry.LogKey(m.next); ok {
 		e.NextKey = a.VKey
 	}
@@ -39,6 +41,7 @@ func (m *Monitor) Ended() (*Ended, bool) {
 
 // preamble judges how a shard begins.
 func (m *Monitor) preamble(p ledger.Preamble) {
+	m.totals.Preamble(p.PreviousSize)
 	end := func(size uint64, root ledger.Hash) string {
 		if size == 0 {
 			return "no shard before"

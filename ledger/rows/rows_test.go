@@ -90,9 +90,32 @@ func TestLookUpSalts(t *testing.T) {
 	}
 }
 
+// TestMonthBegun: what agencies had between two months' beginnings, and rows that can't be.
+func TestMonthBegun(t *testing.T) {
+	first := MonthBegun{Head: 7, Next: []AgencyNext{{"c_a944", 3}, {"inps", 5}}}
+	second := MonthBegun{Head: 90, Next: []AgencyNext{{"c_a944", 3}, {"c_f205", 2}, {"inps", 9}}}
+	events, ok := second.Since(first)
+	if !ok || len(events) != 3 || events["c_a944"] != 0 || events["c_f205"] != 2 || events["inps"] != 4 {
+		t.Errorf("%v, %v", events, ok)
+	}
+	if _, ok := first.Since(second); ok {
+		t.Error("counters that went back")
+	}
+	for name, bad := range map[string][]byte{
+		"cut": FormatMonthBegun(first)[:20], "empty": nil, "an agency twice": FormatMonthBegun(MonthBegun{Next: []AgencyNext{{"inps", 1}, {"inps", 2}}}),
+		"descending": FormatMonthBegun(MonthBegun{Next: []AgencyNext{{"inps", 1}, {"inail", 2}}}), "no event": FormatMonthBegun(MonthBegun{Next: []AgencyNext{{"inps", 0}}}),
+		"no id": FormatMonthBegun(MonthBegun{Next: []AgencyNext{{"+ledger", 1}}}),
+	} {
+		if m, err := ParseMonthBegun(bad); err == nil {
+			t.Errorf("%s: %+v", name, m)
+		}
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add(FormatEvent(&handleKey, 2026, 5, Event{Sealed: []byte("x")}))
 	f.Add(FormatReceipt(Receipt{First: 1, Count: 2}))
+	f.Add(FormatMonthBegun(MonthBegun{Head: 7, Next: []AgencyNext{{"c_a944", 3}, {"inps", 1 << 40}}}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if e, err := ParseEvent(&handleKey, 2026, 5, b); err == nil && !bytes.Equal(FormatEvent(&handleKey, 2026, 5, e), b) {
 			t.Error("an event row re-encodes otherwise")
@@ -105,6 +128,9 @@ func FuzzParse(f *testing.F) {
 		}
 		if w, err := ParseWrap(b); err == nil && !bytes.Equal(FormatWrap(w), b) {
 			t.Error("a wrap row re-encodes otherwise")
+		}
+		if m, err := ParseMonthBegun(b); err == nil && !bytes.Equal(FormatMonthBegun(m), b) {
+			t.Error("a month's row re-encodes otherwise")
 		}
 		if epoch, index, err := ParseLeafKey(b); err == nil && !bytes.Equal(LeafKey(epoch, index), b) {
 			t.Error("a leaf key re-encodes otherwise")

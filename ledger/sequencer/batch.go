@@ -137,7 +137,7 @@ func (s *Sequencer) build(ctx context.Context, jobs []*job) (*batch, error) {
 		case clock != nil:
 			answer(j, nil, clock)
 		case j.head:
-			err = b.addHead(j)
+			err = b.addHead(ctx, j)
 		case j.pending != nil:
 			err = b.addSubmission(ctx, j)
 		default:
@@ -182,7 +182,7 @@ func (b *batch) addRecords(j *job) error {
 	return nil
 }
 
-func (b *batch) addHead(j *job) error {
+func (b *batch) addHead(ctx context.Context, j *job) error {
 	keys, root, err := b.s.follower.catchUp(b.size)
 	if err != nil {
 		return err
@@ -194,6 +194,9 @@ func (b *batch) addHead(j *job) error {
 	})
 	if err != nil {
 		return fmt.Errorf("couldn't make a head: %w", err)
+	}
+	if err := b.monthBegun(ctx, ms); err != nil {
+		return err
 	}
 	b.ms, b.head = ms, ms
 	b.rows = append(b.rows, store.Row{

@@ -11,6 +11,7 @@ import (
 
 	"github.com/traccia-ledger/traccia/ledger/rows"
 	"github.com/traccia-ledger/traccia/ledger/seal"
+	"github.com/traccia-ledger/traccia/ledger/statistics"
 	"github.com/traccia-ledger/traccia/ledger/store"
 )
 
@@ -57,4 +58,25 @@ func (b *batch) next(ctx context.Context, key []byte, width int) (uint64, error)
 	}
 	b.counters[string(key)], b.widths[string(key)] = n+1, width
 	return n, nil
+}
+
+// monthBegun keeps, in the commit of the head with which a month begins, what the agencies' counters say: a head stands in a
+// commit of its own, so the store has all of them. From two of these a month's totals are made, whatever crashed between.
+func (b *batch) monthBegun(ctx context.Context, ms uint64) error {
+	month := statistics.MonthOf(b.s.Epoch, ms, b.s.ending)
+	if b.s.lastHead > 0 && month <= statistics.MonthOf(b.s.Epoch, b.s.lastHead, false) {
+		return nil
+	}
+	begun := rows.MonthBegun{Head: b.size}
+	prefix := rows.AgencyCounterKey(b.s.Epoch, "")
+	err := b.snap.Scan(ctx, store.TableCounter, prefix, store.After(prefix), 0, func(key, value []byte) error {
+		next, err := rows.ParseCounter(value, 8)
+		begun.Next = append(begun.Next, rows.AgencyNext{Agency: string(key[len(prefix):]), Next: next})
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("couldn't read the agencies' counters: %w", err)
+	}
+	b.rows = append(b.rows, store.Row{Table: store.TableCounter, Key: rows.MonthBegunKey(b.s.Epoch, month), Value: rows.FormatMonthBegun(begun)})
+	return nil
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/traccia-ledger/traccia/ledger/checkpoint"
 	"github.com/traccia-ledger/traccia/ledger/durable"
 	"github.com/traccia-ledger/traccia/ledger/ijson"
+	"github.com/traccia-ledger/traccia/ledger/statistics"
 	"github.com/traccia-ledger/traccia/verifier"
 )
 
@@ -28,7 +29,8 @@ const beforeSchema = "traccia/verifier-monitor-before/1"
 // before is what a monitor remembers of the shard before the one that it follows:
 //
 //	{"schema":"traccia/verifier-monitor-before/1","origin":"registro.example/2026","size":4712,"root":"07de65…","unix_ms":1798761600123,
-//	 "next":"registro.example/2027","next_key":"registro.example/2027+530d903a+Aekye…","alarm":"none","broken":false,"in_force":["{\"kind\":\"body\",…}"]}
+//	 "next":"registro.example/2027","next_key":"registro.example/2027+530d903a+Aekye…","alarm":"none","broken":false,"in_force":["{\"kind\":\"body\",…}"],
+//	 "untold":[{"month":"2026-12","from":4001,"to":4711,"events":700}]}
 type before struct {
 	verifier.Ended
 	Alarm  string // how that log stood: the code of the gravest alarm, or none
@@ -46,14 +48,26 @@ type beforeJSON struct {
 	Alarm   string   `json:"alarm"`
 	Broken  bool     `json:"broken"`
 	InForce []string `json:"in_force"`
+	Untold  []untold `json:"untold"`
+}
+
+// untold is a month whose totals the next shard has to tell.
+type untold struct {
+	Month  string `json:"month"`
+	From   uint64 `json:"from"`
+	To     uint64 `json:"to"`
+	Events uint64 `json:"events"`
 }
 
 var errBefore = errors.New("malformed memory of the shard before")
 
 func formatBefore(b *before) ([]byte, error) {
-	w := beforeJSON{beforeSchema, b.Origin, b.Size, hex.EncodeToString(b.Root[:]), b.UnixMS, b.Next, b.NextKey, b.Alarm, b.Broken, []string{}}
+	w := beforeJSON{beforeSchema, b.Origin, b.Size, hex.EncodeToString(b.Root[:]), b.UnixMS, b.Next, b.NextKey, b.Alarm, b.Broken, []string{}, []untold{}}
 	for _, r := range b.InForce {
 		w.InForce = append(w.InForce, string(r))
+	}
+	for _, s := range b.Untold {
+		w.Untold = append(w.Untold, untold{s.Month, s.From, s.To, s.Events})
 	}
 	var buffer bytes.Buffer
 	e := json.NewEncoder(&buffer)
@@ -88,6 +102,9 @@ func parseBefore(data []byte) (*before, error) {
 	}}
 	for _, r := range w.InForce {
 		b.InForce = append(b.InForce, []byte(r))
+	}
+	for _, s := range w.Untold {
+		b.Untold = append(b.Untold, statistics.Span{Origin: w.Origin, Month: s.Month, From: s.From, To: s.To, Events: s.Events})
 	}
 	if same, err := formatBefore(b); err != nil || !bytes.Equal(same, data) {
 		return nil, errBefore

@@ -19,6 +19,7 @@ import (
 
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/checkpoint"
+	"github.com/traccia-ledger/traccia/ledger/statistics"
 	"github.com/traccia-ledger/traccia/ledger/witness"
 	"github.com/traccia-ledger/traccia/verifier"
 	"github.com/traccia-ledger/traccia/verifier/verifiertest"
@@ -323,6 +324,7 @@ func FuzzBefore(f *testing.F) {
 	whole := before{Alarm: "none", Ended: verifier.Ended{
 		Checkpoint: checkpoint.Checkpoint{Origin: origin, Size: 4712, Root: ledger.Hash{1}}, UnixMS: 1_798_761_600_123,
 		Next: next.Origin, NextKey: next.VKey, InForce: [][]byte{[]byte(`{"kind":"body","id":"inps","name":"<INPS>"}`)},
+		Untold: []statistics.Span{{Origin: origin, Month: "2026-12", From: 4001, To: 4711, Events: 700}},
 	}}
 	for _, b := range []before{whole, {Alarm: "wrong_head", Broken: true, Ended: verifier.Ended{Checkpoint: whole.Checkpoint, Next: next.Origin}}} {
 		data, err := formatBefore(&b)
