@@ -92,6 +92,7 @@ func (s *shard) readEvents(ctx context.Context) error {
 	}
 	s.endReceipts(s.root.Size)
 	s.endNumbers()
+	s.endTotals()
 	s.endLookUps()
 	return s.beyond(ctx)
 }

@@ -170,6 +170,7 @@ type shard struct {
 
 	log    logFindings
 	events eventFindings
+	totals monthTotals
 }
 
 func (s *shard) run(ctx context.Context) error {
@@ -189,6 +190,9 @@ func (s *shard) run(ctx context.Context) error {
 	}
 	if s.verifier.Name() != s.origin {
 		s.report.problem(CodeMismatch, fmt.Sprintf("keys/%d", s.epoch), "the log key of "+s.origin, "that of "+s.verifier.Name())
+	}
+	if err := s.newTotals(); err != nil {
+		return err
 	}
 	if err := s.readLog(ctx); err != nil {
 		return err

@@ -20,6 +20,7 @@ import (
 	"github.com/traccia-ledger/traccia/ledger/registry"
 	"github.com/traccia-ledger/traccia/ledger/replay"
 	"github.com/traccia-ledger/traccia/ledger/rows"
+	"github.com/traccia-ledger/traccia/ledger/statistics"
 	"github.com/traccia-ledger/traccia/ledger/store"
 )
 
@@ -134,7 +135,15 @@ func (r *logReading) leaf(index uint64, leaf []byte) error {
 	if r.log.broken {
 		return r.err
 	}
-	r.follow.Add(leaf)
+	switch seen := r.follow.Add(leaf); {
+	case !seen.Counts:
+	case seen.Head != nil:
+		r.totals.reader.Head(index, seen.Head.UnixMS, seen.Head.Final)
+	default:
+		if _, event := parsed.(ledger.Event); event {
+			r.totals.reader.Event()
+		}
+	}
 	// It can only fail for lack of a hash function.
 	_ = r.tree.Append(hash[:], r.node)
 	if r.published != nil && r.published.Size == r.tree.End() {
@@ -268,6 +277,11 @@ func (r *logReading) record(index uint64, record ledger.Record) {
 		var cause *ledger.Problem
 		errors.As(err, &cause) // Apply returns no other
 		r.report.problem("refused_record", at(store.TableLeaf, index)+"#"+cause.Where, cause.Expected, cause.Found)
+	}
+	if statistics.Is(record.JSON) {
+		for _, p := range r.totals.reader.Record(index, record.JSON) {
+			r.report.problem(p.Code, at(store.TableLeaf, index), p.Expected, p.Found)
+		}
 	}
 	row, err := r.Rows.Get(r.ctx, store.TableRecord, rows.LeafKey(r.epoch, index))
 	switch {

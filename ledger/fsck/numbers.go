@@ -71,6 +71,10 @@ func (s *shard) readCounters(ctx context.Context) error {
 		if len(rest) > 0 {
 			kind, rest = rest[0], rest[1:]
 		}
+		if kind == 'm' {
+			s.monthBegun(key, value)
+			return nil
+		}
 		width := 8
 		if kind == 's' {
 			width = 4
@@ -135,6 +139,7 @@ func (s *shard) count(e *event, known bool) {
 	c = n.agencies[e.agency]
 	s.step(&c, &n.j, e.index, e.j, "the agency's")
 	n.agencies[e.agency] = c
+	s.countMonth(e)
 }
 
 func (s *shard) step(c *counter, p *pool, index, number uint64, whose string) {

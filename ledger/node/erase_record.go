@@ -80,18 +80,18 @@ func (n *Node) countLoop() {
 		case <-ctx.Done():
 		}
 	}()
-	tick := time.NewTicker(time.Hour)
+	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()
 	counted := ""
 	for {
 		if month := seal.Month(n.opt.now()); month != counted {
-			err := n.recordErasures(ctx, month)
+			err := errors.Join(n.recordErasures(ctx, month), n.recordTotals(ctx))
 			switch {
 			case err == nil:
 				counted = month
 			case ctx.Err() != nil, errors.Is(err, sequencer.ErrClosed), errors.Is(err, sequencer.ErrYearOver):
 			default:
-				n.opt.Log.Error("couldn't record how many people were erased", "error", err)
+				n.opt.Log.Error("couldn't record what the last month came to", "error", err)
 			}
 		}
 		select {

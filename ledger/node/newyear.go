@@ -162,11 +162,7 @@ func (n *Node) vouch(y *year, key jws.Key) (proof string, err error) {
 // follow does steps 3 to 5, and has the year after y recorded in.
 func (n *Node) follow(ctx context.Context, y *year) (*year, error) {
 	if !y.seq.Finished() {
-		records, err := n.announcement(y)
-		if err != nil {
-			return nil, err
-		}
-		if err := y.seq.Finish(ctx, records...); err != nil {
+		if err := n.end(ctx, y); err != nil {
 			return nil, err
 		}
 		n.opt.Log.Info("the year is over, its log has its final head", "origin", y.origin, "size", y.shard.Root().Size)
@@ -187,6 +183,22 @@ func (n *Node) follow(ctx context.Context, y *year) (*year, error) {
 	n.step("new year: open")
 	n.opt.Log.Info("recording in the log of the new year", "origin", next.origin, "records", next.shard.Root().Size-1)
 	return next, nil
+}
+
+// end gives a year's log its final head, after what only this log can tell: the next one's key, and the totals of months
+// that were over before it, of which the next log tells those of this one alone.
+func (n *Node) end(ctx context.Context, y *year) error {
+	n.telling.Lock()
+	defer n.telling.Unlock()
+	records, err := n.announcement(y)
+	if err != nil {
+		return err
+	}
+	totals, err := n.untold(ctx, y)
+	if err != nil {
+		return err
+	}
+	return y.seq.Finish(ctx, append(records, totals...)...)
 }
 
 // beginNext opens the log after y's; where it is empty yet, it gets its preamble and the records in force, byte for byte.

@@ -79,6 +79,7 @@ type Node struct {
 	policy  *checkpoint.Policy // nil: nobody is asked to cosign
 
 	erasing sync.Mutex // held by one erasure, or record about erasures, at a time
+	telling sync.Mutex // held while a month's totals are made and recorded
 
 	bundles sync.Map // ledger.Hash to ledger.Bundle, as they are asked for
 

@@ -30,6 +30,14 @@ func MonthBegunKey(epoch uint32, month int) []byte {
 	return append(binary.BigEndian.AppendUint32(nil, epoch), 'm', byte(month))
 }
 
+// ParseMonthBegunKey is the inverse of MonthBegunKey.
+func ParseMonthBegunKey(key []byte) (epoch uint32, month int, err error) {
+	if len(key) != 6 || key[4] != 'm' || key[5] < 1 || key[5] > 13 {
+		return 0, 0, ErrMalformed
+	}
+	return binary.BigEndian.Uint32(key), int(key[5]), nil
+}
+
 // FormatMonthBegun returns the row.
 func FormatMonthBegun(m MonthBegun) []byte {
 	b := binary.BigEndian.AppendUint64(nil, m.Head)
@@ -58,6 +66,14 @@ func ParseMonthBegun(b []byte) (m MonthBegun, err error) {
 		m.Next, b = append(m.Next, a), b[n+8:]
 	}
 	return m, nil
+}
+
+// Events is how many the log has before the head.
+func (m MonthBegun) Events() (n uint64) {
+	for _, a := range m.Next {
+		n += a.Next
+	}
+	return n
 }
 
 // Since returns what each agency had from an earlier row to this one; false where its counters aren't all at least as high.

@@ -18,7 +18,8 @@ type Span struct {
 	Events uint64
 }
 
-func (s *Span) key() string { return s.Origin + " " + s.Month }
+// Key tells months apart.
+func (s *Span) Key() string { return s.Origin + " " + s.Month }
 
 // AfterYear is the month of a final head, which ends the last month whenever it was written.
 const AfterYear = 13
@@ -38,19 +39,33 @@ func MonthOf(epoch uint32, unixMS uint64, final bool) int {
 	return int(t.Month())
 }
 
+// Begin is the head with which a month begins.
+type Begin struct {
+	Month  int // MonthOf
+	Head   uint64
+	Events uint64 // in the log before it
+}
+
+// Spans returns the months that are over, in order, those without any head among them, from the beginnings of a log's
+// months: its first head's and those after, ascending.
+func Spans(origin string, epoch uint32, begins []Begin) (spans []Span) {
+	var from, before uint64
+	for i := 1; i < len(begins); i++ {
+		b := begins[i]
+		for month := begins[i-1].Month; month < b.Month; month++ {
+			spans = append(spans, Span{origin, fmt.Sprintf("%04d-%02d", epoch, month), from, b.Head, b.Events - before})
+			from, before = b.Head, b.Events
+		}
+	}
+	return spans
+}
+
 // Months follows a log's events and heads, in order.
 type Months struct {
 	origin string
 	epoch  uint32
-	begins []begin
+	begins []Begin
 	events uint64
-}
-
-// begin is the head with which a month begins.
-type begin struct {
-	month  int
-	head   uint64
-	events uint64 // before it
 }
 
 // NewMonths returns a Months at the start of a log.
@@ -62,25 +77,15 @@ func (m *Months) Event() { m.events++ }
 // Head takes the head at this log index, and says whether a month begins with it.
 func (m *Months) Head(index, unixMS uint64, final bool) bool {
 	month := MonthOf(m.epoch, unixMS, final)
-	if n := len(m.begins); n > 0 && month <= m.begins[n-1].month {
+	if n := len(m.begins); n > 0 && month <= m.begins[n-1].Month {
 		return false
 	}
-	m.begins = append(m.begins, begin{month, index, m.events})
+	m.begins = append(m.begins, Begin{month, index, m.events})
 	return true
 }
 
-// Spans returns the months that are over, in order, those without any head among them.
-func (m *Months) Spans() []Span {
-	if len(m.begins) == 0 {
-		return nil
-	}
-	var spans []Span
-	from, before := uint64(0), uint64(0)
-	for i, b := range m.begins[1:] {
-		for month := m.begins[i].month; month < b.month; month++ {
-			spans = append(spans, Span{m.origin, fmt.Sprintf("%04d-%02d", m.epoch, month), from, b.head, b.events - before})
-			from, before = b.head, b.events
-		}
-	}
-	return spans
-}
+// Begins returns where months began so far.
+func (m *Months) Begins() []Begin { return m.begins[:len(m.begins):len(m.begins)] }
+
+// Spans returns the months that are over.
+func (m *Months) Spans() []Span { return Spans(m.origin, m.epoch, m.begins) }

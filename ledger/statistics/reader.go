@@ -71,18 +71,21 @@ func (r *Reader) Head(index, unixMS uint64, final bool) {
 	}
 	for _, list := range [][]Span{r.before, r.months.Spans()} {
 		for _, s := range list {
-			if _, known := r.over[s.key()]; !known {
-				r.over[s.key()] = r.last
+			if _, known := r.over[s.Key()]; !known {
+				r.over[s.Key()] = r.last
 			}
 		}
 	}
 }
 
+// Begins returns where months began so far.
+func (r *Reader) Begins() []Begin { return r.months.Begins() }
+
 // Untold returns the months that are over and not told, of the log before first.
 func (r *Reader) Untold() (spans []Span) {
 	for _, list := range [][]Span{r.before, r.months.Spans()} {
 		for _, s := range list {
-			if !r.told[s.key()] {
+			if !r.told[s.Key()] {
 				spans = append(spans, s)
 			}
 		}
@@ -97,7 +100,7 @@ func (r *Reader) Missing() (problems []*ledger.Problem) {
 		if s.Origin == r.past && !strings.HasSuffix(s.Month, "-12") {
 			continue
 		}
-		if over, ok := r.over[s.key()]; ok && r.last-over > uint64(missingAfter.Milliseconds()) {
+		if over, ok := r.over[s.Key()]; ok && r.last-over > uint64(missingAfter.Milliseconds()) {
 			problems = append(problems, refuse(CodeMissing, s.Origin, "the totals of "+s.Month+" within two days of its end", "none"))
 		}
 	}
@@ -148,7 +151,7 @@ func (r *Reader) follows(rec *Record) bool {
 
 // span compares what a record says of its month with the leaves.
 func (r *Reader) span(t *Totals, add func(code, expected, found string)) {
-	key := t.key()
+	key := t.Key()
 	if r.told[key] {
 		add(CodeRepeated, "the totals of "+t.Month+" once", "once more")
 		return
