@@ -99,14 +99,13 @@ func (m *Monitor) record(index uint64, record []byte) {
 		m.fresh(index, record, false, CodeNewLogKey, CodeUnannouncedLogKey, "the key of the log "+r.Origin)
 	case registry.ProviderCheck:
 		m.providerCheck(index, r)
+	case registry.Policy:
+		m.fresh(index, record, false, CodeNewPolicy, CodeUnannouncedPolicy, fmt.Sprintf("policies of version %.40q", r.Version))
 	case nil:
-		switch kindOf(record) {
-		case statistics.Kind:
+		if statistics.Is(record) {
 			for _, p := range m.totals.Record(index, record) {
 				m.tell(LevelAlarm, p)
 			}
-		case registry.KindPolicy:
-			m.fresh(index, record, false, CodeNewPolicy, CodeUnannouncedPolicy, "a policy")
 		}
 	}
 }

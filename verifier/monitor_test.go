@@ -154,8 +154,11 @@ func TestMonitorFinds(t *testing.T) {
 			l.Record(registry.Scope{ID: "inps", Providers: []string{"inps", "inail"}})
 			l.Head(30)
 		}, []string{"alarm unannounced_scope leaf 5: expected one that its owner announced, found scope inps with 2 providers, record "}},
-		{"a policy", func(l *verifiertest.Shard) { l.JSON(`{"kind":"policy","digest":"00"}`); l.Head(30) }, []string{
-			"alarm unannounced_policy leaf 5: expected one that its owner announced, found a policy, record ",
+		{"a policy", func(l *verifiertest.Shard) {
+			l.Record(registry.Policy{Version: "1.0.0", SHA256: ledger.Hex{1}})
+			l.Head(30)
+		}, []string{
+			"alarm unannounced_policy leaf 5: expected one that its owner announced, found policies of version \"1.0.0\", record ",
 		}},
 		{"the next log's key", func(l *verifiertest.Shard) { l.Record(nextKey(2027)); l.Head(30) }, []string{
 			"alarm unannounced_log_key leaf 5: expected one that its owner announced, found the key of the log registro.example/2027, record ",
