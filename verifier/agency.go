@@ -47,7 +47,7 @@ type AgencyReport struct {
 
 	Agency, Origin string
 	// Complete says that no number is missing up to CompleteUntil, that every event stands by every rule, and that this
-	// isn't stale.
+	// isn't stale: not that every event is the body's own, which Foreign tells.
 	Complete      bool
 	CompleteUntil time.Time // the instant of the last part's head; zero unless every rule holds
 	Stale         bool
@@ -182,12 +182,19 @@ func (c *agencyCheck) conclude() {
 	if r.Stale {
 		c.add(*problem(CodeStale, "head", "a head at most 10 minutes older than the latest cosignature, and at most 48 hours old", "an older one"))
 	}
-	if r.Malformed == nil && (r.Found == 0 || r.Found == 1 && r.Stale) {
+	// An entry too many leaves nothing out.
+	missing := r.Found - r.Foreign
+	if r.Malformed == nil && (missing == 0 || missing == 1 && r.Stale) {
 		r.CompleteUntil = instantOf(c.headMS)
-		r.Complete = r.Found == 0
+		r.Complete = missing == 0
+	}
+	if r.Foreign > 0 {
+		r.Missing = append(r.Missing, fmt.Sprintf("%d entries in your name that you did not make.", r.Foreign))
 	}
 	for _, p := range r.Problems {
-		r.Missing = append(r.Missing, plainAgency(p))
+		if p.Code != CodeNotItsOwn {
+			r.Missing = append(r.Missing, plainAgency(p))
+		}
 	}
 	if more := r.Found - uint64(len(r.Problems)); more > 0 {
 		r.Missing = append(r.Missing, fmt.Sprintf("And %d more problems.", more))
@@ -256,7 +263,6 @@ var agencyWords = map[string]string{
 	CodeOtherList:           "A part of the file is of another list.",
 	CodeOtherAgency:         "An event in your list is explained with that of another body.",
 	CodeNotListed:           "An access of yours isn't in your list, though the ledger acknowledged it.",
-	CodeNotItsOwn:           "An entry in your name that you did not make.",
 	CodeListGoesOn:          "The file ends before your list does: fetch the rest.",
 	CodeFork:                "Two parts of the file show two different logs: the ledger keeps two histories. Keep the file as evidence.",
 	CodeLeafMissing:         "A number of your list leads to another entry than the file shows.",

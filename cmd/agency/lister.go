@@ -196,6 +196,10 @@ func (l *lister) pendingPath() string { return l.flags.out + ".look-up" }
 
 // resume sends a look-up again that an earlier run kept.
 func (l *lister) resume(ctx context.Context) error {
+	// Also where no look-up follows, a verifier shall find the file.
+	if err := l.note(nil); err != nil {
+		return err
+	}
 	pending, err := cli.ReadFile(l.pendingPath(), maxProblem<<2)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -224,7 +228,13 @@ func (l *lister) record(ctx context.Context, content []byte) error {
 	if l.flags.seen == "" {
 		return nil
 	}
-	if err := l.note(recorded); err != nil {
+	var lines []byte
+	for n := range recorded.Count {
+		if recorded.Origin == l.file.origin { // else it is of this year, and the list of another
+			lines = fmt.Appendf(lines, "%d\n", recorded.FirstIndex+uint64(n))
+		}
+	}
+	if err := l.note(lines); err != nil {
 		return err
 	}
 	return os.Remove(l.pendingPath())
@@ -253,18 +263,11 @@ func (l *lister) sign(jti string, citizens ledger.SubjectCommitment) (receipt st
 	return receipt, salt, content, nil
 }
 
-// note adds the entries of a look-up to the file of those that the body made.
-func (l *lister) note(a *ledger.Answer) error {
-	if a.Origin != l.file.origin {
-		return nil // of this year, while the list is of another
-	}
+// note adds lines to the file of entries that the body made.
+func (l *lister) note(lines []byte) error {
 	f, err := os.OpenFile(l.flags.seen, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
 	if err != nil {
 		return fmt.Errorf("couldn't note the look-up's entries: %w", err)
-	}
-	var lines []byte
-	for n := range a.Count {
-		lines = fmt.Appendf(lines, "%d\n", a.FirstIndex+uint64(n))
 	}
 	_, err = f.Write(lines)
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {

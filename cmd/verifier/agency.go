@@ -205,6 +205,9 @@ func (a *agencyAnswer) Text(w io.Writer) {
 	switch {
 	case a.Complete:
 		fmt.Fprintf(w, "COMPLETE up to %s: no event is left out.\n", a.CompleteUntil)
+		if a.NotItsOwn > 0 {
+			fmt.Fprintln(w, "BUT NOT ONLY YOURS: ask those who signed the entries above what they are.")
+		}
 	case a.Stale && a.CompleteUntil != "":
 		fmt.Fprintf(w, "STALE: nothing is left out up to %s, but that is too long ago. Run agency list again.\n", a.CompleteUntil)
 	default:
