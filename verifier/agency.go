@@ -172,7 +172,7 @@ func (c *agencyCheck) conclude() {
 	c.repeated()
 	c.erasures()
 	if !c.broken && r.Malformed == nil {
-		end := c.head
+		end := c.head + 1 // where the head is, no entry of anybody's can be
 		if !c.ended {
 			end = c.last
 		}

@@ -4,49 +4,49 @@
 // heads, proofs and files with the project's own formats, and answers bodies as it likes. Its tests tell each lie twice,
 // once without what makes it one, and have everybody look: the citizen's verifier (C), a monitor that is in the citizen's
 // policy and cosigns (M), the witnesses (W), the provider that compares its own numbers and receipts with the log (P), and
-// the agency that compares its own numbers and log indexes (A). Without the lie all find nothing and the history is
+// the agency that compares its own log indexes with its list (A). Without the lie all find nothing and the history is
 // COMPLETE. With it, exactly these notice, by these codes:
 //
 //	skips a number                                   - - - P -   P number_gap
 //	skips a number, tells the right one              - - - P -   P planted, wrong_tag
 //	skips a number, shows all                        C - - P -   C number_absent, stray_event; P number_gap
 //	gives a random tag                               - - - P -   P wrong_tag
-//	gives a random agency tag                        - - - - A   A not_listed, wrong_tag
-//	acknowledges and doesn't record                  - - - P A   P leaf_missing; A leaf_missing
+//	gives a random agency tag                        - - - - A   A not_listed
+//	acknowledges and doesn't record                  - - - P A   P leaf_missing; A not_listed
 //	skips a number, as the provider does             - - - - -
-//	puts an access into +deferred                    - - - P -   P other_scope
-//	reuses a number                                  C M - P -   C no_monitor; M tag_repeated; P no_monitor, planted, wrong_tag
-//	reuses a number, tells it                        C M - P -   C no_monitor; M tag_repeated; P no_monitor, not_listed, number_gap
+//	puts an access into +deferred                    - - - P A   P other_scope; A no_order
+//	reuses a number                                  C M - P A   C no_monitor; M tag_repeated; P no_monitor, planted, wrong_tag; A no_monitor
+//	reuses a number, tells it                        C M - P A   C no_monitor; M tag_repeated; P no_monitor, not_listed, number_gap; A no_monitor
 //	tells of a predecessor                           - - - P -   P number_gap
-//	plants a predecessor                             C - - P A   C not_opened; P number_gap; A not_its_own
+//	plants a predecessor                             C - - P A   C not_opened; P number_gap; A not_listed
 //	plants a predecessor afterwards                  C - - P -   C not_ascending, not_opened; P number_gap
-//	makes twins of a leaf                            C M - P -   C no_monitor; M tag_repeated; P no_monitor, planted
-//	makes twins, answers with the second             C M - P A   C no_monitor, not_opened; M tag_repeated; P no_monitor, not_listed; A not_its_own
-//	plants a twin in the other field                 C M - P A   C no_monitor, other_subject, wrong_tag; M tag_repeated; P no_monitor, not_listed; A not_its_own
-//	plants a twin but for the last bit               C M - P A   C no_monitor; M tag_repeated; P no_monitor, not_listed; A not_its_own
+//	makes twins of a leaf                            C M - P A   C no_monitor; M tag_repeated; P no_monitor, planted; A no_monitor
+//	makes twins, answers with the second             C M - P A   C no_monitor, not_opened; M tag_repeated; P no_monitor, not_listed; A no_monitor, not_listed
+//	plants a twin in the other field                 C M - P A   C no_monitor, other_subject, wrong_tag; M tag_repeated; P no_monitor, not_listed; A no_monitor, not_listed
+//	plants a twin but for the last bit               C M - P A   C no_monitor; M tag_repeated; P no_monitor, not_listed; A no_monitor, not_listed
 //	shows a wrong k                                  C - - - -   C bad_vrf_proof
 //	shows the provider a wrong k                     - - - P -   P bad_vrf_proof
-//	has a key that proves any k                      C M - P A   C bad_vrf_proof, no_monitor; M bad_vrf_key; P bad_vrf_proof, no_monitor; A bad_vrf_proof
-//	opens to another citizen's event                 C - - P -   C other_subject; P other_receipt, other_submission
-//	writes the citizen into another's receipt        C - - P -   C subject_mismatch; P wrong_subject
-//	explains two events with one receipt             C - - P -   C recorded_twice; P other_receipt, other_submission, planted
-//	hides behind erased                              C - - - -   C not_opened
-//	forges a request for erasure                     C - - - -   C bad_signature, not_opened
-//	asks for the erasure itself                      - - - - -
-//	freezes heads                                    C M - P A   C stale; M head_gap, head_late; P no_head; A no_head
+//	has a key that proves any k                      C M - P A   C bad_vrf_proof, no_monitor; M bad_vrf_key; P bad_vrf_proof, no_monitor; A bad_vrf_proof, no_monitor
+//	opens to another citizen's event                 C - - P A   C other_subject; P other_receipt, other_submission; A recorded_twice
+//	writes the citizen into another's receipt        C - - P A   C subject_mismatch; P wrong_subject; A subject_mismatch
+//	explains two events with one receipt             C - - P A   C recorded_twice; P other_receipt, other_submission, planted; A recorded_twice
+//	hides behind erased                              C - - - A   C not_opened; A not_opened
+//	forges a request for erasure                     C - - - A   C bad_signature, not_opened; A not_opened
+//	asks for the erasure itself                      - - - - A   A not_opened
+//	freezes heads                                    C M - P A   C stale; M head_gap, head_late; P no_head; A stale
 //	back-dates heads by less than ten minutes        - M - - -   M clock_behind
-//	back-dates heads by more                         C M - - -   C stale; M clock_behind, head_gap
-//	turns its clock back                             C M - P -   C before_head, head_clock, no_monitor; M clock_back; P no_monitor
-//	dates heads ahead                                C M - P -   C head_ahead, no_monitor; M clock_ahead; P no_head, no_monitor
-//	dates an access to another time                  C - - - -   C before_head
-//	equivocates                                      C M W P -   C no_monitor, too_few_witnesses; M fork; W refused; P no_monitor
+//	back-dates heads by more                         C M - - A   C stale; M clock_behind, head_gap; A stale
+//	turns its clock back                             C M - P A   C before_head, head_clock, no_monitor; M clock_back; P no_monitor; A before_head, head_clock, no_monitor
+//	dates heads ahead                                C M - P A   C head_ahead, no_monitor; M clock_ahead; P no_head, no_monitor; A head_ahead, no_monitor
+//	dates an access to another time                  C - - - A   C before_head; A before_head
+//	equivocates                                      C M W P A   C no_monitor, too_few_witnesses; M fork; W refused; P no_monitor; A no_monitor
 //	serves an old head                               C - - - -   C stale
 //	serves a checkpoint of an hour ago               - - - - -
 //	serves a checkpoint of two days ago              C - - - -   C stale
 //	shows all an old checkpoint                      - M - - -   M rollback
 //	leaves a scope out of the file                   C - - - -   C wrong_scopes
-//	leaves a scope out of the head                   C M - P -   C no_monitor; M wrong_head; P no_monitor
-//	leaves an event out of the head                  C M - P A   C no_monitor; M wrong_head; P no_monitor; A not_listed
+//	leaves a scope out of the head                   C M - P A   C no_monitor; M wrong_head; P no_monitor; A no_monitor
+//	leaves an event out of the head                  C M - P A   C no_monitor; M wrong_head; P no_monitor; A no_monitor, not_listed
 //	adds a key for a body                            - M - P A   M unannounced_key; P planted, unknown_key; A not_its_own
 //	adds a key, for a citizen never served           - M - P -   M unannounced_key; P unknown_key
 //	lists a scope of its own for a body's data       - M - P -   M unannounced_scope; P stranger_scope
@@ -55,7 +55,7 @@
 //
 // Whoever has a dash finds nothing wrong, and where that is the citizen, the verdict is COMPLETE. In particular:
 //
-//   - no_monitor is the monitor's finding, not the citizen's or provider's: it refuses to cosign what is broken, or dated
+//   - no_monitor is the monitor's finding, not the citizen's, provider's or agency's: it refuses to cosign what is broken, or dated
 //     ahead. By a policy that names no monitor, a history with this code alone is COMPLETE, and the tests say so. Its other
 //     findings (head_gap, head_late, clock_behind, rollback, what wasn't announced) are alarms with which it goes on
 //     cosigning.
@@ -64,14 +64,15 @@
 //   - What hides a single access is seen by its provider alone: numbers and tags tell nobody else anything. A provider that
 //     doesn't check, or that helps to lie, leaves it hidden ("as the provider does"). It can check only citizens of whom it
 //     has a record; that it was made to speak of others, its unknown keys tell.
-//   - A false agency tag is seen by that agency alone.
+//   - A false agency tag is seen by that agency alone, and by it only where it kept the log index that it was answered with.
 //   - An erasure asked for by somebody else than the citizen breaks no rule. The request is in the citizen's list, with who
-//     signed it, and the report's notes name them.
+//     signed it, and the report's notes name them. To the agency no request is shown but those that it recorded itself: what
+//     it can't open, it says.
 //   - A file that was right an hour ago is right: the verdict says up to when. After two days it is stale.
 //   - Two logs, each with a quorum of corrupt witnesses, look right to both citizens until somebody compares them.
 //   - Accesses put into +deferred are the provider's to miss; the citizen's report says that deferred ones may exist.
 //
 // The provider checks each answer as it comes (verifier.Receipt, own.Entries) and its records against the log afterwards
-// (verifier.Provider). The agency's check is here as arithmetic: there is no command for it yet. What it takes from the
-// operator is proven (VRF proof of k, index proofs under the head) except the leaves, which a monitor's copy gives.
+// (verifier.Provider). The agency checks the list that the operator makes for it against the log indexes of its own calls
+// (verifier.Agency).
 package dishonest

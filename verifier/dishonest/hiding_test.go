@@ -72,7 +72,7 @@ var hiding = []lie{
 			s.receive(access{})
 			s.receive(when(lie, access{tags: randomAgency}))
 		},
-		agency: told{"wrong_tag": "doesn't have the tag of number 1", "not_listed": "the index doesn't lead to"},
+		agency: told{verifier.CodeNotListed: "seen/10: expected the entry in your list, found none"},
 	},
 	{
 		name: "acknowledges and doesn't record",
@@ -82,7 +82,7 @@ var hiding = []lie{
 		},
 		hide:     1,
 		provider: told{verifier.CodeLeafMissing: "expected the event that it was answered with, at leaf 9"},
-		agency:   told{"leaf_missing": "which the answer named"},
+		agency:   told{verifier.CodeNotListed: "seen/9: expected the entry in your list, found none"},
 	},
 	{
 		name: "skips a number, as the provider does",
@@ -106,6 +106,7 @@ var hiding = []lie{
 		hide:     1,
 		note:     "Accesses of 2026 whose notice a judge or a law defers may exist",
 		provider: told{verifier.CodeOtherScope: "expected inps, found +deferred"},
+		agency:   told{"no_order": "expected an order exactly for accesses in +deferred"},
 	},
 	{
 		name: "reuses a number",
@@ -116,6 +117,7 @@ var hiding = []lie{
 		citizen:  noMonitor,
 		monitor:  told{verifier.CodeTagRepeated: "broken, leaf 10: expected a tag that stands nowhere else, found the subject tag of leaf 9"},
 		provider: unseen.and(verifier.CodeWrongTag, "expected the tag of number 1 in leaf 10").and(verifier.CodePlanted, "number 0 of the subject of records line 1 again"),
+		agency:   unseen,
 	},
 	{
 		name: "reuses a number, tells it",
@@ -126,6 +128,7 @@ var hiding = []lie{
 		citizen:  noMonitor,
 		monitor:  told{verifier.CodeTagRepeated: "the subject tag of leaf 9"},
 		provider: unseen.and(verifier.CodeNumberGap, "expected number 1, found number 0").and(verifier.CodeNotListed, "expected leaf 10 as the first with the tag of number 0, found leaf 9"),
+		agency:   unseen,
 	},
 	{
 		name: "tells of a predecessor",
@@ -142,7 +145,7 @@ var hiding = []lie{
 		},
 		citizen:  told{verifier.CodeNotOpened: "nothing entitles the ledger to that"},
 		provider: told{"number_gap": "expected number 0, found number 1"},
-		agency:   told{"not_its_own": "number 0 of its list is no call of its own"},
+		agency:   told{verifier.CodeNotListed: "seen/10: expected the entry in your list, found none"},
 	},
 	{
 		name: "plants a predecessor afterwards",
@@ -169,6 +172,7 @@ var hiding = []lie{
 		citizen:  noMonitor,
 		monitor:  told{verifier.CodeTagRepeated: "the subject tag of leaf 9"},
 		provider: unseen.and(verifier.CodePlanted, "leaf 10: expected events of the records' subjects that the records have, found number 0"),
+		agency:   unseen,
 	},
 	{
 		name: "makes twins, answers with the second",
@@ -181,7 +185,7 @@ var hiding = []lie{
 		citizen:  noMonitor.and(verifier.CodeNotOpened, "nothing entitles the ledger to that"),
 		monitor:  told{verifier.CodeTagRepeated: "the subject tag of leaf 9"},
 		provider: unseen.and(verifier.CodeNotListed, "expected leaf 10 as the first with the tag of number 0, found leaf 9"),
-		agency:   told{"not_its_own": "is no call of its own"},
+		agency:   unseen.and(verifier.CodeNotListed, "seen/10:"),
 	},
 	{
 		name: "plants a twin in the other field",
@@ -195,7 +199,7 @@ var hiding = []lie{
 			and(verifier.CodeOtherSubject, "explained with that of another person"),
 		monitor:  told{verifier.CodeTagRepeated: "broken, leaf 10: expected a tag that stands nowhere else"},
 		provider: unseen.and(verifier.CodeNotListed, "expected leaf 10 as the first with the tag of number 0, found leaf 9"),
-		agency:   told{"not_its_own": "is no call of its own"},
+		agency:   unseen.and(verifier.CodeNotListed, "seen/10:"),
 	},
 	{
 		name: "plants a twin but for the last bit",
@@ -211,6 +215,6 @@ var hiding = []lie{
 		citizen:  noMonitor,
 		monitor:  told{verifier.CodeTagRepeated: "broken, leaf 10: expected a tag that stands nowhere else"},
 		provider: unseen.and(verifier.CodeNotListed, "expected leaf 10 as the first with the tag of number 0, found leaf 9"),
-		agency:   told{"not_its_own": "is no call of its own"},
+		agency:   unseen.and(verifier.CodeNotListed, "seen/10:"),
 	},
 }

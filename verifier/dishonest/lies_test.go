@@ -76,7 +76,7 @@ func when(lie bool, a access) access {
 
 var noMonitor = told{verifier.CodeNoMonitor: "None of the monitors that you trust has checked this state"}
 
-// unseen is what a provider tells of a log that its monitor didn't cosign.
+// unseen is what provider and agency tell of a log that their monitor didn't cosign.
 var unseen = told{verifier.CodeNoMonitor: "expected the cosignature of a monitor of the policy, found none"}
 
 // and joins what somebody tells.

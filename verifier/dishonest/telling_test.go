@@ -32,7 +32,7 @@ var telling = []lie{
 		citizen:  noMonitor.and(verifier.CodeBadVRFProof, "it isn't proven to be yours"),
 		monitor:  told{verifier.CodeVRFKey: "broken, leaf 0: expected a VRF key that RFC 8032 decodes and that isn't of small order"},
 		provider: unseen.and(verifier.CodeBadVRFProof, "expected a proof of the key of this subject, scope and year"),
-		agency:   told{"bad_vrf_proof": "isn't proven"},
+		agency:   unseen.and(verifier.CodeBadVRFProof, "expected a proof of the key of c_a944 in this year"),
 	},
 	{
 		name: "opens to another citizen's event",
@@ -42,6 +42,7 @@ var telling = []lie{
 		},
 		citizen:  told{verifier.CodeOtherSubject: "An event is explained with that of another person."},
 		provider: told{verifier.CodeOtherReceipt: "/receipt_id: expected inps/", verifier.CodeOtherSubmission: "expected the submission of receipt inps/"},
+		agency:   told{verifier.CodeTwice: "expected a receipt once for a citizen, found one that number 0 has"},
 	},
 	{
 		name: "writes the citizen into another's receipt",
@@ -52,6 +53,7 @@ var telling = []lie{
 		},
 		citizen:  told{"subject_mismatch": "A receipt isn't about you."},
 		provider: told{verifier.CodeWrongSubject: "found one that doesn't prove to be"},
+		agency:   told{"subject_mismatch": "expected the subject at this position under the receipt's root"},
 	},
 	{
 		name: "explains two events with one receipt",
@@ -64,11 +66,13 @@ var telling = []lie{
 			verifier.CodeOtherReceipt: "/receipt_id: expected inps/", verifier.CodeOtherSubmission: "expected the submission of receipt inps/",
 			verifier.CodePlanted: "found number 1 of the subject of records line 1",
 		},
+		agency: told{verifier.CodeTwice: "expected a receipt once for a citizen, found one that number 0 has"},
 	},
 	{
 		name:    "hides behind erased",
 		tell:    func(s *stage, lie bool) { s.receive(access{erased: lie}) },
 		citizen: told{verifier.CodeNotOpened: "An event isn't shown, and nothing entitles the ledger to that."},
+		agency:  told{verifier.CodeNotOpened: "events/0/body: expected a body, or a ground for its erasure"},
 	},
 	{
 		name: "forges a request for erasure",
@@ -81,6 +85,7 @@ var telling = []lie{
 			s.receive(a)
 		},
 		citizen: told{"bad_signature": "A signature isn't good.", verifier.CodeNotOpened: "nothing entitles the ledger to that"},
+		agency:  told{verifier.CodeNotOpened: "events/0/body: expected a body, or a ground for its erasure"},
 	},
 	{
 		name: "asks for the erasure itself",
@@ -92,7 +97,8 @@ var telling = []lie{
 			}
 			s.receive(access{scope: ledger.ScopeConsent, kind: ledger.KindRequest, iss: iss, made: lie, receipt: erasing(history.Erasure{Epoch: epoch, Index: at})})
 		},
-		note: "erased on a request that gestore signed, saying that you made it (event 2026/10). If you didn't ask, something is being hidden from you.",
+		note:   "erased on a request that gestore signed, saying that you made it (event 2026/10). If you didn't ask, something is being hidden from you.",
+		agency: told{verifier.CodeNotOpened: "events/0/body: expected a body, or a ground for its erasure"},
 	},
 	{
 		name: "freezes heads",
@@ -107,7 +113,7 @@ var telling = []lie{
 		citizen:  told{verifier.CodeStale: "STALE: the file shows an old state of the ledger."},
 		monitor:  told{verifier.CodeHeadLate: "expected a head within 60 s of the event, found none at", verifier.CodeHeadGap: "found none at"},
 		provider: told{verifier.CodeNoHead: "expected leaf 11 under a head within 2 minutes, found under none after 16m"},
-		agency:   told{"no_head": "is under no head after 16m"},
+		agency:   told{verifier.CodeStale: "expected a head at most 10 minutes older"},
 	},
 	{
 		name: "back-dates heads by less than ten minutes",
@@ -134,6 +140,7 @@ var telling = []lie{
 		},
 		citizen: told{verifier.CodeStale: "STALE"},
 		monitor: told{verifier.CodeClockBehind: "since there was none at", verifier.CodeHeadGap: "5 minutes"},
+		agency:  told{verifier.CodeStale: "expected a head at most 10 minutes older"},
 	},
 	{
 		name: "turns its clock back",
@@ -150,6 +157,7 @@ var telling = []lie{
 		citizen:  noMonitor.and(verifier.CodeHeadClock, "The ledger's clock went back.").and("before_head", "An event is dated before the ledger recorded it."),
 		monitor:  told{verifier.CodeClockBack: "broken, leaf 11: expected a head later than"},
 		provider: unseen,
+		agency:   unseen.and(verifier.CodeHeadClock, "expected later than the head before").and("before_head", "expected not before the head at 9"),
 	},
 	{
 		name: "dates heads ahead",
@@ -162,6 +170,7 @@ var telling = []lie{
 		citizen:  noMonitor.and(verifier.CodeHeadAhead, "The ledger states a time that lies ahead of its witnesses' clocks."),
 		provider: unseen.and(verifier.CodeNoHead, "expected a head within 2 minutes of"),
 		monitor:  told{verifier.CodeClockAhead: "expected a head at most 60 s later than the monitor's clock"},
+		agency:   unseen.and(verifier.CodeHeadAhead, "expected not more than 60 s after the latest cosignature"),
 	},
 	{
 		name: "dates an access to another time",
@@ -169,6 +178,7 @@ var telling = []lie{
 			s.receive(when(lie, access{body: func(b *ledger.Body) { b.RecordedAt -= 3600_000 }}))
 		},
 		citizen: told{"before_head": "An event is dated before the ledger recorded it."},
+		agency:  told{"before_head": "expected not before the head at 8"},
 	},
 	{
 		name: "equivocates",
@@ -191,6 +201,7 @@ var telling = []lie{
 		monitor:  told{verifier.CodeFork: "broken, checkpoint: expected a log that goes together with size 11"},
 		provider: unseen,
 		witness:  told{"refused": "the checkpoint doesn't extend what was cosigned before"},
+		agency:   unseen,
 	},
 	{
 		name:    "serves an old head",
@@ -258,6 +269,7 @@ var telling = []lie{
 		citizen:  noMonitor,
 		provider: unseen,
 		monitor:  told{verifier.CodeWrongHead: "broken, leaf 10: expected scopes hash"},
+		agency:   unseen,
 	},
 	{
 		name: "leaves an event out of the head",
@@ -271,7 +283,7 @@ var telling = []lie{
 		citizen:  noMonitor,
 		monitor:  told{verifier.CodeWrongHead: "broken, leaf 10: expected 2 keys, found 0 keys"},
 		provider: unseen,
-		agency:   told{"not_listed": "the index doesn't lead to leaf 9"},
+		agency:   unseen.and(verifier.CodeNotListed, "seen/9:"),
 	},
 	{
 		name: "adds a key for a body",
@@ -285,7 +297,7 @@ var telling = []lie{
 		hide:     -1,
 		monitor:  told{verifier.CodeUnannouncedKey: `alarm, leaf 10: expected one that its owner announced, found key "inps-2" of inps`},
 		provider: told{verifier.CodeUnknownKey: "leaf 10: expected keys of inps that are its own, found another", verifier.CodePlanted: "leaf 11: expected events of the records' subjects that the records have, found number 1"},
-		agency:   told{"not_its_own": "number 1 of its list, leaf 11, is no call of its own"},
+		agency:   told{verifier.CodeNotItsOwn: "events/1/leaf: expected an entry that you were answered with, found access signed by inps"},
 	},
 	{
 		name: "adds a key, for a citizen never served",
