@@ -3,11 +3,16 @@
 package sequencer_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/traccia-ledger/traccia/ledger"
@@ -94,4 +99,60 @@ func TestFinishWhatNeverBegan(t *testing.T) {
 	if head, ok := f.lastLeaf().(ledger.Head); !ok || !head.Final || head.UnixMS < uint64(after.UnixMilli()) || f.shard.Root().Size != 2 {
 		t.Errorf("the last of %d leaves is %+v", f.shard.Root().Size, f.lastLeaf())
 	}
+}
+
+// heard collects what a sequencer logs.
+type heard struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (h *heard) Write(p []byte) (int, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.text.Write(p)
+}
+
+func (h *heard) has(words string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return strings.Contains(h.text.String(), words)
+}
+
+// TestIndexOfFinishedRests: nobody asks for some time, and the keys of a
+// finished shard leave the memory; who asks then has them read again.
+func TestIndexOfFinishedRests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &clock{now: time.Now()}
+		file, log := filepath.Join(t.TempDir(), "keys"), &heard{}
+		f := newFixture(t, func(cfg *sequencer.Config) {
+			cfg.Now, cfg.IndexFile, cfg.Log = c.Now, file, slog.New(slog.NewTextHandler(log, nil))
+		})
+		for n := range 3 {
+			f.submit(n)
+		}
+		c.add(time.Until(time.Date(int(f.epoch)+1, 1, 1, 0, 0, 0, 0, time.UTC)))
+		f.must(f.seq.Finish(t.Context()))
+		keys := func() (n uint64) {
+			t.Helper()
+			f.must(f.seq.AtHead(t.Context(), func(_ sequencer.Head, tree *index.Tree) { n = tree.Len() }))
+			return n
+		}
+		want := keys()
+		for _, minutes := range []time.Duration{9, 9, 11} {
+			time.Sleep(minutes * time.Minute)
+			if minutes > 10 {
+				f.must(os.WriteFile(file, []byte("not keys"), 0o600))
+			}
+			if got := keys(); got != want {
+				t.Errorf("%d keys after %d minutes, %d before", got, minutes, want)
+			}
+			if read := log.has("discarded the index's key file"); read != (minutes > 10) {
+				t.Errorf("after %d minutes the key file was read: %v", minutes, read)
+			}
+		}
+		if size, err := os.Stat(file); err != nil || size.Size() < 100 {
+			t.Errorf("the key file wasn't made again: %v", err)
+		}
+	})
 }
