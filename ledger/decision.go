@@ -23,10 +23,11 @@ const (
 
 // Limits of a decision. A longest one fits in MaxDecision.
 const (
-	MaxDecision = 16384 // bytes
-	MaxPolicies = 200   // policies of a bundle
-	MaxTerm     = 48    // bytes of a term's or policy's id
-	MaxKinds    = 16    // kinds of one body
+	MaxDecision = 16384   // bytes
+	MaxPolicies = 200     // policies of a bundle
+	MaxBundle   = 1 << 20 // bytes of a bundle
+	MaxTerm     = 48      // bytes of a term's or policy's id
+	MaxKinds    = 16      // kinds of one body
 )
 
 // Decision is what was decided on an access, by which bundle of policies, which

@@ -24,11 +24,8 @@ const BundleSchema = "traccia/policy-bundle/1"
 // VocabularySchema is the schema of a vocabulary's files.
 const VocabularySchema = "traccia/vocabulary/1"
 
-// Limits of a bundle.
-const (
-	MaxBundle = 1 << 20 // bytes of the document
-	maxFiles  = 100
-)
+// maxFiles is how many files a bundle has at most.
+const maxFiles = 100
 
 // Bundle is a version of the policies, with the vocabulary they speak. As one
 // JSON document, written in exactly one way, it is what the log commits to and
@@ -108,8 +105,8 @@ func (b *Bundle) Format() ([]byte, error) {
 		return nil, err
 	}
 	data := bytes.TrimSuffix(out.Bytes(), []byte("\n"))
-	if n := len(data); n > MaxBundle {
-		return nil, refuse(ledger.CodeTooLong, "bundle", fmt.Sprintf("at most %d bytes", MaxBundle), fmt.Sprint(n))
+	if n := len(data); n > ledger.MaxBundle {
+		return nil, refuse(ledger.CodeTooLong, "bundle", fmt.Sprintf("at most %d bytes", ledger.MaxBundle), fmt.Sprint(n))
 	}
 	return data, nil
 }
@@ -118,8 +115,8 @@ func (b *Bundle) Format() ([]byte, error) {
 // the same bytes. Errors are *ledger.Problem, at "bundle" or "bundle#<path>".
 // Whether the policies in it are good is for [Compile] to say.
 func ParseBundle(data []byte) (*Bundle, error) {
-	if n := len(data); n > MaxBundle {
-		return nil, refuse(ledger.CodeTooLong, "bundle", fmt.Sprintf("at most %d bytes", MaxBundle), fmt.Sprint(n))
+	if n := len(data); n > ledger.MaxBundle {
+		return nil, refuse(ledger.CodeTooLong, "bundle", fmt.Sprintf("at most %d bytes", ledger.MaxBundle), fmt.Sprint(n))
 	}
 	b := new(Bundle)
 	if err := ijson.Unmarshal(data, b); err != nil {

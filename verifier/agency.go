@@ -30,6 +30,8 @@ const MaxListed = 1000
 type AgencyConfig struct {
 	Policy *checkpoint.Policy
 	Now    time.Time
+	// Policies are those of Rules; nil: no decision is replayed.
+	Policies func(digest ledger.Hash) ledger.Bundle
 	// ProofsOnly says that the reader asked for no content: then nothing is wrong with events that aren't opened, and
 	// nothing is said of what they hold.
 	ProofsOnly bool
@@ -89,7 +91,7 @@ func (r *AgencyReport) Proven() bool { return r.Malformed == nil && r.Found == 0
 // history's list is by k_s, this one is by k_a. It reads a list of any length, part by part, and keeps 24 bytes an event.
 // The error is the file's own; all that is wrong with what it holds is in the report.
 //
-// It can't replay decisions, see the consents that events rest on, nor records that the ledger left out of the file. A
+// It can't see the consents that events rest on, nor records that the ledger left out of the file. A
 // false agency tag, on an event that the ledger keeps out of the body's list, shows only where Seen has its index.
 func Agency(file io.Reader, cfg AgencyConfig) (*AgencyReport, error) {
 	c := &agencyCheck{AgencyConfig: cfg, report: new(AgencyReport), notes: map[string]bool{}}
@@ -122,22 +124,23 @@ func Agency(file io.Reader, cfg AgencyConfig) (*AgencyReport, error) {
 // agencyCheck is one run of Agency.
 type agencyCheck struct {
 	AgencyConfig
-	report   *AgencyReport
-	broken   bool // what follows a part that isn't one's own list can't be judged
-	ended    bool // the last part's next number is absent
-	last     uint64
-	any      bool // last is an event's index
-	head     uint64
-	headMS   uint64
-	size     uint64
-	root     ledger.Hash
-	preamble ledger.Preamble
-	calls    []uint64 // what Seen gave
-	seen     int      // of calls, those before the last event
-	once     []onceEntry
-	unopened []unopenedEvent
-	requests []request
-	notes    map[string]bool
+	report     *AgencyReport
+	unreplayed uint64 // decisions by policies that aren't at hand
+	broken     bool   // what follows a part that isn't one's own list can't be judged
+	ended      bool   // the last part's next number is absent
+	last       uint64
+	any        bool // last is an event's index
+	head       uint64
+	headMS     uint64
+	size       uint64
+	root       ledger.Hash
+	preamble   ledger.Preamble
+	calls      []uint64 // what Seen gave
+	seen       int      // of calls, those before the last event
+	once       []onceEntry
+	unopened   []unopenedEvent
+	requests   []request
+	notes      map[string]bool
 }
 
 type onceEntry struct {
@@ -219,7 +222,10 @@ func (c *agencyCheck) conclusions() {
 		c.note("Your policy names no monitor: nobody is known to have checked that the ledger built its index honestly.")
 	}
 	if r.Open > 0 {
-		c.note("Decisions weren't replayed, and consents that events rest on weren't looked up: they are in their citizens' lists.")
+		c.note("Consents that events rest on weren't looked up: they are in their citizens' lists.")
+	}
+	if c.unreplayed > 0 {
+		c.note("%d decisions weren't replayed: that the policies allowed or denied it is the ledger's word.", c.unreplayed)
 	}
 	c.note("That no key had been revoked, beside those shown, only who reads the whole log sees: monitors do.")
 }

@@ -35,7 +35,7 @@ func (c *agencyCheck) part(p *history.AgencyPart) bool {
 	}
 	// A part's log is checked as a year of a history is.
 	one := &historyCheck{
-		report: new(HistoryReport), bundle: &history.Bundle{Shards: []history.Shard{p.Shard}}, policy: c.Policy, now: c.Now,
+		report: new(HistoryReport), bundle: &history.Bundle{Shards: []history.Shard{p.Shard}}, policy: c.Policy, now: c.Now, rules: Rules{Policies: c.Policies},
 	}
 	shard := one.authentic(&p.Shard)
 	var head *ledger.Head
@@ -169,6 +169,9 @@ func (c *agencyCheck) judge(s *historyShard, e *history.Event, tag ledger.Hash, 
 		return faults
 	}
 	b, r := ev.Body, ev.Receipt
+	if d := ev.Decision; d != nil && d.Effect != ledger.EffectRecorded && ev.Bundle == nil {
+		c.unreplayed++
+	}
 	one.Kind, one.RecordedAt, one.OccurredAt = b.Kind, instantText(time.UnixMilli(b.RecordedAt)), r.OccurredAt
 	one.Issuer, one.Provider, one.Purpose = r.Iss, r.Provider, r.Purpose
 	if b.Agency != c.report.Agency {

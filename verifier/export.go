@@ -36,7 +36,10 @@ type ExportedLog struct {
 	Heads   int
 	Records uint64
 	Opened  uint64 // events whose body was there and satisfies every rule that it can be held to
-	Erased  uint64 // events that the export says were erased: nothing here proves on what ground
+	// Replayed counts decisions that were taken again, by the policies of their place; Unreplayed those whose policies
+	// aren't at hand.
+	Replayed, Unreplayed uint64
+	Erased               uint64 // events that the export says were erased: nothing here proves on what ground
 }
 
 const maxExportProblems = 1000
@@ -56,17 +59,17 @@ const (
 // Export checks the folder of an export (docs/export.md) with the keys of the logs that the caller trusts: the digests of
 // all its files; each log's checkpoint, every leaf and tile against it, every head, record and rule that the leaves can
 // be held to; and of an export with bodies every opened event, against its leaf and the rules of package
-// ledger/opened. progress, which may be nil, is told of leaves read; each is read twice where there are bodies.
+// ledger/opened; decisions are replayed by rules.Policies. progress, which may be nil, is told of leaves read; each is read twice where there are bodies.
 //
 // The error is the folder's, of reading or of ctx. Everything that is wrong with the export is in the report.
 //
 // An export can't show that numbers are those of their subjects, for which secrets are needed; that a citizen's list is
 // complete; on what ground an event was erased; or that everyone sees the same log.
-func Export(ctx context.Context, folder fs.FS, logs []note.Verifier, progress func(leaves int)) (*ExportReport, error) {
+func Export(ctx context.Context, folder fs.FS, logs []note.Verifier, rules Rules, progress func(leaves int)) (*ExportReport, error) {
 	if progress == nil {
 		progress = func(int) {}
 	}
-	c := &exportCheck{ctx: ctx, folder: folder, logs: logs, progress: progress, report: &ExportReport{}}
+	c := &exportCheck{ctx: ctx, folder: folder, logs: logs, rules: rules, progress: progress, report: &ExportReport{}}
 	if err := c.run(); err != nil {
 		return nil, err
 	}
@@ -77,6 +80,7 @@ type exportCheck struct {
 	ctx      context.Context
 	folder   fs.FS
 	logs     []note.Verifier
+	rules    Rules
 	progress func(int)
 	report   *ExportReport
 	listed   map[string]bool // files in SHA256SUMS

@@ -139,6 +139,12 @@ func (e *exportedLog) alarms() {
 
 // blobs compares content that records name by digest.
 func (e *exportedLog) blobs() error {
+	for _, p := range e.registry.Policies() {
+		name := path.Join("blob", hex.EncodeToString(p.SHA256[:]))
+		if _, err := fs.Stat(e.sub, name); err != nil {
+			e.problem(CodeFileMissing, path.Join(export.LogPath(e.entry.Epoch), name), "the policies that a record activates", "no such file")
+		}
+	}
 	entries, err := fs.ReadDir(e.sub, "blob")
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -163,7 +169,7 @@ func (e *exportedLog) events(found *ExportedLog) error {
 		return err
 	}
 	defer lines.close()
-	shard := &opened.Shard{Name: e.report.Manifest.Ledger, Epoch: e.entry.Epoch, Registry: e.registry, Heads: e.replay.Heads}
+	shard := &opened.Shard{Name: e.report.Manifest.Ledger, Epoch: e.entry.Epoch, Registry: e.registry, Heads: e.replay.Heads, Bundle: e.rules.Policies}
 	checker := opened.NewChecker(shard)
 	once := map[[16]byte]struct{}{}
 	var open, erased uint64
@@ -199,6 +205,11 @@ func (e *exportedLog) events(found *ExportedLog) error {
 			e.problem(CodeRepeatedEvent, lines.where(), "a receipt once about each subject", "a repetition")
 		}
 		once[judged.Once()] = struct{}{}
+		if d := judged.Decision; judged.Bundle != nil {
+			found.Replayed++
+		} else if d != nil && d.Effect != ledger.EffectRecorded {
+			found.Unreplayed++
+		}
 		if len(problems) == 0 {
 			found.Opened++
 		}

@@ -147,7 +147,7 @@ func (e exported) resum() {
 
 func (e exported) check(t *testing.T) *verifier.ExportReport {
 	t.Helper()
-	report, err := verifier.Export(t.Context(), e.files, e.keys, nil)
+	report, err := verifier.Export(t.Context(), e.files, e.keys, verifier.Rules{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -138,6 +138,14 @@ type HistoryEvent struct {
 	Profile        string   `json:"assurance,omitempty"`
 	Late           bool     `json:"late,omitempty"`
 
+	// What was decided: allow, deny, or recorded where no policies were active. Replayed says that it was decided again, by
+	// the policies that the log names, and came out the same.
+	Effect   string          `json:"effect,omitempty"`
+	Bundle   string          `json:"policy_bundle,omitempty"` // digest of the policies
+	Policies []string        `json:"policies,omitempty"`      // that determined it
+	Grounds  []ledger.Ground `json:"grounds,omitempty"`       // what they say, where the bundle is at hand
+	Replayed bool            `json:"replayed,omitempty"`
+
 	Deferred   *Deferred `json:"deferred,omitempty"`    // the notice was put off
 	Statements []Place   `json:"statements,omitempty"`  // events that state something of this one
 	About      *Place    `json:"about,omitempty"`       // the event that this one states something of
@@ -156,8 +164,8 @@ func (r *HistoryReport) Proven() bool {
 // witnesses that the reader's policy trusts and the reader's clock. Of a year whose log the policy doesn't name it takes
 // the key that the year before announced, if the bundle shows that.
 //
-// It can't replay decisions, nor see records that the ledger left out of the file (revoked keys, longer terms of
-// retention): monitors can. The report's notes say so.
+// It can't see records that the ledger left out of the file (revoked keys, longer terms of retention): monitors can. The
+// report's notes say so, and of which events the decision wasn't replayed.
 func History(file []byte, policy *checkpoint.Policy, now time.Time, rules Rules) *HistoryReport {
 	b, err := history.Parse(file)
 	if err != nil {

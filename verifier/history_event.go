@@ -4,6 +4,7 @@ package verifier
 
 import (
 	"cmp"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"time"
@@ -257,6 +258,11 @@ func (c *historyCheck) pairs() {
 	})
 }
 
+func accesses(kind string) bool {
+	k, _ := ledger.KindOf(kind)
+	return k.Accesses()
+}
+
 func (e *historyEvent) report() HistoryEvent {
 	out := HistoryEvent{Epoch: e.at.epoch, Index: e.at.index, Scope: e.scope, Number: e.number, State: e.state, Ground: e.ground}
 	if e.mate != nil {
@@ -278,6 +284,15 @@ func (e *historyEvent) report() HistoryEvent {
 	out.Purpose, out.LegalBasis, out.LegalReference, out.DataCategories = r.Purpose, r.LegalBasis, r.LegalReference, r.DataCategories
 	out.Actor, out.ConsentID, out.Profile, out.Late = r.Actor, r.ConsentID, b.Assurance.Profile, b.Assurance.Late
 	out.Deferred = e.deferred()
+	if d := e.opened.Decision; d != nil && accesses(b.Kind) {
+		out.Effect, out.Policies = d.Effect, d.Policies
+		if d.Effect != ledger.EffectRecorded {
+			out.Bundle = hex.EncodeToString(d.Bundle[:])
+		}
+		if e.opened.Bundle != nil {
+			out.Grounds, out.Replayed = e.opened.Bundle.Explain(d), len(e.faults) == 0
+		}
+	}
 	if s := r.Statement; s != nil {
 		out.Statement, out.Receipt, out.Text = s.Kind, s.Receipt, s.Text
 		issuer, _ := e.shard.registry.Body(r.Iss)

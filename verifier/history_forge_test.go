@@ -63,7 +63,7 @@ func TestForgedHistory(t *testing.T) {
 			m.event(event{subject: other})
 		}},
 		"deferred may exist": {make: func(m *made) { m.event(event{scope: ledger.ScopeDeferred}) }},
-		"denied":             {make: func(m *made) { m.event(event{kind: ledger.KindDenied, receipt: consentOf("c9")}) }},
+		"denied by nobody":   {make: func(m *made) { m.event(event{kind: ledger.KindDenied}) }, want: ledger.CodeDecision},
 
 		// The checkpoint and who cosigned it.
 		"another log's key":     {reader: func(m *made) { m.policy.Logs[0].VKey = newMade(m.t, 2026, nil).log.VKey }, want: verifier.CodeBadCheckpoint},

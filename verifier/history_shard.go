@@ -112,7 +112,7 @@ func (c *historyCheck) authentic(raw *history.Shard) *historyShard {
 	if !c.read(s) {
 		return nil
 	}
-	s.checker = opened.NewChecker(&opened.Shard{Name: s.name, Epoch: s.epoch, Registry: s.registry, Heads: s.heads})
+	s.checker = opened.NewChecker(&opened.Shard{Name: s.name, Epoch: s.epoch, Registry: s.registry, Heads: s.heads, Bundle: c.rules.Policies})
 	return s
 }
 

@@ -4,6 +4,8 @@ package verifier
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/traccia-ledger/traccia/ledger"
 )
@@ -62,13 +64,28 @@ func (c *historyCheck) conclude() {
 	if unchecked > 0 {
 		c.note("%d of the lists are declared, not checked: the party that keeps their numbers never attested that it compared its own records with the ledger.", unchecked)
 	}
-	for _, e := range r.Events {
-		if e.State == StateOpen {
-			c.note("Decisions weren't replayed: whether the policies in force allowed each access is the ledger's word.")
-			break
+	c.decisions()
+	c.note("That no key had been revoked, beside those shown, only who reads the whole log sees: monitors do.")
+}
+
+// decisions notes of which accesses nobody decided, and of which the decision wasn't replayed.
+func (c *historyCheck) decisions() {
+	recorded, missing := 0, map[string]int{}
+	for _, e := range c.report.Events {
+		switch {
+		case e.State != StateOpen || e.Effect == "":
+		case e.Effect == ledger.EffectRecorded:
+			recorded++
+		case !e.Replayed:
+			missing[e.Bundle]++
 		}
 	}
-	c.note("That no key had been revoked, beside those shown, only who reads the whole log sees: monitors do.")
+	if recorded > 0 {
+		c.note("On %d of the accesses nobody decided: no policies were active, and they were only recorded.", recorded)
+	}
+	for _, digest := range slices.Sorted(maps.Keys(missing)) {
+		c.note("%d decisions weren't replayed: that the policies allowed or denied it is the ledger's word. The log serves those policies as blob/%s.", missing[digest], digest)
+	}
 }
 
 // plainWords says what a code of a history means to a citizen.
@@ -107,6 +124,7 @@ var plainWords = map[string]string{
 	ledger.CodeNotParty:      "A body states something of an access that isn't its own.",
 	"no_order":               "The notice of an access was put off without an order, or an order isn't where it belongs.",
 	"bad_deferral":           "The notice of an access was put off for longer than the rules allow.",
+	ledger.CodeDecision:      "A decision doesn't follow from the policies in force, or not from the facts.",
 	CodeNotOpened:            "An event isn't shown, and nothing entitles the ledger to that.",
 	CodeStale:                "STALE: the file shows an old state of the ledger. Ask for a new one.",
 	ledger.CodeNamesSubject:  "A receipt has your code in it.",

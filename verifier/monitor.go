@@ -46,6 +46,7 @@ type Monitor struct {
 	totals   *statistics.Reader
 	untold   map[string]bool   // months of which it was told that their totals are missing
 	records  map[uint64][]byte // those that the registry took, by leaf
+	policies []policy          // activated, not fetched yet
 	yearTold bool              // that the year has no final head
 	resuming bool              // leaves were verified, and findings told, by a run before
 	told     struct{ duplicates, problems int }
@@ -167,6 +168,7 @@ func (m *Monitor) Extend(ctx context.Context, now checkpoint.Checkpoint, at time
 		return err
 	}
 	m.looked(at)
+	m.bundles(ctx)
 	return nil
 }
 

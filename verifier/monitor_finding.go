@@ -33,6 +33,7 @@ const (
 	CodeClockBehind   = "clock_behind"   // a new head more than 60 s earlier than the last look, which didn't show it
 	CodeHeadLate      = "head_late"      // no head within 60 s of an event
 	CodeHeadGap       = "head_gap"       // more than 5 minutes without a head
+	CodePolicyMissing = "policy_missing" // the log doesn't serve the policies that a record activates
 	CodeProviderAlarm = "provider_alarm" // a scope's party signed that its records and the log don't agree
 	CodeNotRepeated   = "not_repeated"   // a record in force in the shard before, or their order
 	CodeNoLogKey      = "no_log_key"     // a final head without the next shard's key before it

@@ -100,7 +100,7 @@ func (m *Monitor) record(index uint64, record []byte) {
 	case registry.ProviderCheck:
 		m.providerCheck(index, r)
 	case registry.Policy:
-		m.fresh(index, record, false, CodeNewPolicy, CodeUnannouncedPolicy, fmt.Sprintf("policies of version %.40q", r.Version))
+		m.policy(index, record, r)
 	case nil:
 		if statistics.Is(record) {
 			for _, p := range m.totals.Record(index, record) {

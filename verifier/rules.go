@@ -13,6 +13,9 @@ type Rules struct {
 	// Consents begins the fold of a citizen's list in +consent, of which partial says that earlier years may have had
 	// some; package consent has it. Nil: no access that names a consent is explained.
 	Consents func(name string, partial bool) Consents
+	// Policies returns the bundle of policies with this digest, by which decisions are replayed; nil where it isn't at
+	// hand. Package policies reads bundles. Nil: no decision is replayed, and reports say so.
+	Policies func(digest ledger.Hash) ledger.Bundle
 }
 
 // Consents folds a citizen's list in +consent, in the order of the log.

@@ -94,7 +94,11 @@ func checkExport(cmd *cobra.Command, folder, keyFile string) (*exportAnswer, err
 	}
 	progress := cli.NewProgress(cmd, "verifying", leavesToRead(folder))
 	defer progress.Close()
-	report, err := verifier.Export(cmd.Context(), os.DirFS(folder), logs, func(n int) { progress.Add(int64(n)) })
+	found := newBundles()
+	if err := found.addFolder(os.DirFS(folder), "log/*/blob/*"); err != nil {
+		return nil, err
+	}
+	report, err := verifier.Export(cmd.Context(), os.DirFS(folder), logs, verifier.Rules{Policies: found.find}, func(n int) { progress.Add(int64(n)) })
 	if err != nil {
 		return nil, fmt.Errorf("couldn't read the export: %w", err)
 	}

@@ -42,6 +42,7 @@ const wholeWarning = "Whoever has this file can recognise each further event of 
 
 type historyFlags struct {
 	policy, html, lang, excerpt, out string
+	bundles                          bundleFlag
 }
 
 func historyCommand() *cobra.Command {
@@ -80,6 +81,7 @@ writes a file of chosen events alone, by the numbers after "event".`,
 		},
 	}
 	cmd.Flags().StringVar(&f.policy, "policy", "", "file with the keys of log, witnesses and monitors that you trust")
+	f.bundles.add(cmd)
 	cmd.Flags().StringVar(&f.html, "html", "", "also write a page to read and print, which needs nothing else")
 	cmd.Flags().StringVar(&f.lang, "lang", "it", "language of the page: it or en")
 	cmd.Flags().StringVar(&f.excerpt, "excerpt", "", "events to put into a file to show to others: YEAR/INDEX, …")
@@ -106,6 +108,12 @@ func checkHistory(file string, f *historyFlags) (*historyAnswer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("couldn't read the history: %w", err)
 	}
+	found, err := f.bundles.read()
+	if err != nil {
+		return nil, err
+	}
+	rules := rules
+	rules.Policies = found.find
 	a := newHistoryAnswer(file, verifier.History(data, policy, time.Now(), rules))
 	if f.html != "" && a.report.Malformed == nil {
 		if err := writePage(f.html, f.lang, a.report); err != nil {
@@ -281,6 +289,9 @@ func printEvent(w io.Writer, e *verifier.HistoryEvent, stated []*verifier.Histor
 			fmt.Fprintf(w, "%-21s why: %s; legal basis: %s\n", "", e.Purpose, strings.TrimSuffix(e.LegalBasis+", "+e.LegalReference, ", "))
 			fmt.Fprintf(w, "%-21s %s\n", "", signatures(e))
 		}
+		for _, line := range decided(e) {
+			fmt.Fprintf(w, "%-21s %s\n", "", line)
+		}
 		if d := e.Deferred; d != nil {
 			fmt.Fprintf(w, "%-21s notice deferred until %s by order %s, signed by %s\n", "", d.Until, d.Reference, named(d.By, d.Name))
 		}
@@ -301,6 +312,24 @@ func printEvent(w io.Writer, e *verifier.HistoryEvent, stated []*verifier.Histor
 		fmt.Fprintf(w, ", number %d", *e.Number)
 	}
 	fmt.Fprintln(w)
+}
+
+// decided says by which policies an access was allowed or refused.
+func decided(e *verifier.HistoryEvent) (lines []string) {
+	verb := map[string]string{ledger.EffectAllow: "allowed by", ledger.EffectDeny: "refused by"}[e.Effect]
+	if verb == "" {
+		return nil
+	}
+	if len(e.Policies) == 0 {
+		return []string{"refused, because no policy allows it"}
+	}
+	if len(e.Grounds) == 0 {
+		return []string{verb + " " + strings.Join(e.Policies, ", ")}
+	}
+	for _, g := range e.Grounds {
+		lines = append(lines, fmt.Sprintf("%s %s (%s): %s", verb, g.Policy, g.Reference, g.En))
+	}
+	return lines
 }
 
 // what says who did what.

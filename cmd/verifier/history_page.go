@@ -71,7 +71,13 @@ func newPage(lang string, r *verifier.HistoryReport) *page {
 	}
 	if lang == "it" {
 		// Those of problems stay as the verifier says them: they are for whoever looks into it.
-		p.Notes = []string{w["note_decisions"], w["note_revoked"], w["note_purpose"]}
+		p.Notes = []string{w["note_revoked"], w["note_purpose"]}
+		if slices.ContainsFunc(r.Events, unreplayed) {
+			p.Notes = append(p.Notes, w["note_decisions"])
+		}
+		if slices.ContainsFunc(r.Events, func(e verifier.HistoryEvent) bool { return e.Effect == ledger.EffectRecorded }) {
+			p.Notes = append(p.Notes, w["note_recorded"])
+		}
 		if slices.ContainsFunc(r.Scopes, func(s verifier.HistoryScope) bool { return s.Withheld }) {
 			p.Notes = append(p.Notes, w["note_deferred"])
 		}
@@ -104,6 +110,10 @@ func newPage(lang string, r *verifier.HistoryReport) *page {
 	return p
 }
 
+func unreplayed(e verifier.HistoryEvent) bool {
+	return e.State == verifier.StateOpen && e.Effect != "" && e.Effect != ledger.EffectRecorded && !e.Replayed
+}
+
 func pageTime(t time.Time) string { return t.UTC().Format("02/01/2006 15:04:05 UTC") }
 
 func newPageEvent(w map[string]string, lang string, e *verifier.HistoryEvent) pageEvent {
@@ -133,6 +143,7 @@ func newPageEvent(w map[string]string, lang string, e *verifier.HistoryEvent) pa
 		p.What = pageStatement(w, e)
 	}
 	p.explain(w, lang, e)
+	p.Further = append(p.Further, pageDecision(w, lang, e)...)
 	switch {
 	case e.Partner != nil:
 		p.Signed = w["both"]
@@ -144,6 +155,21 @@ func newPageEvent(w map[string]string, lang string, e *verifier.HistoryEvent) pa
 		p.Signed = fmt.Sprintf(w["provider_only"], e.Issuer)
 	}
 	return p
+}
+
+// pageDecision says why the policies allowed or refused an access.
+func pageDecision(w map[string]string, lang string, e *verifier.HistoryEvent) (lines []string) {
+	if e.Effect == ledger.EffectDeny && len(e.Policies) == 0 {
+		return []string{w["decided_none"]}
+	}
+	for _, g := range e.Grounds {
+		reason := g.It
+		if lang == "en" {
+			reason = g.En
+		}
+		lines = append(lines, fmt.Sprintf("%s %s (%s, %s)", w["decided_"+e.Effect], reason, g.Policy, g.Reference))
+	}
+	return lines
 }
 
 // pageStatement says what a body states of an access.
@@ -194,10 +220,12 @@ var pageWords = map[string]map[string]string{
 		"kind_request": "Hai fatto una richiesta, tramite {who}", "kind_look-up": "{who} ha consultato questo registro",
 		"both": "di entrambe le parti", "consumer_only": "solo di chi ha consultato (%s)", "provider_only": "solo di chi detiene i dati (%s)",
 		"declared": "dichiarato, non controllato", "attested": "controllato da chi lo tiene, che lo firma, fino al", "alarm": "NON CORRISPONDE a quanto annotato da chi lo tiene, che lo firma, fino al", "own": "tenuto dal registro stesso", "deferred": "non ancora mostrato",
-		"note_decisions": "Le decisioni di accesso non sono state ricalcolate: che le regole in vigore lo permettessero lo dice il registro.",
-		"note_revoked":   "Che nessun'altra chiave fosse stata revocata lo vede solo chi legge l'intero registro, come i monitor.",
-		"note_purpose":   "Che la finalità dichiarata sia vera, e che nessuno abbia letto i dati senza passare dal registro, non si può provare.",
-		"note_deferred":  "Possono esistere accessi la cui notizia è differita da un giudice o dalla legge.",
+		"note_decisions": "Alcune decisioni di accesso non sono state ricalcolate, perché le regole di allora non sono a disposizione di chi verifica: che le regole lo permettessero lo dice il registro.",
+		"note_recorded":  "Su alcuni accessi nessuna regola ha deciso: sono stati soltanto annotati.",
+		"decided_allow":  "Consentito:", "decided_deny": "Rifiutato:", "decided_none": "Rifiutato: nessuna regola lo consente.",
+		"note_revoked":  "Che nessun'altra chiave fosse stata revocata lo vede solo chi legge l'intero registro, come i monitor.",
+		"note_purpose":  "Che la finalità dichiarata sia vera, e che nessuno abbia letto i dati senza passare dal registro, non si può provare.",
+		"note_deferred": "Possono esistere accessi la cui notizia è differita da un giudice o dalla legge.",
 	},
 	"en": {
 		"title": "Who accessed your data", "of": "Code", "who": "Who and what", "when": "When", "why": "Why", "data": "Data:", "basis": "Legal basis",
@@ -217,5 +245,6 @@ var pageWords = map[string]map[string]string{
 		"kind_request": "You made a request, by way of {who}", "kind_look-up": "{who} looked into this ledger",
 		"both": "of both sides", "consumer_only": "of who consulted (%s) alone", "provider_only": "of the holder's side (%s) alone",
 		"declared": "declared, not checked", "attested": "checked by its party, which signed that up to", "alarm": "NOT AS ITS PARTY RECORDED IT, as it signed, up to", "own": "kept by the ledger itself", "deferred": "not shown yet",
+		"decided_allow": "Allowed:", "decided_deny": "Refused:", "decided_none": "Refused: no policy allows it.",
 	},
 }

@@ -23,6 +23,7 @@ type Log struct {
 	Origin string
 	VKey   string
 	Leaves [][]byte
+	Blobs  map[string][]byte // what records name, by path: blob/<digest>
 	signer note.Signer
 }
 
@@ -97,6 +98,9 @@ func (l *Log) Proof(index uint64) string {
 func (l *Log) Fetch(_ context.Context, path string) ([]byte, error) {
 	if path == "checkpoint" {
 		return l.Checkpoint(), nil
+	}
+	if blob, ok := l.Blobs[path]; ok {
+		return blob, nil
 	}
 	t, err := checkpoint.ParsePath(path)
 	if err != nil || t.Level > 3 {

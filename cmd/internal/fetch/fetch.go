@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/traccia-ledger/traccia/cmd/internal/cli"
+	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/checkpoint"
 )
 
@@ -164,6 +165,8 @@ func limit(path string) int {
 		return maxEntries
 	case strings.HasPrefix(path, "tile/"):
 		return maxTile
+	case strings.HasPrefix(path, "blob/"):
+		return ledger.MaxBundle
 	}
 	return maxCheckpoint
 }
