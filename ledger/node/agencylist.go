@@ -173,8 +173,9 @@ func untold(b *ledger.Body, now time.Time) bool {
 	if b.Scope != ledger.ScopeDeferred {
 		return b.Scope == ledger.ScopeLedger
 	}
+	// A statement is deferred with the access that it is about, which stands in the same list.
 	order, err := ledger.ParseDeferral(b.Deferral)
-	return err == nil && now.Before(order.Ends())
+	return err != nil || now.Before(order.Ends())
 }
 
 // UnseenCitizens says to whom the receipt of a body's look-up at a piece of its list has to commit, by its jti: nobody

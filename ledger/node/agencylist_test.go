@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -161,6 +162,81 @@ func TestAgencyList(t *testing.T) {
 	if err != nil || len(tail.Events) != 0 {
 		t.Errorf("behind the end: %v", err)
 	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	healthy(t, r.dir)
+	r.start(node.Options{})
+}
+
+// lookAt has a body look at its whole list, and says at how many citizens.
+func (r *running) lookAt(t testing.TB, body string, n int) int {
+	t.Helper()
+	all := node.AgencyRange{Epoch: r.Epoch(), Count: 100}
+	r.world.Now = r.Now().UTC().Truncate(time.Second)
+	unseen, err := r.UnseenCitizens(t.Context(), body, all, nodetest.LookUpID(n))
+	if err == nil && unseen.Count > 0 {
+		_, err = r.LookUpList(t.Context(), all, r.world.LookUp(t, body, n, unseen))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.part(t, body, all, true); err != nil {
+		t.Fatal(err)
+	}
+	return unseen.Count
+}
+
+// lookUpsOf are the look-ups in a citizen's history.
+func (r *running) lookUpsOf(t testing.TB, who ledger.Subject) (months []string) {
+	t.Helper()
+	b, err := r.History(t.Context(), who)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range b.Shards[0].Events {
+		if body, err := ledger.ParseBody(e.Body); err == nil && body.Kind == ledger.KindLookUp {
+			months = append(months, time.UnixMilli(body.RecordedAt).UTC().Format("2006-01"))
+		}
+	}
+	return months
+}
+
+// TestAgencyListMonths: each citizen in a body's list sees its look, once a month; but not one that would tell them of an
+// access before they may know.
+func TestAgencyListMonths(t *testing.T) {
+	c := newClock(time.Date(2026, 5, 30, 12, 0, 0, 0, time.UTC))
+	r := newLedgerAt(t, c, c.options())
+	defer func() { r.Close() }()
+	const body = "c_b002"
+	until := c.Now().AddDate(0, 1, 0)
+	for n, a := range []nodetest.Access{{Subjects: 2, First: 1, Consumer: body}, {Subjects: 1, First: 2, Consumer: body}, {Subjects: 1, First: 7, Consumer: body, Until: until}} {
+		a.Provider = "prov_a"
+		if _, _, err := r.make(n, a); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for n, want := range []int{2, 0} {
+		if got := r.lookAt(t, body, n); got != want {
+			t.Errorf("look %d: at %d citizens, want %d", n, got, want)
+		}
+	}
+	c.set(time.Date(2026, 6, 2, 12, 0, 0, 0, time.UTC))
+	if got := r.lookAt(t, body, 2); got != 2 {
+		t.Errorf("next month: at %d citizens, want 2", got)
+	}
+	if got := r.lookUpsOf(t, nodetest.Person(7)); len(got) != 0 {
+		t.Errorf("a citizen learns of a deferred access by a look-up: %v", got)
+	}
+	c.set(until.Add(time.Minute))
+	if got := r.lookAt(t, body, 3); got != 1 {
+		t.Errorf("after the order: at %d citizens, want 1", got)
+	}
+	for person, want := range map[int][]string{1: {"2026-05", "2026-06"}, 2: {"2026-05", "2026-06"}, 7: {"2026-06"}} {
+		if got := r.lookUpsOf(t, nodetest.Person(person)); !slices.Equal(got, want) {
+			t.Errorf("person %d: looked up in %v, want %v", person, got, want)
+		}
+	}
 }
 
 func TestAgencyLookUpRefused(t *testing.T) {
@@ -218,4 +294,42 @@ func isProblem(code string) func(error) bool {
 		var p *ledger.Problem
 		return errors.As(err, &p) && p.Code == code
 	}
+}
+
+// BenchmarkAgencyPart makes a part of a thousand opened events over two hundred thousand keys, and reports the processor
+// time of one and its bytes.
+func BenchmarkAgencyPart(b *testing.B) {
+	r := newLedger(b, node.Options{})
+	const body, events = "c_b002", 1000
+	for n := range events / 10 {
+		a := nodetest.Access{Subjects: 10, First: 10 * n, Provider: "prov_a", Consumer: body}
+		if _, _, err := r.Submit(b.Context(), r.world.Make(b, n, a)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := r.Close(); err != nil {
+		b.Fatal(err)
+	}
+	appendRandom(b, filepath.Join(r.dir, "store"), r.Epoch(), 100_000)
+	r.start(node.Options{})
+	defer r.Close()
+	at := node.AgencyRange{Epoch: r.Epoch(), Count: events}
+	unseen, err := r.UnseenCitizens(b.Context(), body, at, nodetest.LookUpID(1))
+	if err == nil {
+		_, err = r.LookUpList(b.Context(), at, r.world.LookUp(b, body, 1, unseen))
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+	began, times, bytes := processorTime(), 0, 0
+	for b.Loop() {
+		part, err := r.AgencyPart(b.Context(), body, at, true)
+		if err != nil {
+			b.Fatal(err)
+		}
+		bytes = len(part)
+		times++
+	}
+	b.ReportMetric(float64((processorTime()-began).Microseconds())/float64(times)/1000, "cpu-ms/op")
+	b.ReportMetric(float64(bytes)/events, "bytes/event")
 }
