@@ -15,6 +15,7 @@ import (
 	"github.com/traccia-ledger/traccia/ledger/fsck"
 	"github.com/traccia-ledger/traccia/ledger/node"
 	"github.com/traccia-ledger/traccia/ledger/store"
+	"github.com/traccia-ledger/traccia/policies"
 )
 
 type fsckAnswer struct {
@@ -27,6 +28,8 @@ type fsckAnswer struct {
 	Receipts      uint64 `json:"receipts"`
 	BodiesChecked uint64 `json:"bodies_checked"`
 	BodiesErased  uint64 `json:"bodies_erased"`
+	Replayed      uint64 `json:"decisions_replayed"`
+	Unreplayed    uint64 `json:"decisions_not_replayed"` // their policies can't be read
 	PrivateParts  uint64 `json:"private_parts_opened"`
 	WrapsUnused   uint64 `json:"wraps_unused"`
 	ProblemsFound uint64 `json:"problems_found"` // of which problems lists the first ones
@@ -36,6 +39,9 @@ func (a *fsckAnswer) Text(w io.Writer) {
 	fmt.Fprintf(w, "%d leaves, root %s\n", a.Size, a.Root)
 	fmt.Fprintf(w, "%d events of %d receipts, %d records, %d heads\n", a.Events, a.Receipts, a.Records, a.Heads)
 	fmt.Fprintf(w, "%d bodies and %d private parts opened and verified, %d bodies erased\n", a.BodiesChecked, a.PrivateParts, a.BodiesErased)
+	if a.Replayed+a.Unreplayed > 0 {
+		fmt.Fprintf(w, "%d decisions replayed, %d not\n", a.Replayed, a.Unreplayed)
+	}
 	if a.WrapsUnused > 0 {
 		fmt.Fprintf(w, "%d wrapped keys that nothing uses: no problem\n", a.WrapsUnused)
 	}
@@ -55,7 +61,8 @@ tags and running numbers, and every other row with what it stands for. It needs
 the ledger's keys, works on a ledger that nobody serves, and writes nothing.
 
 Each problem names a table and a place in it. Bodies whose keys were erased on
-purpose are counted; an outsider's check of the public log needs none of this:
+purpose are counted. Each decision is taken again by the policies that were
+active at its place; an outsider's check of the public log needs none of this:
 see verifier log and verifier export.`,
 		Example: `  ledgerd fsck --data /var/lib/traccia
   ledgerd fsck --data /var/lib/traccia --json`,
@@ -100,7 +107,7 @@ func runFsck(cmd *cobra.Command, flags ledgerFlags) (answer *fsckAnswer, err err
 	progress := cli.NewProgress(cmd, "verifying", int64(2*leaves)) // each is read twice
 	defer progress.Close()
 	report, err := fsck.Check(ctx, fsck.Config{
-		Name: l.Settings.Name, Rows: snap, Keys: l.Keys,
+		Name: l.Settings.Name, Rows: snap, Keys: l.Keys, Policies: policies.Open,
 		Progress: func(n int) { progress.Add(int64(n)) },
 	})
 	if err != nil {
@@ -109,6 +116,7 @@ func runFsck(cmd *cobra.Command, flags ledgerFlags) (answer *fsckAnswer, err err
 	answer = &fsckAnswer{
 		Size: report.Size, Root: hex.EncodeToString(report.Root[:]), Events: report.Events, Heads: report.Heads,
 		Records: report.Records, Receipts: report.Receipts, BodiesChecked: report.BodiesChecked, BodiesErased: report.BodiesErased,
+		Replayed: report.Replayed, Unreplayed: report.Unreplayed,
 		PrivateParts: report.PrivateParts, WrapsUnused: report.WrapsUnused, ProblemsFound: report.Found,
 	}
 	answer.Result, answer.Problems = cli.Proven, report.Problems

@@ -103,7 +103,7 @@ func (s *shard) pages(ctx context.Context) func(func(*page, error) bool) {
 		page *page
 		err  error
 	}
-	judge := &opened.Shard{Name: s.Name, Epoch: s.epoch, Registry: s.log.registry, Heads: s.log.replay.Heads}
+	judge := &opened.Shard{Name: s.Name, Epoch: s.epoch, Registry: s.log.registry, Heads: s.log.replay.Heads, Bundle: func(digest ledger.Hash) ledger.Bundle { return s.bundles[digest] }}
 	return func(yield func(*page, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
@@ -166,6 +166,8 @@ func (s *shard) readReceipts(ctx context.Context) error {
 
 func (s *shard) fold(p *page) {
 	s.report.add(p.problems)
+	s.report.Replayed += p.replayed
+	s.report.Unreplayed += p.unreplayed
 	parts := p.private
 	for i := range p.events {
 		e := &p.events[i]

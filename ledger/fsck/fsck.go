@@ -37,7 +37,9 @@ type Config struct {
 	Name string // the ledger's
 	Rows store.Reader
 	Keys *keys.Dir
-	Now  time.Time // nothing was recorded later; zero stands for the time of Check
+	// Policies reads the bundles that decided; nil: no decision is replayed.
+	Policies func(document []byte) (ledger.Bundle, error)
+	Now      time.Time // nothing was recorded later; zero stands for the time of Check
 	// Progress, when set, is told of work done, in leaves: each is counted twice.
 	Progress func(leaves int)
 }
@@ -54,9 +56,12 @@ type Report struct {
 	Records       uint64
 	Receipts      uint64
 	BodiesChecked uint64 // opened, and every rule holds
-	BodiesErased  uint64 // the key that sealed them is gone, on purpose
-	PrivateParts  uint64 // opened
-	WrapsUnused   uint64 // wrapped keys that no row uses: no problem
+	// Replayed counts decisions taken again by the policies of their place, whether or not they follow; Unreplayed those
+	// whose policies can't be read.
+	Replayed, Unreplayed uint64
+	BodiesErased         uint64 // the key that sealed them is gone, on purpose
+	PrivateParts         uint64 // opened
+	WrapsUnused          uint64 // wrapped keys that no row uses: no problem
 
 	Problems []ledger.Problem // at most MaxProblems
 	Found    uint64           // how many there are in all
@@ -97,6 +102,7 @@ type check struct {
 	months  *months
 	erased  map[ledger.Hash]bool // handles in the erasure journal
 	handles map[handlePrefix]bool
+	bundles map[ledger.Hash]ledger.Bundle // that records activate; nil: can't be read
 }
 
 // handlePrefix is enough of a handle to tell whether a wrap is used.
@@ -110,7 +116,7 @@ func Check(ctx context.Context, cfg Config) (*Report, error) {
 	if cfg.Now.IsZero() {
 		cfg.Now = time.Now()
 	}
-	c := &check{Config: cfg, report: &Report{}, erased: map[ledger.Hash]bool{}, handles: map[handlePrefix]bool{}}
+	c := &check{Config: cfg, report: &Report{}, erased: map[ledger.Hash]bool{}, handles: map[handlePrefix]bool{}, bundles: map[ledger.Hash]ledger.Bundle{}}
 	c.months = newMonths(cfg.Keys)
 	for _, e := range cfg.Keys.Erasures() {
 		c.erased[e.Handle] = true
@@ -196,6 +202,9 @@ func (s *shard) run(ctx context.Context) error {
 	}
 	if err := s.readLog(ctx); err != nil {
 		return err
+	}
+	if err := s.readBundles(ctx); err != nil {
+		return fmt.Errorf("couldn't read the policies: %w", err)
 	}
 	if err := s.headRows(ctx); err != nil {
 		return fmt.Errorf("couldn't read the heads' rows: %w", err)

@@ -25,6 +25,8 @@ type page struct {
 	events   []event
 	private  []private
 	problems []ledger.Problem
+
+	replayed, unreplayed uint64 // decisions
 }
 
 func (p *page) problem(code, where, expected, found string) {
@@ -173,6 +175,11 @@ func (w *worker) event(ctx context.Context, p *page, index uint64, leaf ledger.E
 	}
 	if judged == nil {
 		return nil
+	}
+	if judged.Bundle != nil {
+		p.replayed++
+	} else if d := judged.Decision; d != nil && d.Effect != ledger.EffectRecorded {
+		p.unreplayed++
 	}
 	w.compare(p, e, u, leaf, judged)
 	e.take(w, judged)

@@ -40,11 +40,40 @@ func (c *check) wraps(ctx context.Context) error {
 	return err
 }
 
-// blobs compares each blob with the digest it is found by.
+// readBundles reads the policies that the shard's records activate.
+func (s *shard) readBundles(ctx context.Context) error {
+	for _, p := range s.log.registry.Policies() {
+		digest := ledger.Hash(p.SHA256)
+		if _, known := s.bundles[digest]; known {
+			continue
+		}
+		s.bundles[digest] = nil
+		where := fmt.Sprintf("%s/%x", store.TableBlob, digest)
+		document, err := s.Rows.Get(ctx, store.TableBlob, digest[:])
+		switch {
+		case err != nil:
+			return err
+		case document == nil:
+			s.report.problem(CodeMissing, where, "the policies that a record activates", "none")
+		case sha256.Sum256(document) != digest || s.Policies == nil:
+		default:
+			if bundle, err := s.Policies(document); err == nil {
+				s.bundles[digest] = bundle
+			} else {
+				s.report.problem(CodeMalformed, where, "a bundle of policies", err.Error())
+			}
+		}
+	}
+	return nil
+}
+
+// blobs compares each blob with the digest it is found by, which a record names.
 func (c *check) blobs(ctx context.Context) error {
 	return c.Rows.Scan(ctx, store.TableBlob, nil, nil, 0, func(key, value []byte) error {
 		if digest := sha256.Sum256(value); string(key) != string(digest[:]) {
 			c.report.problem(CodeMismatch, fmt.Sprintf("%s/%x", store.TableBlob, key[:min(len(key), 32)]), "the content with this digest", fmt.Sprintf("that with %x", digest))
+		} else if _, named := c.bundles[digest]; !named {
+			c.report.problem(CodeUnexpected, fmt.Sprintf("%s/%x", store.TableBlob, digest), "content that a record names", "another")
 		}
 		return nil
 	})

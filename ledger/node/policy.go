@@ -34,7 +34,7 @@ func (d *Denied) Error() string {
 
 // ActivatePolicies makes a bundle the one that decides on what is recorded from
 // now on, and returns its record's log index.
-func (n *Node) ActivatePolicies(ctx context.Context, document []byte) (uint64, error) {
+func (n *Node) ActivatePolicies(ctx context.Context, document []byte) (index uint64, err error) {
 	if n.opt.Policies == nil {
 		return 0, errNoPolicies
 	}
@@ -43,13 +43,18 @@ func (n *Node) ActivatePolicies(ctx context.Context, document []byte) (uint64, e
 		return 0, err
 	}
 	digest := sha256.Sum256(document)
-	// Durable before the record that commits to it. Without the record nothing
-	// leads to it.
-	if err := n.rows.Commit(ctx, nil, []store.Row{{Table: store.TableBlob, Key: digest[:], Value: document}}); err != nil {
-		return 0, fmt.Errorf("couldn't keep the bundle: %w", err)
+	record, err := registry.FormatRecord(registry.Policy{Version: bundle.Version(), SHA256: digest})
+	if err != nil {
+		return 0, err
 	}
+	// Intake may need it as soon as the registry has the record, which is before
+	// both are durable.
 	n.bundles.Store(ledger.Hash(digest), bundle)
-	return n.record(ctx, registry.Policy{Version: bundle.Version(), SHA256: digest})
+	err = n.current(ctx, func(y *year) (err error) {
+		index, err = y.seq.RecordWith(ctx, []store.Row{{Table: store.TableBlob, Key: digest[:], Value: document}}, record)
+		return err
+	})
+	return index, err
 }
 
 // bundle returns the compiled bundle with this digest, which the log serves.

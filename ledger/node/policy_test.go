@@ -16,41 +16,16 @@ import (
 	"github.com/traccia-ledger/traccia/ledger/node/nodetest"
 	"github.com/traccia-ledger/traccia/ledger/sequencer"
 	"github.com/traccia-ledger/traccia/policies"
+	"github.com/traccia-ledger/traccia/policies/policytest"
 )
 
 // decides are the options of a node that reads bundles.
 var decides = node.Options{Policies: policies.Open}
 
-// bundle is one that allows what permit says, and forbids lists of people.
-func bundle(t testing.TB, version, permit string) []byte {
-	t.Helper()
-	term := func(id, iri string) []policies.Term {
-		return []policies.Term{{ID: id, IRI: iri, It: id, En: id, SentenceIt: id, SentenceEn: id}}
-	}
-	b := policies.Bundle{
-		Schema: policies.BundleSchema, Version: version, DescriptionIt: "Prova", DescriptionEn: "Test",
-		Vocabulary: policies.Vocabulary{
-			Categories: term("Income", "https://w3id.org/dpv/pd#Income"), Purposes: term("checks", "Verifica dei requisiti"),
-			LegalBases: term("A6-1-e", "https://w3id.org/dpv/legal/eu/gdpr#A6-1-e"), BodyKinds: term("comune", "Comuni"),
-		},
-		Files: []policies.File{{Name: "all.cedar", Text: `
-@id("checks") @reference("L. 241/1990") @reason_it("Controlla.") @reason_en("It checks.")
-permit (principal, action, resource) when { ` + permit + ` };
-@id("one-by-one") @reference("GDPR Art. 5") @reason_it("Uno alla volta.") @reason_en("One by one.")
-forbid (principal, action, resource) when { context.subjects > 1 };
-`}},
-	}
-	document, err := b.Format()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return document
-}
-
 // TestDenied: a denial is recorded, and told again whenever the same submission comes.
 func TestDenied(t *testing.T) {
 	r := newLedger(t, decides)
-	document := bundle(t, "1", `context.purpose == "checks"`)
+	document := policytest.Bundle(t, "1", `context.purpose == "checks"`)
 	if _, err := r.ActivatePolicies(t.Context(), document); err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +84,7 @@ func TestDenied(t *testing.T) {
 		t.Errorf("allowed: %s %v, %v", body.Kind, d, err)
 	}
 	// What was denied stays denied, whatever is active now.
-	if _, err := r.ActivatePolicies(t.Context(), bundle(t, "2", "true")); err != nil {
+	if _, err := r.ActivatePolicies(t.Context(), policytest.Bundle(t, "2", "true")); err != nil {
 		t.Fatal(err)
 	}
 	check("under another bundle", true)
@@ -136,7 +111,7 @@ func TestDenied(t *testing.T) {
 // decided on an event is that of the last record before it.
 func TestDecidedByTheActiveBundle(t *testing.T) {
 	r := newLedger(t, decides)
-	documents := [][]byte{bundle(t, "even", "true"), bundle(t, "odd", `context.purpose != "checks"`)}
+	documents := [][]byte{policytest.Bundle(t, "even", "true"), policytest.Bundle(t, "odd", `context.purpose != "checks"`)}
 	if _, err := r.ActivatePolicies(t.Context(), documents[0]); err != nil {
 		t.Fatal(err)
 	}

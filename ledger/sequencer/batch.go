@@ -177,6 +177,7 @@ func (b *batch) addRecords(j *job) error {
 	}
 	b.version = b.s.Registry.Version()
 	if b.refused[j] == nil {
+		b.rows = append(b.rows, j.with...)
 		b.made[j] = &Committed{First: first, Count: int(b.size - first)}
 	}
 	return nil

@@ -152,6 +152,7 @@ type Latest struct {
 type job struct {
 	pending *Pending
 	records [][]byte
+	with    []store.Row // written with the records
 	head    bool
 	finish  bool // with records: the shard's last
 	forget  *forgetting
@@ -303,10 +304,16 @@ func (s *Sequencer) Submit(ctx context.Context, p *Pending) (*Committed, error) 
 // commit, and returns the log index of the first. Records of the registry's
 // kinds must pass its Check.
 func (s *Sequencer) Record(ctx context.Context, records ...[]byte) (uint64, error) {
+	return s.RecordWith(ctx, nil, records...)
+}
+
+// RecordWith is Record, and writes the rows in the same commit: what the records
+// name by digest.
+func (s *Sequencer) RecordWith(ctx context.Context, with []store.Row, records ...[]byte) (uint64, error) {
 	if len(records) == 0 {
 		return 0, errors.New("no record to append")
 	}
-	c, err := s.enqueue(ctx, &job{records: records})
+	c, err := s.enqueue(ctx, &job{records: records, with: with})
 	if err != nil {
 		return 0, err
 	}
