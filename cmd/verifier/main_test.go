@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -21,6 +22,7 @@ import (
 
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/jws"
+	"github.com/traccia-ledger/traccia/ledger/statistics"
 	"github.com/traccia-ledger/traccia/verifier/verifiertest"
 )
 
@@ -48,7 +50,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("URL", s.URL)
 			env.Setenv("HOST", strings.TrimPrefix(s.URL, "http://"))
 			env.Setenv("YEAR", strconv.Itoa(s.year))
-			for name, l := range map[string]*verifiertest.Log{"served.vkey": s.log, "stranger.vkey": s.stranger, "shard.vkey": s.shard.Log, "first.vkey": s.first.Log} {
+			for name, l := range map[string]*verifiertest.Log{"served.vkey": s.log, "stranger.vkey": s.stranger, "shard.vkey": s.shard.Log, "first.vkey": s.first.Log, "months.vkey": s.months.Log} {
 				if err := os.WriteFile(filepath.Join(env.WorkDir, name), []byte("# a log for tests\n"+l.VKey+"\n"), 0o644); err != nil {
 					return err
 				}
@@ -60,6 +62,14 @@ func TestScripts(t *testing.T) {
 				events, err := strconv.Atoi(args[0])
 				ts.Check(err)
 				ts.Value("server").(*logServer).grow(events)
+			},
+			"tell": func(ts *testscript.TestScript, _ bool, args []string) {
+				more, err := strconv.ParseUint(args[0], 10, 64)
+				ts.Check(err)
+				ts.Value("server").(*logServer).tell(more)
+			},
+			"save": func(ts *testscript.TestScript, _ bool, args []string) {
+				ts.Check(ts.Value("server").(*logServer).save(ts.MkAbs(args[0])))
 			},
 			"turn": func(ts *testscript.TestScript, _ bool, args []string) { ts.Value("server").(*logServer).turn(args[0]) },
 			"lie":  func(ts *testscript.TestScript, _ bool, _ []string) { ts.Value("server").(*logServer).lie() },
@@ -103,6 +113,7 @@ type logServer struct {
 	year          int                 // of shard: this one
 	shard         *verifiertest.Shard // guarded by mu
 	first, second *verifiertest.Shard // likewise
+	months        *verifiertest.Shard // likewise: one whose November is told
 
 	mu     sync.Mutex // guards what follows
 	shown  *verifiertest.Log
@@ -120,6 +131,7 @@ func newLogServer() *logServer {
 	s.shard = verifiertest.UsualShard(origin, time.Since(s.shard.Instant(0)).Seconds())
 	s.first = verifiertest.UsualShard("registro.example/2024", 0)
 	s.second = verifiertest.NewShard("registro.example/2025")
+	s.months = verifiertest.UsualShard("registro.example/2024", 310*24*3600)
 	s.Server = httptest.NewServer(s)
 	s.shown = s.log.Fork(300)
 	return s
@@ -166,6 +178,35 @@ func (s *logServer) turn(to string) {
 	}
 }
 
+// tell has November be over, and its totals told, with some events more for a body than it had.
+func (s *logServer) tell(more uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.months.Event(43)
+	s.months.Head(335*24*3600 + 1)
+	counts := map[string]uint64{"inps": 20, "c_a944": 15, "c_f205": 7, "c_h501": 1}
+	s.months.Totals(s.months, "2024-11", counts, func(t *statistics.Totals) { t.Bodies[0].Events += more })
+	s.months.Head(335*24*3600 + 2)
+}
+
+// save writes the log with months into a folder, as an export has it.
+func (s *logServer) save(folder string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	width := len(s.months.Leaves)
+	for _, path := range []string{"checkpoint", fmt.Sprintf("tile/entries/000.p/%d", width), fmt.Sprintf("tile/0/000.p/%d", width)} {
+		data, err := s.months.Fetch(context.Background(), path)
+		if err != nil {
+			return err
+		}
+		file := filepath.Join(folder, "log", "2024", filepath.FromSlash(path))
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, data, 0o600)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // lie has the shard use a tag twice.
 func (s *logServer) lie() {
 	s.mu.Lock()
@@ -201,7 +242,7 @@ func (s *logServer) show(what string) error {
 func (s *logServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for prefix, l := range map[string]*verifiertest.Shard{fmt.Sprintf("/shard/log/%d/", s.year): s.shard, "/years/log/2024/": s.first, "/years/log/2025/": s.second} {
+	for prefix, l := range map[string]*verifiertest.Shard{fmt.Sprintf("/shard/log/%d/", s.year): s.shard, "/years/log/2024/": s.first, "/years/log/2025/": s.second, "/months/log/2024/": s.months} {
 		path, ok := strings.CutPrefix(r.URL.Path, prefix)
 		if !ok {
 			continue
