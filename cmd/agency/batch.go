@@ -55,6 +55,9 @@ mode 0600: it names the subjects):
 
   {"line":12,"status":422,"problem":{"code":"expired","where":"voucher#exp",…},"submission":{…}}
 
+An access that the ledger's policies deny goes there too, and is recorded all the
+same: its answer is kept as any other.
+
 When what was wrong is mended at the ledger, the same lines can be sent again:
 
   jq -c '.submission // empty' november.refused.ndjson > again.ndjson

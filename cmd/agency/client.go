@@ -33,7 +33,6 @@ const (
 	// the ledger names one.
 	firstPause   = 250 * time.Millisecond
 	longestPause = 30 * time.Second
-	maxProblem   = 1 << 16 // bytes of a problem+json
 	maxAnswer    = 1 << 25 // bytes of an answer: 10,000 subjects take some 3 MB
 )
 
@@ -104,6 +103,7 @@ type refusal struct {
 	status  int
 	problem ledger.Problem
 	detail  string
+	answer  json.RawMessage // of an access that is denied, and recorded so
 }
 
 func (e *refusal) Error() string {
@@ -168,8 +168,9 @@ func readRefusal(resp *http.Response) error {
 		return fmt.Errorf("the ledger's address leads on to %s, and submissions aren't sent there by themselves: give it with --url", printable(to))
 	}
 	if kind, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type")); err == nil && kind == "application/problem+json" {
-		if data, err := io.ReadAll(io.LimitReader(resp.Body, maxProblem)); err == nil {
+		if data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer)); err == nil {
 			e.problem, e.detail = parseProblem(data)
+			e.answer = answerIn(data)
 		}
 	}
 	if mayPass(resp.StatusCode) {
@@ -185,6 +186,17 @@ func mayPass(status int) bool {
 
 // parseProblem reads a problem+json for people to read. It is tolerant: a proxy
 // in between may have written it.
+// answerIn is the answer that a problem holds, if any.
+func answerIn(problem []byte) json.RawMessage {
+	var p struct {
+		Answer json.RawMessage `json:"answer"`
+	}
+	if json.Unmarshal(problem, &p) != nil {
+		return nil
+	}
+	return p.Answer
+}
+
 func parseProblem(data []byte) (p ledger.Problem, detail string) {
 	var members map[string]any
 	if json.Unmarshal(data, &members) != nil {

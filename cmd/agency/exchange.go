@@ -111,11 +111,21 @@ func readOutcome(data []byte, position int, l *outgoing) (*outcome, error) {
 	p, detail := parseProblem(a.Problem)
 	switch {
 	case mayPass(a.Status):
-		return nil, &unavailable{err: fmt.Errorf("line %d: %w", l.number, &refusal{a.Status, p, detail})}
+		return nil, &unavailable{err: fmt.Errorf("line %d: %w", l.number, &refusal{status: a.Status, problem: p, detail: detail})}
 	case a.Status/100 != 4:
 		return nil, fmt.Errorf("the ledger answered with status %d", a.Status)
 	}
-	return &outcome{status: a.Status, problem: &p}, nil
+	o := &outcome{status: a.Status, problem: &p}
+	if raw := answerIn(a.Problem); raw != nil {
+		want, err := identifyRecorded(l.raw)
+		if err != nil {
+			return nil, err
+		}
+		if o.answer, err = readAnswer(a.Status, raw, want); err != nil {
+			return nil, err
+		}
+	}
+	return o, nil
 }
 
 // identifyRecorded is identify for a submission that the ledger has checked.

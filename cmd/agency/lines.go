@@ -30,7 +30,7 @@ type outgoing struct {
 //	{"line":2,"status":422,"problem":{"code":"expired","where":"voucher#exp",…}}
 type outcome struct {
 	status  int
-	answer  *answer         // of status 200 and 201
+	answer  *answer         // of status 200 and 201, and of an access that is denied
 	problem *ledger.Problem // of any other
 }
 

@@ -42,6 +42,9 @@ type lister struct {
 // in between: other look-ups of the body are under way.
 const changes = 20
 
+// maxPending bounds the file of a look-up under way, in bytes.
+const maxPending = 1 << 18
+
 // run ends at the end of the list.
 func (l *lister) run(ctx context.Context) error {
 	if l.flags.seen != "" {
@@ -200,7 +203,7 @@ func (l *lister) resume(ctx context.Context) error {
 	if err := l.note(nil); err != nil {
 		return err
 	}
-	pending, err := cli.ReadFile(l.pendingPath(), maxProblem<<2)
+	pending, err := cli.ReadFile(l.pendingPath(), maxPending)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

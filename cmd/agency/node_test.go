@@ -27,6 +27,7 @@ import (
 	"github.com/traccia-ledger/traccia/ledger/jws"
 	"github.com/traccia-ledger/traccia/ledger/node"
 	"github.com/traccia-ledger/traccia/ledger/registry"
+	"github.com/traccia-ledger/traccia/policies"
 	"github.com/traccia-ledger/traccia/verifier"
 )
 
@@ -101,7 +102,7 @@ func startService(dir string) (*service, error) {
 
 func (s *service) start() error {
 	var err error
-	if s.node, err = node.Open(context.Background(), s.dir, node.Options{}); err != nil {
+	if s.node, err = node.Open(context.Background(), s.dir, node.Options{Policies: policies.Open}); err != nil {
 		return err
 	}
 	l, err := net.Listen("tcp", s.addr)
@@ -131,6 +132,7 @@ func (s *service) stop() error {
 //
 //	ledger register BODY JWKS   registers the keys of a file that agency key new made
 //	ledger revoke BODY KEYFILE  revokes a key
+//	ledger forbid               activates policies that permit nothing
 //	ledger restart PAUSE        stops, and starts again after a pause
 //	ledger reached N            waits until the log has N leaves more than now
 func serviceCommand(ts *testscript.TestScript, neg bool, args []string) {
@@ -146,6 +148,19 @@ func serviceCommand(ts *testscript.TestScript, neg bool, args []string) {
 		f, err := agencykey.Parse([]byte(ts.ReadFile(args[2])))
 		ts.Check(err)
 		_, err = s.node.RevokeKey(ctx, args[1], f.Kid, "test")
+		ts.Check(err)
+	case "forbid":
+		term := []policies.Term{{ID: "x", IRI: "https://w3id.org/dpv/pd#Income", It: "x", En: "x", SentenceIt: "x", SentenceEn: "x"}}
+		document, err := (&policies.Bundle{
+			Schema: policies.BundleSchema, Version: "none", DescriptionIt: "Prova", DescriptionEn: "Test",
+			Vocabulary: policies.Vocabulary{Categories: term, Purposes: term, LegalBases: term, BodyKinds: term},
+			Files: []policies.File{{Name: "all.cedar", Text: `
+@id("nobody") @reference("L. 241/1990") @reason_it("Nessuno.") @reason_en("Nobody.")
+permit (principal, action, resource) when { context.subjects < 0 };
+`}},
+		}).Format()
+		ts.Check(err)
+		_, err = s.node.ActivatePolicies(ctx, document)
 		ts.Check(err)
 	case "restart":
 		pause, err := time.ParseDuration(args[1])

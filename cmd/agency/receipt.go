@@ -53,6 +53,9 @@ A ledger that is busy, restarting or out of reach is asked again for as long as
 --patience says. Submitting the same file again is safe: it is recorded once, and
 gets the same entries (replayed).
 
+An access that the ledger's policies deny is recorded too: its answer is kept
+likewise, and the command ends with 1.
+
 With --records the answer is also checked, and what a provider has to keep of it
 added to that file: see agency submit.
 
@@ -78,15 +81,21 @@ where, what it expected and what it found, 3 when nothing could be concluded.`,
 				return err
 			}
 			defer records.close()
-			a, err := c.submit(cmd.Context(), raw, want)
-			if err != nil {
-				return fmt.Errorf("couldn't submit %s: %w", want.id, err)
+			a, refused := c.submit(cmd.Context(), raw, want)
+			if refused != nil {
+				refused = fmt.Errorf("couldn't submit %s: %w", want.id, refused)
+			}
+			if a == nil {
+				return refused
 			}
 			if err := durable.Replace(out, a.raw, 0o600); err != nil {
 				return fmt.Errorf("%s is recorded, but couldn't keep the answer (submit it again): %w", want.id, err)
 			}
 			if err := records.keep([]*received{{raw, a}}); err != nil {
 				return err
+			}
+			if refused != nil {
+				return refused
 			}
 			return cli.Print(cmd, &receiptSubmitAnswer{
 				ReceiptID: a.ReceiptID, FirstIndex: a.FirstIndex, Count: a.Count, Replayed: a.replayed, Origin: a.Origin, Receipt: out,
@@ -142,7 +151,7 @@ func readAnswer(status int, raw []byte, want *identity) (*answer, error) {
 }
 
 // submit sends one submission until it is answered. A refusal by the ledger is
-// a *ledger.Problem.
+// a *ledger.Problem; that of an access that is denied comes with its answer.
 func (c *client) submit(ctx context.Context, raw []byte, want *identity) (*answer, error) {
 	pace := c.pacer()
 	for {
@@ -157,7 +166,7 @@ func (c *client) submit(ctx context.Context, raw []byte, want *identity) (*answe
 				return nil, &cli.CouldNotCheck{Err: err}
 			}
 		case errors.As(err, &refused):
-			return nil, refused.verdict()
+			return refused.recorded(want)
 		default:
 			return a, err
 		}
@@ -177,6 +186,18 @@ func (c *client) submitOnce(ctx context.Context, raw []byte, want *identity) (*a
 		return nil, &unavailable{err: fmt.Errorf("couldn't read the ledger's answer: %w", err)}
 	}
 	return readAnswer(resp.StatusCode, data, want)
+}
+
+// recorded is the verdict, with the answer of an access that is denied.
+func (e *refusal) recorded(want *identity) (*answer, error) {
+	if e.answer == nil {
+		return nil, e.verdict()
+	}
+	a, err := readAnswer(e.status, e.answer, want)
+	if err != nil {
+		return nil, err
+	}
+	return a, &e.problem
 }
 
 // verdict makes a ledger's refusal of a submission a problem, and leaves any

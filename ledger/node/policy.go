@@ -18,9 +18,11 @@ import (
 // program wasn't given any way to read them.
 var errNoPolicies = errors.New("this ledger has active policies, which this program can't read")
 
-// Denied says that an access was denied, and that the denial is recorded.
+// Denied says that an access was denied, and that the denial is recorded, with
+// the answer that its submitter is due all the same: who keeps a scope's numbers
+// needs each of them.
 type Denied struct {
-	ReceiptID string
+	Answer    *ledger.Answer
 	Decision  *ledger.Decision
 	Grounds   []ledger.Ground // of the policies that forbid it; none: no policy allows it
 }
@@ -88,20 +90,20 @@ func (n *Node) told(a *ledger.Answer, err error) (*ledger.Answer, error) {
 		return nil, fmt.Errorf("couldn't read the body of event %d: %w", a.FirstIndex, err)
 	}
 	if body.Kind == ledger.KindDenied {
-		return nil, n.denied(a.ReceiptID, body.Decision)
+		return nil, n.denied(a, body.Decision)
 	}
 	return a, nil
 }
 
 // denied is what the submitter of an access that was denied is told.
-func (n *Node) denied(receiptID string, decision []byte) error {
+func (n *Node) denied(a *ledger.Answer, decision []byte) error {
 	d, err := ledger.ParseDecision(decision)
 	if err != nil {
-		return fmt.Errorf("couldn't read the decision on %s: %w", receiptID, err)
+		return fmt.Errorf("couldn't read the decision on %s: %w", a.ReceiptID, err)
 	}
 	bundle, err := n.bundle(ledger.Hash(d.Bundle))
 	if err != nil {
 		return err
 	}
-	return &Denied{ReceiptID: receiptID, Decision: d, Grounds: bundle.Explain(d)}
+	return &Denied{Answer: a, Decision: d, Grounds: bundle.Explain(d)}
 }

@@ -54,8 +54,11 @@ func TestDenied(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if d.ReceiptID != receipt.ReceiptID() {
-				t.Errorf("%s: receipt %s", name, d.ReceiptID)
+			if d.Answer.ReceiptID != receipt.ReceiptID() {
+				t.Errorf("%s: receipt %s", name, d.Answer.ReceiptID)
+			}
+			if _, err := nodetest.CheckAnswer(raw, d.Answer, r.VKey()); err != nil {
+				t.Errorf("%s: the denial's answer: %v", name, err)
 			}
 			a, err := r.Fetch(t.Context(), receipt.Iss, receipt.JTI)
 			if err != nil {

@@ -69,10 +69,10 @@ func (n *Node) Submit(ctx context.Context, raw []byte) (answer *ledger.Answer, r
 		answer, err = n.told(y.replay(ctx, c))
 		return answer, true, err
 	}
-	if p.Kind == ledger.KindDenied {
-		return nil, false, n.denied(p.Receipt.ReceiptID(), p.Decision)
-	}
 	answer, err = y.answer(ctx, p.Receipt, p.Scope, c)
+	if err == nil && p.Kind == ledger.KindDenied {
+		return nil, false, n.denied(answer, p.Decision)
+	}
 	return answer, false, err
 }
 

@@ -33,11 +33,12 @@ type problem struct {
 
 // denial is what the submitter of an access is told that the policies deny: which
 // of them forbid it and why, and nothing of the citizen. The denial is recorded
-// under receipt_id.
+// under receipt_id, and answer is what proves it.
 type denial struct {
 	ReceiptID string          `json:"receipt_id"`
 	Bundle    ledger.Hex      `json:"bundle"`   // digest of the policies, served by the log
 	Policies  []ledger.Ground `json:"policies"` // that forbid it; none: no policy allows it
+	Answer    *ledger.Answer  `json:"answer"`
 }
 
 // denialOf returns what a problem says beyond the usual, nil for any other error.
@@ -46,7 +47,7 @@ func denialOf(err error) *denial {
 	if !errors.As(err, &d) {
 		return nil
 	}
-	return &denial{d.ReceiptID, d.Decision.Bundle, d.Grounds}
+	return &denial{d.Answer.ReceiptID, d.Decision.Bundle, d.Grounds, d.Answer}
 }
 
 // recorded says whether what was sent stands in the log all the same.
