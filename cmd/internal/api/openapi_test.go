@@ -147,6 +147,14 @@ func resolve(v any) map[string]any {
 // validate knows of JSON Schema what the description uses.
 func validate(at string, schema map[string]any, value any) (problems []string) {
 	schema = resolve(schema)
+	if ways, ok := schema["anyOf"].([]any); ok {
+		for _, one := range ways {
+			if problems = validate(at, one.(map[string]any), value); len(problems) == 0 {
+				break
+			}
+		}
+		return problems
+	}
 	fail := func(format string, args ...any) { problems = append(problems, at+": "+fmt.Sprintf(format, args...)) }
 	limit := func(name string, n int, above bool) {
 		if text, ok := schema[name].(string); ok {
