@@ -23,7 +23,6 @@ import (
 
 // TestAgencyScripts drives the binary over the list of a body that consulted, as a real ledger with a witness makes it.
 func TestAgencyScripts(t *testing.T) {
-	t.Cleanup(func() { os.RemoveAll(sampleKeys()) })
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/agency",
 		RequireExplicitExec: true,

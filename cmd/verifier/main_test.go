@@ -27,7 +27,18 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"verifier": main})
+	testscript.Main(cleaning{m}, map[string]func(){"verifier": main})
+}
+
+// cleaning removes the keys of sampleKeys after the tests.
+type cleaning struct{ *testing.M }
+
+func (c cleaning) Run() int {
+	code := c.M.Run()
+	if sampleDir != "" {
+		os.RemoveAll(sampleDir)
+	}
+	return code
 }
 
 // TestScripts drives the binary over the vectors of package verifier and over

@@ -36,16 +36,18 @@ import (
 	"github.com/traccia-ledger/traccia/verifier"
 )
 
+var sampleDir string // set by sampleKeys
+
 // sampleKeys are made once: RSA keys take longer than the tests.
 var sampleKeys = sync.OnceValue(func() string {
-	dir, err := os.MkdirTemp("", "traccia-verifier-*")
-	if err == nil {
-		_, err = newSampleWorld(dir)
+	var err error
+	if sampleDir, err = os.MkdirTemp("", "traccia-verifier-*"); err == nil {
+		_, err = newSampleWorld(sampleDir)
 	}
 	if err != nil {
 		panic(err)
 	}
-	return dir
+	return sampleDir
 })
 
 func newSampleWorld(dir string) (*dev.World, error) {
@@ -54,7 +56,6 @@ func newSampleWorld(dir string) (*dev.World, error) {
 
 // TestProviderScripts drives the binary against a real ledger with a witness, as INPS's hub does.
 func TestProviderScripts(t *testing.T) {
-	t.Cleanup(func() { os.RemoveAll(sampleKeys()) })
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/provider",
 		RequireExplicitExec: true,
