@@ -82,7 +82,15 @@ func newPatient(t *testing.T) *patient {
 	if _, err := n.RevokeKey(t.Context(), nodetest.Hub, nodetest.Key(nodetest.Hub, 0).Kid, "rotation"); err != nil {
 		t.Fatal(err)
 	}
-	submit(w.Make(t, submissions, nodetest.Access{Subjects: 120, Provider: "prov_a", Generation: 1}))
+	for i, a := range []nodetest.Access{
+		{Subjects: 2, First: 7, Provider: "prov_a", Until: time.Now().AddDate(0, 6, 0)},
+		{Subjects: 1, First: 7, Provider: "prov_a", States: ledger.StatementError, About: submissions + 1},
+		{Subjects: 1, First: 0, States: ledger.StatementError, About: 0},
+		{Subjects: 120, Provider: "prov_a"},
+	} {
+		a.Generation = 1
+		submit(w.Make(t, submissions+1+i, a))
+	}
 	if err := n.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -186,8 +194,8 @@ func TestHealthy(t *testing.T) {
 	if report.Events != events || report.BodiesChecked != events || report.BodiesErased != 0 {
 		t.Errorf("%d events, %d checked, %d erased; the store has %d bodies", report.Events, report.BodiesChecked, report.BodiesErased, events)
 	}
-	if report.Receipts != submissions+3 || report.PrivateParts != submissions+3 {
-		t.Errorf("%d receipts, %d private parts, expected %d", report.Receipts, report.PrivateParts, submissions+3)
+	if report.Receipts != submissions+6 || report.PrivateParts != submissions+6 {
+		t.Errorf("%d receipts, %d private parts, expected %d", report.Receipts, report.PrivateParts, submissions+6)
 	}
 	if report.Size != uint64(len(p.rows(store.TableLeaf))) || report.Heads < 2 || report.Records == 0 {
 		t.Errorf("size %d, %d heads, %d records", report.Size, report.Heads, report.Records)
@@ -342,6 +350,12 @@ func TestConsistentDamage(t *testing.T) {
 		{"a private part in the middle of a list", store.Row{
 			Table: store.TablePrivate, Key: last.Key, Value: last.Value,
 		}, fsck.CodeUnexpected, "private"},
+		{"a notice put off for less than its order says", store.Row{
+			Table: store.TableCounter, Key: rows.DeferredKey(seal.Month(time.Now())), Value: rows.FormatCounter(uint64(time.Now().UnixMilli()), 8),
+		}, fsck.CodeMismatch, "counter"},
+		{"a notice put off for ever", store.Row{
+			Table: store.TableCounter, Key: rows.DeferredKey(seal.Month(time.Now())), Value: rows.FormatCounter(1<<50, 8),
+		}, fsck.CodeMismatch, "counter"},
 		{"a clock in the future", store.Row{
 			Table: store.TableCounter, Key: append(rows.LeafKey(epoch, 0)[:4], 't'), Value: rows.FormatCounter(1<<50, 8),
 		}, fsck.CodeMismatch, "counter"},

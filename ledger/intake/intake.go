@@ -79,6 +79,9 @@ type First struct {
 	Receipt  *ledger.SignedReceipt
 	Scope    string
 	Subjects map[ledger.Subject]bool // those whose events still open
+	// Withheld is until when its notice is put off; zero where the citizen can read
+	// it.
+	Withheld time.Time
 }
 
 // Intake is safe for concurrent use.
@@ -160,7 +163,7 @@ func (in *Intake) Check(ctx context.Context, raw []byte) (*sequencer.Pending, er
 	if receipt.Statement != nil {
 		// Nothing stands behind it but the signature.
 		p.Assurance = ledger.Assurance{Profile: ledger.ProfileRequest, Flags: []string{}}
-		p.Scope, err = in.checkStatement(ctx, receipt, sub.Subjects, scope)
+		p.Scope, p.DeferredUntil, err = in.checkStatement(ctx, receipt, sub.Subjects, scope)
 	} else {
 		p.Assurance, err = in.checkTokens(ctx, sub, opened)
 	}

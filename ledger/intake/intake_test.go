@@ -190,9 +190,16 @@ func TestStatement(t *testing.T) {
 	if p.Kind != ledger.KindCorrection || p.Scope != hub || p.Agency != agency || p.Assurance.Profile != ledger.ProfileRequest || len(p.Assurance.Flags) > 0 {
 		t.Errorf("%+v", p)
 	}
-	w.first.Scope = ledger.ScopeDeferred
-	if p, err := w.Check(t.Context(), a.bytes(t)); err != nil || p.Scope != ledger.ScopeDeferred {
-		t.Errorf("of what is deferred: %+v, %v", p, err)
+	if !p.DeferredUntil.IsZero() {
+		t.Error("it is put off")
+	}
+	w.first.Scope, w.first.Withheld = ledger.ScopeDeferred, noon.AddDate(0, 6, 0)
+	if p, err := w.Check(t.Context(), a.bytes(t)); err != nil || p.Scope != ledger.ScopeDeferred || !p.DeferredUntil.Equal(w.first.Withheld) {
+		t.Errorf("of what is put off: %+v, %v", p, err)
+	}
+	w.first.Withheld = time.Time{}
+	if p, err := w.Check(t.Context(), a.bytes(t)); err != nil || p.Scope != hub || !p.DeferredUntil.IsZero() {
+		t.Errorf("of what was put off: %+v, %v", p, err)
 	}
 	// In whose scope it stood then, that one corrects it.
 	w.first.Scope = "gone"

@@ -106,7 +106,7 @@ func newWorld(t testing.TB) *world {
 			return index, ok, w.failure
 		},
 		First: func(context.Context, string, string) (*intake.First, error) { return w.first, w.failure },
-		Now: func() time.Time { return w.now },
+		Now:   func() time.Time { return w.now },
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"time"
 
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/opened"
@@ -13,30 +14,32 @@ import (
 
 // checkStatement checks a statement against the receipt that it is about, and
 // returns its scope. Who isn't party to that one is told that there is none, and so
-// is the consumer of an access whose notice is deferred: what the consumer states
-// of it would give it away.
-func (in *Intake) checkStatement(ctx context.Context, r *ledger.SignedReceipt, subjects []ledger.SaltedSubject, scope string) (string, error) {
+// is the consumer of an access whose notice is put off: what the consumer states of
+// it would give it away. What its issuer states of it is put off with it.
+func (in *Intake) checkStatement(ctx context.Context, r *ledger.SignedReceipt, subjects []ledger.SaltedSubject, scope string) (string, time.Time, error) {
+	never := time.Time{}
 	first, err := in.First(ctx, r.Statement.Issuer(), r.Statement.JTI())
 	if err != nil {
-		return "", fmt.Errorf("couldn't look up the receipt that a statement is about: %w", err)
+		return "", never, fmt.Errorf("couldn't look up the receipt that a statement is about: %w", err)
 	}
-	if first == nil || r.Iss != first.Receipt.Iss && (r.Iss != first.Receipt.Consumer || first.Scope == ledger.ScopeDeferred) {
-		return "", refuse("unknown_receipt", "receipt#statement/receipt", "a receipt in this ledger, of an access of the signer's", "none")
+	if first == nil || r.Iss != first.Receipt.Iss && (r.Iss != first.Receipt.Consumer || !first.Withheld.IsZero()) {
+		return "", never, refuse("unknown_receipt", "receipt#statement/receipt", "a receipt in this ledger, of an access of the signer's", "none")
 	}
 	if err := r.States(&first.Receipt.Receipt); err != nil {
-		return "", err
+		return "", never, err
 	}
-	if first.Scope == ledger.ScopeDeferred {
+	switch own := r.Iss == first.Receipt.Iss; {
+	case !first.Withheld.IsZero():
 		scope = ledger.ScopeDeferred
-	} else if own := r.Iss == first.Receipt.Iss; own && first.Scope != scope {
-		return "", refuse("no_scope", "receipt#iss", "the party that speaks for "+r.Provider+", as it did then", r.Iss)
+	case own && first.Scope != scope && first.Scope != ledger.ScopeDeferred:
+		return "", never, refuse("no_scope", "receipt#iss", "the party that speaks for "+r.Provider+", as it did then", r.Iss)
 	}
 	for i, s := range subjects {
 		if !first.Subjects[s.Subject] {
-			return "", refuse("other_subject", fmt.Sprintf("/subjects/%d/subject", i), "a subject of the receipt that it is about, not erased", "another")
+			return "", never, refuse("other_subject", fmt.Sprintf("/subjects/%d/subject", i), "a subject of the receipt that it is about, not erased", "another")
 		}
 	}
-	return scope, nil
+	return scope, first.Withheld, nil
 }
 
 // checkOrder checks the order that puts off the notice of an access. What was

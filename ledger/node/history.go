@@ -124,13 +124,17 @@ func (m *historian) prove(ctx context.Context) error {
 
 // lookUp finds the citizen's events in the index at one head, and proves them and the absence of further ones.
 func (m *historian) lookUp(ctx context.Context) error {
+	until, err := m.y.withheld(ctx)
+	if err != nil {
+		return err
+	}
 	known := map[string]*secret{}
 	for range rechecks {
 		scopes := append(m.y.registry.Scopes(), ledger.ScopeConsent, ledger.ScopeLedger, ledger.ScopeReported, ledger.ScopeDeferred)
 		slices.Sort(scopes)
 		for _, s := range scopes {
 			// Of +deferred k_s isn't given before its year's last order has ended.
-			if known[s] == nil && s != ledger.ScopeDeferred {
+			if known[s] == nil && (s != ledger.ScopeDeferred || until.IsZero()) {
 				known[s] = newSecret(m.y.vrf, ledger.SubjectAlpha(m.subject, s, m.y.epoch))
 			}
 		}
@@ -321,10 +325,17 @@ func (m *historian) records(ctx context.Context) error {
 			return fmt.Errorf("couldn't read the receipt of event %d: %w", e.Index, err)
 		}
 		needed = append(needed, c.Signer(receipt.Iss, receipt.JWS.Header.Kid)...)
-		needed = append(needed, c.Bodies(receipt.Consumer, receipt.Provider)...)
-		if order, err := ledger.ParseDeferral(body.Deferral); err == nil {
-			needed = append(needed, c.Signer(order.Iss, order.JWS.Header.Kid)...)
+		needed = append(needed, c.Bodies(receipt.Consumer, receipt.Provider, receipt.Iss)...)
+		if body.Deferral == "" {
+			continue
 		}
+		order, err := ledger.ParseDeferral(body.Deferral)
+		if err != nil {
+			release()
+			return fmt.Errorf("couldn't read the order of event %d: %w", e.Index, err)
+		}
+		needed = append(needed, c.Signer(order.Iss, order.JWS.Header.Kid)...)
+		needed = append(needed, c.Bodies(order.Iss)...)
 	}
 	for _, l := range m.shard.Lists {
 		needed = append(needed, c.LastCheck(l.Scope)...)

@@ -150,6 +150,9 @@ func (n *Node) retention(ctx context.Context) (*Retention, error) {
 		if m.Until, err = n.keptUntil(ctx, shard, month); err != nil {
 			return nil, err
 		}
+		if m.Until, err = keptUnread(ctx, snap, month, m.Until); err != nil {
+			return nil, err
+		}
 		m.Due = m.Hold == "" && !m.Until.IsZero() && n.opt.now().After(m.Until.Add(grace))
 		r.Months = append(r.Months, m)
 	}

@@ -28,6 +28,10 @@ func (n *Node) first(ctx context.Context, iss, jti string) (*intake.First, error
 }
 
 func (y *year) first(ctx context.Context, r *rows.Receipt) (*intake.First, error) {
+	until, err := y.withheld(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var first *intake.First
 	for at := range r.Count {
 		events, err := y.openEvents(ctx, r.First+uint64(at), 1)
@@ -42,6 +46,9 @@ func (y *year) first(ctx context.Context, r *rows.Receipt) (*intake.First, error
 		}
 		if first == nil {
 			first = &intake.First{Scope: body.Scope, Subjects: map[ledger.Subject]bool{}}
+			if body.Scope == ledger.ScopeDeferred {
+				first.Withheld = until
+			}
 			if first.Receipt, err = ledger.ParseReceipt(body.Receipt); err != nil {
 				return nil, fmt.Errorf("couldn't read the receipt of event %d: %w", r.First+uint64(at), err)
 			}

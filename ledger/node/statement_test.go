@@ -108,6 +108,11 @@ func TestDeferred(t *testing.T) {
 	if err != nil || body.Scope != ledger.ScopeDeferred || body.Deferral != "" || answer.Entries[0].Number != nil {
 		t.Errorf("a correction: %+v, %v", body, err)
 	}
+	// The citizen would notice that the consumer looks at its own list.
+	piece := node.AgencyRange{Epoch: ledger.EpochOf(r.Now()), Count: 10}
+	if c, err := r.UnseenCitizens(t.Context(), body.Agency, piece, "5a0e7b3c-52f0-4d0e-9d5e-3f1b7f0f7a11"); err != nil || c.Count != 0 {
+		t.Errorf("%d citizens to be looked up, %v", c.Count, err)
+	}
 	for n, test := range []struct {
 		name        string
 		access      nodetest.Access
@@ -127,4 +132,31 @@ func TestDeferred(t *testing.T) {
 		t.Fatal(err)
 	}
 	healthy(t, r.dir)
+}
+
+// A month isn't destroyed before its citizens could read what was put off.
+func TestDeferredIsKept(t *testing.T) {
+	y := newYear(t)
+	if _, err := y.SetTerm(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	y.settle()
+	y.at(time.February, 10)
+	if _, _, err := y.make(900, nodetest.Access{Subjects: 1, First: 1, Provider: "hub", Until: y.now().AddDate(0, 2, 0)}); err != nil {
+		t.Fatal(err)
+	}
+	for _, month := range []time.Month{time.March, time.April, time.May} {
+		y.accesses(month)
+	}
+	y.settle()
+	until := map[string]string{}
+	for _, m := range y.retention(false).Months {
+		until[m.Month] = m.Until.Format("2006-01-02")
+	}
+	want := map[string]string{"2026-02": "2027-07-01", "2026-03": "2026-05-10", "2026-04": "2026-06-10", "2026-05": "0001-01-01"}
+	for month, day := range want {
+		if until[month] != day {
+			t.Errorf("%s is kept until %s, want %s", month, until[month], day)
+		}
+	}
 }

@@ -22,8 +22,9 @@ type Pending struct {
 	Private   PendingPrivate
 	Assurance ledger.Assurance
 	Decision  json.RawMessage
-	// Deferral is the order that puts off the notice, compact, and DeferredUntil
-	// when that ends; zero outside ledger.ScopeDeferred.
+	// Deferral is the order that puts off the notice, compact; "" in statements and
+	// outside ledger.ScopeDeferred. DeferredUntil is until when it is put off, zero
+	// outside that scope.
 	Deferral      string
 	DeferredUntil time.Time
 	Version       uint64 // of the registry that the checks relied on
