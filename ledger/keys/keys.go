@@ -11,6 +11,7 @@
 //	├── published/2026.checkpoint
 //	├── survivors/2026-11        see Survivors
 //	├── holds                    see Hold; absent without one
+//	├── requests/RANDOM          see Request; none but while people are erased
 //	└── erasures                 see Erasure
 //
 // What always holds: a key is on disk, synced with its directory, before anyone gets it; no file but a published
@@ -57,6 +58,8 @@ type Dir struct {
 	keys   map[slot]*entry   // guarded by mu
 	newest map[string]uint32 // month to its newest version; guarded by mu
 	holds  map[string]string // month to the reason of its hold; guarded by mu
+
+	requests []string // names of files of requests; guarded by mu
 
 	journal journal
 }
@@ -152,7 +155,7 @@ func (d *Dir) load(passphrase string) error {
 	}
 	for _, name := range files {
 		switch name {
-		case epochsDir, monthsDir, publishedDir, survivorsDir, protectionFile, journalFile, holdsFile:
+		case epochsDir, monthsDir, publishedDir, survivorsDir, requestsDir, protectionFile, journalFile, holdsFile:
 		default:
 			return d.misplaced(name)
 		}
@@ -173,7 +176,7 @@ func (d *Dir) load(passphrase string) error {
 			return err
 		}
 	}
-	for _, load := range []func() error{d.loadPublished, d.loadSurvivors, d.loadHolds} {
+	for _, load := range []func() error{d.loadPublished, d.loadSurvivors, d.loadHolds, d.loadRequests} {
 		if err := load(); err != nil {
 			return err
 		}

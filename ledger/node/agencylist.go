@@ -264,7 +264,7 @@ func (y *year) lookUpList(ctx context.Context, r AgencyRange, l LookUp) (*ledger
 		return nil, &ledger.Problem{Code: ledger.CodeNamesSubject, Where: "receipt", Expected: "a receipt that names no citizen", Found: "one that does"}
 	}
 	l.Subjects = people
-	c, err := y.recordLookUp(ctx, l)
+	c, err := y.recordOwn(ctx, ledger.KindLookUp, l)
 	if err != nil {
 		return nil, err
 	}

@@ -20,6 +20,7 @@ import (
 
 // Erasing a person (formats §6, docs/erasure.md) goes through these steps, each durable before the next:
 //
+//	0 requested   what the people asked is beside the keys, to be recorded in the end
 //	1 renewed     each month concerned gets a new key
 //	2 journalled  each wrap that goes is named beside the keys
 //	3 deleted     their rows are gone, and counted
@@ -27,10 +28,11 @@ import (
 //	5 kept        and a copy of those is beside the keys, for databases restored from before
 //	6 marked      the database says that the month is done
 //	7             the month's old keys are destroyed
+//	8 recorded    what the people asked is an event in +consent; once that is public, 0 is forgotten
 //
-// Nothing is recorded during 1 to 3, so that no event is sealed under a key that goes and no wrap is made under a month
+// Nothing is recorded during 0 to 3, so that no event is sealed under a key that goes and no wrap is made under a month
 // key that goes. 4 to 7 run beside the recording: both month keys open until 7. Who dies after 1 loses nothing and has
-// erased nobody; after 2 the person is erased at the next start, and 4 to 7 are done by it. A database from before an
+// erased nobody; after 2 the person is erased at the next start, and 4 to 8 are done by it. A database from before an
 // erasure lacks its mark: it goes through 4 to 7 when it is opened, with the copy of 5 in place of what no longer opens.
 
 // sealsOfSubjects are the classes of key that a person has. Private parts are their agency's.
@@ -44,6 +46,8 @@ type Erased struct {
 	Wraps  int      // wrapped keys
 	Months []string // that they belong to, ascending
 	Held   []string // of those, months under a legal hold, where nothing can be erased
+
+	Requests int // events in +consent that say what was asked, recorded once the keys are destroyed
 }
 
 // Erase destroys the keys that seal these people's events, in one month or in every one ("") that isn't erased yet;
@@ -58,12 +62,17 @@ func (n *Node) Erase(ctx context.Context, subjects []ledger.Subject, month strin
 		return nil, err
 	}
 	defer done()
-	if len(subjects) > MaxErased {
-		return nil, fmt.Errorf("%d people to erase, at most %d at once", len(subjects), MaxErased)
+	return n.erase(ctx, subjects, month, nil, apply)
+}
+
+// erase does all steps; request is what a body signed, nil where the operator does.
+func (n *Node) erase(ctx context.Context, people []ledger.Subject, month string, request []byte, apply bool) (*Erased, error) {
+	if len(people) > MaxErased {
+		return nil, fmt.Errorf("%d people to erase, at most %d at once", len(people), MaxErased)
 	}
 	n.erasing.Lock()
 	defer n.erasing.Unlock()
-	handles, err := n.handlesOf(subjects, month)
+	handles, err := n.handlesOf(people, month)
 	if err != nil {
 		return nil, err
 	}
@@ -71,13 +80,26 @@ func (n *Node) Erase(ctx context.Context, subjects []ledger.Subject, month strin
 	if err != nil {
 		return nil, err
 	}
+	under, err := n.consents(ctx, people, found)
+	if err != nil {
+		return nil, err
+	}
+	found = erasable(found, under)
 	report := n.reportOf(found)
+	requests, err := n.requested(people, found, under, request)
+	if err != nil {
+		return nil, err
+	}
+	if len(found) > 0 {
+		report.Requests = len(requests)
+	}
 	if !apply {
 		return report, nil
 	}
 	ctx = context.WithoutCancel(ctx)
 	if len(found) == 0 {
-		return report, n.finishErasures(ctx) // of a call before that failed
+		// Of a call before that failed.
+		return report, errors.Join(n.finishErasures(ctx), n.recordRequests(ctx, n.current))
 	}
 	forget := make([]ledger.Hash, len(handles))
 	for i, h := range handles {
@@ -88,11 +110,16 @@ func (n *Node) Erase(ctx context.Context, subjects []ledger.Subject, month strin
 		if found, err = n.findWraps(ctx, handles); err != nil {
 			return err
 		}
+		found = erasable(found, under)
 		report = n.reportOf(found)
 		if len(report.Held) > 0 {
 			return fmt.Errorf("couldn't erase: %s is %w", report.Held[0], keys.ErrHeld)
 		}
-		return n.destroyWraps(ctx, found, report.Months)
+		if requests, err = n.requested(people, found, under, request); err != nil {
+			return err
+		}
+		report.Requests = len(requests)
+		return n.destroyWraps(ctx, found, report.Months, requests)
 	})
 	if err != nil {
 		return nil, err
@@ -100,6 +127,10 @@ func (n *Node) Erase(ctx context.Context, subjects []ledger.Subject, month strin
 	if err := n.finishErasures(ctx); err != nil {
 		return nil, fmt.Errorf("the keys are journalled as erased, but the months' old keys aren't destroyed yet (erase again, or restart): %w", err)
 	}
+	if err := n.recordRequests(ctx, n.current); err != nil {
+		return nil, fmt.Errorf("the keys are destroyed, but the requests aren't recorded yet (they will be, by themselves): %w", err)
+	}
+	n.step("erasure: recorded")
 	n.opt.Log.Info("erased", "wraps", report.Wraps, "months", len(report.Months))
 	return report, nil
 }
@@ -113,6 +144,7 @@ func (n *Node) forget(ctx context.Context, handles []ledger.Hash, do func() erro
 type wrapHandle struct {
 	handle  ledger.Hash
 	month   string
+	class   seal.Class
 	subject int // which of the people
 }
 
@@ -137,7 +169,7 @@ func (n *Node) handlesOf(subjects []ledger.Subject, only string) ([]wrapHandle, 
 		}
 		for i, subject := range subjects {
 			for _, class := range sealsOfSubjects {
-				all = append(all, wrapHandle{seal.Handle(&key, class, month, string(subject)), month, i})
+				all = append(all, wrapHandle{seal.Handle(&key, class, month, string(subject)), month, class, i})
 			}
 		}
 	}
@@ -191,8 +223,19 @@ func (n *Node) reportOf(found []wrapFound) *Erased {
 	return r
 }
 
-// destroyWraps does steps 1 to 3. It runs in the sequencer's goroutine.
-func (n *Node) destroyWraps(ctx context.Context, found []wrapFound, months []string) error {
+// destroyWraps does steps 0 to 3. It runs in the sequencer's goroutine.
+func (n *Node) destroyWraps(ctx context.Context, found []wrapFound, months []string, requests [][]byte) error {
+	if len(found) == 0 {
+		return nil
+	}
+	kept := keys.Request{Submissions: requests}
+	for _, f := range found {
+		kept.Wraps = append(kept.Wraps, keys.Erasure{Handle: f.handle, Wrap: f.digest})
+	}
+	if err := n.keys.KeepRequest(kept); err != nil {
+		return err
+	}
+	n.step("erasure: requested")
 	for _, month := range months {
 		if _, _, err := n.keys.RenewMonth(month); err != nil {
 			return err
@@ -207,9 +250,6 @@ func (n *Node) destroyWraps(ctx context.Context, found []wrapFound, months []str
 		}
 		people[f.subject] = true
 		write = append(write, store.Row{Table: store.TableWrap, Key: f.handle[:]})
-	}
-	if len(found) == 0 {
-		return nil
 	}
 	n.step("erasure: journalled")
 	count, err := n.countErased(ctx, len(people))

@@ -4,18 +4,62 @@ package node_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/node"
 	"github.com/traccia-ledger/traccia/ledger/node/nodetest"
+	"github.com/traccia-ledger/traccia/ledger/seal"
 )
 
 // eraseSteps are those of an erasure, in their order.
 var eraseSteps = []string{
-	"erasure: renewed", "erasure: journalled", "erasure: deleted", "erasure: rewrapped", "erasure: kept", "erasure: marked",
+	"erasure: requested", "erasure: renewed", "erasure: journalled", "erasure: deleted", "erasure: rewrapped", "erasure: kept", "erasure: marked",
+	"erasure: destroyed", "erasure: recorded",
+}
+
+// requestFiles counts the requests that are kept beside the keys.
+func requestFiles(t testing.TB, dir string) int {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "keys", "requests", "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(files)
+}
+
+// asked reads from a person's history what they are said to have asked for.
+func (r *running) asked(person int) (operations []string) {
+	r.t.Helper()
+	b, err := r.History(r.t.Context(), nodetest.Person(person))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for _, s := range b.Shards {
+		for _, e := range s.Events {
+			if e.Body == nil {
+				continue
+			}
+			body, err := ledger.ParseBody(e.Body)
+			if err != nil {
+				r.t.Fatal(err)
+			}
+			receipt, err := ledger.ParseReceipt(body.Receipt)
+			if err != nil {
+				r.t.Fatal(err)
+			}
+			if body.Kind == ledger.KindRequest {
+				operations = append(operations, receipt.Iss+" "+receipt.Operation.Method+" "+receipt.Operation.Path)
+			}
+		}
+	}
+	return operations
 }
 
 // versions says how many versions of each month's key are left.
@@ -67,11 +111,11 @@ func TestEraseInterrupted(t *testing.T) {
 	if err := r.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for i, name := range eraseSteps {
+	for _, name := range eraseSteps {
 		t.Run(name, func(t *testing.T) {
 			r := &running{t: t, world: r.world, dir: killed[name], acks: map[int]*ledger.Answer{}}
 			r.start(node.Options{})
-			gone := i > 0
+			gone := name != "erasure: requested" && name != "erasure: renewed"
 			for n, a := range answers {
 				if open, want := r.opens(a), n%6 != 2 || !gone; open != want {
 					t.Errorf("person %d: opens %v, expected %v", n%6, open, want)
@@ -80,12 +124,22 @@ func TestEraseInterrupted(t *testing.T) {
 			if left := versions(t, r.dir); left != 1 {
 				t.Errorf("%d versions of the month's key are left after the restart", left)
 			}
-			want := 0
+			want, asked := 0, []string{"gestore DELETE /months/" + seal.Month(time.Now())}
 			if !gone {
-				want = 1
+				want, asked = 1, nil
+			}
+			// By itself, and once.
+			for n := 0; requestFiles(t, r.dir) > 0 && n < 200; n++ {
+				time.Sleep(5 * time.Millisecond)
+			}
+			if d := cmp.Diff(asked, r.asked(2)); d != "" || requestFiles(t, r.dir) > 0 {
+				t.Errorf("what was asked, with %d requests kept: %s", requestFiles(t, r.dir), d)
 			}
 			if e := r.erase(2, true); e.Wraps != want {
 				t.Errorf("erased again: %+v", e)
+			}
+			if len(r.asked(2)) != 1 {
+				t.Errorf("asked %v", r.asked(2))
 			}
 			later := r.access(100, 2)
 			for n, a := range answers {
@@ -99,7 +153,7 @@ func TestEraseInterrupted(t *testing.T) {
 			if err := r.Close(); err != nil {
 				t.Fatal(err)
 			}
-			if checked, erased := healthy(t, r.dir); checked != 11 || erased != 2 {
+			if checked, erased := healthy(t, r.dir); checked != 12 || erased != 2 {
 				t.Errorf("fsck: %d bodies, %d erased", checked, erased)
 			}
 		})
@@ -107,6 +161,19 @@ func TestEraseInterrupted(t *testing.T) {
 }
 
 // A store from before erasures, with the latest keys: who was erased stays erased, everyone else's events open.
+// forgetPublished makes it as if nothing had been public: a database that is behind that is refused, and there is no ledger
+// to test then.
+func (r *running) forgetPublished() {
+	r.t.Helper()
+	files, err := filepath.Glob(filepath.Join(r.dir, "keys", "published", "*"))
+	for _, file := range files {
+		err = errors.Join(err, os.Remove(file))
+	}
+	if err != nil {
+		r.t.Fatal(err)
+	}
+}
+
 func TestRestoreFromBeforeErasures(t *testing.T) {
 	r := newLedger(t, node.Options{})
 	var answers []*ledger.Answer
@@ -134,21 +201,20 @@ func TestRestoreFromBeforeErasures(t *testing.T) {
 	if err := r.Close(); err != nil {
 		t.Fatal(err)
 	}
+	r.forgetPublished()
+	latest := copyDir(t, r.dir)
 	for i, from := range backups {
-		if err := os.RemoveAll(filepath.Join(r.dir, "store")); err != nil {
-			t.Fatal(err)
-		}
-		keysFrom := ""
-		if i == 0 { // the operator's copy of the keys, made after the erasures
-			keysFrom = filepath.Join(copyDir(t, r.dir), "keys")
-			if err := os.RemoveAll(filepath.Join(r.dir, "keys")); err != nil {
+		// The operator's copy of the keys, made after the erasures.
+		for _, part := range []string{"store", "keys"} {
+			if err := os.RemoveAll(filepath.Join(r.dir, part)); err != nil {
 				t.Fatal(err)
 			}
 		}
+		keysFrom := filepath.Join(copyDir(t, latest), "keys")
 		if _, err := node.Restore(t.Context(), from, r.dir, keysFrom, node.Options{}); err != nil {
 			t.Fatalf("backup %d: %v", i, err)
 		}
-		if checked, erased := healthy(t, r.dir); checked != 6 || erased != 4 {
+		if checked, erased := healthy(t, r.dir); checked != 6+uint64(i) || erased != 4 { // and so many requests
 			t.Errorf("backup %d: fsck: %d bodies, %d erased", i, checked, erased)
 		}
 		r.start(node.Options{})
@@ -170,7 +236,7 @@ func TestRestoreFromBeforeErasures(t *testing.T) {
 	if err := r.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if checked, erased := healthy(t, r.dir); checked != 4 || erased != 6 {
+	if checked, erased := healthy(t, r.dir); checked != 4+3 || erased != 6 {
 		t.Errorf("fsck: %d bodies, %d erased", checked, erased)
 	}
 

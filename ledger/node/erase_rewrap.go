@@ -254,6 +254,7 @@ func (r *rewrapping) finish(ctx context.Context) error {
 			return err
 		}
 	}
+	r.n.step("erasure: destroyed")
 	r.n.opt.Log.Info("months' keys renewed after an erasure", "months", len(r.months), "rewrapped", r.rewrapped)
 	if r.lost > 0 {
 		r.n.opt.Log.Warn("wrapped keys that no month key opens", "wraps", r.lost, "hint", "ledgerd fsck tells which events")

@@ -40,14 +40,15 @@ func (n *Node) RecordLookUp(ctx context.Context, l LookUp) (*sequencer.Committed
 	defer done()
 	var c *sequencer.Committed
 	err = n.current(ctx, func(y *year) (err error) {
-		c, err = y.recordLookUp(ctx, l)
+		c, err = y.recordOwn(ctx, ledger.KindLookUp, l)
 		return err
 	})
 	return c, err
 }
 
-func (y *year) recordLookUp(ctx context.Context, l LookUp) (*sequencer.Committed, error) {
-	n, r := y.n, l.Receipt
+// recordOwn records an event that rests on a receipt of role requester alone.
+func (y *year) recordOwn(ctx context.Context, kind string, l LookUp) (*sequencer.Committed, error) {
+	r := l.Receipt
 	if before := y.before(); before != nil {
 		row, err := before.lookUp(ctx, r.Iss, r.JTI)
 		if err != nil {
@@ -57,13 +58,9 @@ func (y *year) recordLookUp(ctx context.Context, l LookUp) (*sequencer.Committed
 			return before.recorded(row), nil
 		}
 	}
-	tree, err := ledger.NewSubjectTree(l.Subjects)
+	tree, err := y.n.belongs(&l)
 	if err != nil {
 		return nil, err
-	}
-	if r.Role != ledger.RoleRequester || r.Aud != n.Settings.Name || r.Subjects.Root != ledger.Hex(tree.Root()) || r.Subjects.Count != tree.Len() ||
-		r.PrivateDigest != ledger.Hex(ledger.PrivateDigest(&l.Salt, l.Content)) {
-		return nil, &ledger.Problem{Code: ledger.CodeBadValue, Where: "receipt", Expected: "a requester's, for this ledger, these subjects and private part", Found: "another"}
 	}
 	decision, err := ledger.FormatDecision(ledger.Decision{Effect: ledger.EffectRecorded})
 	if err != nil {
@@ -74,8 +71,9 @@ func (y *year) recordLookUp(ctx context.Context, l LookUp) (*sequencer.Committed
 		copy(k[:], beta[:32])
 		return k
 	}
+	rule, _ := ledger.KindOf(kind)
 	p := &sequencer.Pending{
-		Receipt: r, Kind: ledger.KindLookUp, Scope: ledger.ScopeLedger, Agency: r.Iss,
+		Receipt: r, Kind: kind, Scope: rule.Scope, Agency: r.Iss,
 		AgencyK: output(ledger.AgencyAlpha(r.Iss, y.epoch)),
 		Private: sequencer.PendingPrivate{Salt: l.Salt, Content: l.Content},
 		// Of the tokens that other events rest on there are none.
@@ -88,10 +86,8 @@ func (y *year) recordLookUp(ctx context.Context, l LookUp) (*sequencer.Committed
 	}
 	for range rechecks {
 		p.Version = y.registry.Version()
-		// The greatest index: behind every record so far.
-		key, err := y.registry.Key(r.Iss, r.JWS.Header.Kid, math.MaxUint64)
-		if err != nil || r.JWS.Verify(key) != nil {
-			return nil, &ledger.Problem{Code: "bad_signature", Where: "receipt", Expected: "a signature by a key in force of " + r.Iss, Found: "another"}
+		if err := y.checkKey(r); err != nil {
+			return nil, err
 		}
 		c, err := y.seq.Submit(ctx, p)
 		if !errors.Is(err, sequencer.ErrMoved) {
@@ -99,6 +95,30 @@ func (y *year) recordLookUp(ctx context.Context, l LookUp) (*sequencer.Committed
 		}
 	}
 	return nil, sequencer.ErrMoved
+}
+
+// belongs checks that a receipt of role requester is this ledger's and that of its parts, and returns the tree of its
+// subjects.
+func (n *Node) belongs(l *LookUp) (*ledger.SubjectTree, error) {
+	r := l.Receipt
+	tree, err := ledger.NewSubjectTree(l.Subjects)
+	if err != nil {
+		return nil, err
+	}
+	if r.Role != ledger.RoleRequester || r.Aud != n.Settings.Name || r.Subjects.Root != ledger.Hex(tree.Root()) || r.Subjects.Count != tree.Len() ||
+		r.PrivateDigest != ledger.Hex(ledger.PrivateDigest(&l.Salt, l.Content)) {
+		return nil, &ledger.Problem{Code: ledger.CodeBadValue, Where: "receipt", Expected: "a requester's, for this ledger, these subjects and private part", Found: "another"}
+	}
+	return tree, nil
+}
+
+// checkKey checks that a receipt is signed with a key that is in force behind every record so far.
+func (y *year) checkKey(r *ledger.SignedReceipt) error {
+	key, err := y.registry.Key(r.Iss, r.JWS.Header.Kid, math.MaxUint64)
+	if err != nil || r.JWS.Verify(key) != nil {
+		return &ledger.Problem{Code: "bad_signature", Where: "receipt", Expected: "a signature by a key in force of " + r.Iss, Found: "another"}
+	}
+	return nil
 }
 
 // LookedUp says of each subject whether a requester's look-up of this month left its event.
@@ -153,6 +173,17 @@ func (n *Node) LookUpFor(ctx context.Context, subject ledger.Subject) error {
 }
 
 func newLookUp(name, requester string, subject ledger.Subject, now time.Time, signer crypto.Signer) (*LookUp, error) {
+	return sealOwn(&ledger.Receipt{
+		Aud: name, Iss: requester, JTI: uuid.NewString(), IssuedAt: now.Unix(), Role: ledger.RoleRequester,
+		Provider: requester, Consumer: requester, Purpose: lookUpPurpose, LegalBasis: lookUpBasis, LegalReference: lookUpReference,
+		DataCategories: []string{lookUpCategory}, Actor: ledger.ActorOperator,
+		Operation:  ledger.Operation{Method: "GET", Path: lookUpPath},
+		OccurredAt: now.UTC().Format("2006-01-02T15:04:05Z"),
+	}, subject, signer)
+}
+
+// sealOwn signs a receipt of role requester about one citizen.
+func sealOwn(r *ledger.Receipt, subject ledger.Subject, signer crypto.Signer) (*LookUp, error) {
 	l := &LookUp{Subjects: []ledger.SaltedSubject{{Subject: subject}}}
 	rand.Read(l.Salt[:])
 	rand.Read(l.Subjects[0].Salt[:])
@@ -168,14 +199,9 @@ func newLookUp(name, requester string, subject ledger.Subject, now time.Time, si
 	if err != nil {
 		return nil, err
 	}
-	compact, err := ledger.SignReceipt(&ledger.Receipt{
-		Aud: name, Iss: requester, JTI: uuid.NewString(), IssuedAt: now.Unix(), Role: ledger.RoleRequester,
-		Provider: requester, Consumer: requester, Purpose: lookUpPurpose, LegalBasis: lookUpBasis, LegalReference: lookUpReference,
-		DataCategories: []string{lookUpCategory}, Actor: ledger.ActorOperator,
-		Operation:  ledger.Operation{Method: "GET", Path: lookUpPath},
-		OccurredAt: now.UTC().Format("2006-01-02T15:04:05Z"), PrivateDigest: ledger.Hex(ledger.PrivateDigest(&l.Salt, l.Content)),
-		Subjects: ledger.SubjectCommitment{Count: 1, Root: ledger.Hex(tree.Root())},
-	}, key.Kid, signer)
+	r.PrivateDigest = ledger.Hex(ledger.PrivateDigest(&l.Salt, l.Content))
+	r.Subjects = ledger.SubjectCommitment{Count: 1, Root: ledger.Hex(tree.Root())}
+	compact, err := ledger.SignReceipt(r, key.Kid, signer)
 	if err != nil {
 		return nil, err
 	}

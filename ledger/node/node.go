@@ -140,6 +140,9 @@ func (n *Node) open(ctx context.Context) error {
 	if err := n.openYears(ctx); err != nil {
 		return err
 	}
+	if err := n.resumeRequests(); err != nil {
+		return err
+	}
 	if err := n.applyErasures(ctx); err != nil {
 		return err
 	}
@@ -204,7 +207,7 @@ func (n *Node) Close() error {
 	n.using.Unlock()
 	err = errors.Join(err, n.endYears())
 	if err == nil {
-		err = n.publishLast()
+		err = errors.Join(n.publishLast(), n.dropRequests(context.Background()))
 	}
 	return errors.Join(err, n.release())
 }

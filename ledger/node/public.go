@@ -21,7 +21,7 @@ var ErrNotPublished = errors.New("not in the published log")
 // publishLoop advances the public log at most once an interval, so that nobody
 // can time a single event by watching it grow (formats §1).
 func (n *Node) publishLoop() {
-	n.eachInterval(func() error { return n.year().publish() })
+	n.eachInterval(func() error { return errors.Join(n.year().publish(), n.settleRequests()) })
 }
 
 // finalRetry is how many intervals pass until the witnesses that didn't cosign
