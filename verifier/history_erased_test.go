@@ -4,7 +4,9 @@ package verifier_test
 
 import (
 	"context"
+	"errors"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -100,27 +102,73 @@ func (e *erasable) want(file []byte, want ...string) *verifier.HistoryReport {
 	return r
 }
 
-// An erasure leaves bundles from before it as they were, and everyone else's new ones. The person's own says that there is
-// no ground for it, as long as no request of theirs is recorded.
+// An erasure leaves bundles from before it as they were, and everyone else's new ones. The person's own is complete again,
+// and says on whose word.
 func TestHistoryAfterErasure(t *testing.T) {
 	e := newErasable(t, time.Now())
 	e.access()
 	e.access()
 	before := e.history(e.subject)
-	if erased, err := e.node.Erase(t.Context(), []ledger.Subject{e.subject}, "", true); err != nil || erased.Wraps != 1 {
+	if erased, err := e.node.Erase(t.Context(), []ledger.Subject{e.subject}, "", false); err != nil || erased.Wraps != 1 || erased.Requests != 1 {
+		t.Fatalf("a dry run: %+v %v", erased, err)
+	}
+	if r := e.want(e.history(e.subject), verifier.StateOpen, verifier.StateOpen); !r.Complete {
+		t.Errorf("after a dry run: %v", r.Problems)
+	}
+	if erased, err := e.node.Erase(t.Context(), []ledger.Subject{e.subject}, "", true); err != nil || erased.Wraps != 1 || erased.Requests != 1 {
 		t.Fatalf("%+v %v", erased, err)
 	}
 	e.access()
 	if r := e.want(before, verifier.StateOpen, verifier.StateOpen); !r.Proven() || !r.Complete {
 		t.Errorf("a bundle from before the erasure: %v", r.Problems)
 	}
-	r := e.want(e.history(e.subject), verifier.StateWithheld, verifier.StateWithheld, verifier.StateOpen)
-	if r.Complete || len(r.Problems) == 0 || codes(r)[0] != verifier.CodeNotOpened {
-		t.Errorf("erased without a request: complete %v, %v", r.Complete, codes(r))
+	const asked = verifier.StateErased + "request"
+	r := e.want(e.history(e.subject), asked, asked, verifier.StateOpen, verifier.StateOpen)
+	if !r.Proven() || !r.Complete {
+		t.Errorf("complete %v, %v", r.Complete, r.Problems)
+	}
+	request := r.Events[2]
+	if request.Kind != ledger.KindRequest || request.Scope != ledger.ScopeConsent || request.Issuer != "gestore" || r.Events[0].Request.Index != request.Index {
+		t.Errorf("%+v", request)
+	}
+	const words = "was erased on a request that gestore signed, saying that you made it"
+	if notes := strings.Join(r.Notes, "\n"); strings.Count(notes, words) != 2 || !strings.Contains(notes, "If you didn't ask, something is being hidden from you.") {
+		t.Errorf("%s", notes)
 	}
 	if r := e.want(e.history(nodetest.Person(2)), verifier.StateOpen, verifier.StateOpen, verifier.StateOpen); !r.Proven() || !r.Complete {
 		t.Errorf("another's bundle: %v", r.Problems)
 	}
+
+	// Erasing again destroys what came since, and not the request.
+	if erased, err := e.node.Erase(t.Context(), []ledger.Subject{e.subject}, "", true); err != nil || erased.Wraps != 1 || erased.Requests != 1 {
+		t.Fatalf("%+v %v", erased, err)
+	}
+	if r := e.want(e.history(e.subject), asked, asked, verifier.StateOpen, asked, verifier.StateOpen); !r.Complete {
+		t.Errorf("erased again: %v", r.Problems)
+	}
+}
+
+// A body that identified the citizen signs the request, for all whom it is about.
+func TestHistoryAfterRequest(t *testing.T) {
+	e := newErasable(t, time.Now())
+	e.access()
+	raw := e.world.Request(t, 0, nodetest.Consumers[0], e.node.Now().UTC().Format("2006-01"), nodetest.Person(1), nodetest.Person(7))
+	if erased, err := e.node.EraseRequested(t.Context(), raw, true); err != nil || erased.Wraps != 1 || erased.Requests != 1 {
+		t.Fatalf("%+v %v", erased, err)
+	}
+	e.access()
+	r := e.want(e.history(e.subject), verifier.StateErased+"request", verifier.StateOpen, verifier.StateOpen)
+	if !r.Complete || r.Events[1].Issuer != nodetest.Consumers[0] || r.Events[1].Agency != nodetest.Consumers[0] {
+		t.Errorf("%v, %+v", r.Problems, r.Events[1])
+	}
+	if r := e.want(e.history(nodetest.Person(7)), verifier.StateOpen); r.Events[0].Kind != ledger.KindRequest {
+		t.Errorf("%+v", r.Events)
+	}
+	var p *ledger.Problem
+	if _, err := e.node.EraseRequested(t.Context(), raw, true); !errors.As(err, &p) || p.Code != "request_used" {
+		t.Errorf("the same request once more: %v", err)
+	}
+	e.want(e.history(e.subject), verifier.StateErased+"request", verifier.StateOpen, verifier.StateOpen)
 }
 
 // A month that is destroyed when its retention is over is shown as that.

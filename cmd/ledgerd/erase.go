@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/traccia-ledger/traccia/cmd/internal/api"
 	"github.com/traccia-ledger/traccia/cmd/internal/cli"
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/node"
@@ -24,7 +25,8 @@ import (
 // nowhere else.
 type eraseCall struct {
 	Subjects []ledger.Subject `json:"subjects"`
-	Month    string           `json:"month"` // "": every one
+	Month    string           `json:"month"`             // "": every one
+	Request  []byte           `json:"request,omitempty"` // a submission that says both
 	Apply    bool             `json:"apply"`
 }
 
@@ -36,6 +38,7 @@ type eraseAnswer struct {
 	Wraps       int      `json:"wraps"`
 	Months      []string `json:"months"`
 	Held        []string `json:"held"`
+	Requests    int      `json:"requests"`
 	RecordIndex uint64   `json:"record_index"`
 }
 
@@ -45,25 +48,24 @@ func (a *eraseAnswer) Text(w io.Writer) {
 		where = strings.Join(a.Months, ", ")
 	}
 	if a.DryRun {
-		fmt.Fprintf(w, "%d keys would be destroyed, of %s. Nothing was changed: add --apply.\n", a.Wraps, where)
+		fmt.Fprintf(w, "%d keys would be destroyed, of %s, and %d requests recorded. Nothing was changed: add --apply.\n", a.Wraps, where, a.Requests)
 		if len(a.Held) > 0 {
 			fmt.Fprintf(w, "Under a legal hold, so that nothing can be erased: %s\n", strings.Join(a.Held, ", "))
 		}
 		return
 	}
-	fmt.Fprintf(w, "%d keys destroyed, of %s.\n", a.Wraps, where)
+	fmt.Fprintf(w, "%d keys destroyed, of %s; %d requests recorded, which the persons' histories show.\n", a.Wraps, where, a.Requests)
 	if a.Wraps > 0 {
-		fmt.Fprint(w, "The public count is recorded when the month is over. Now copy the keys directory, destroy older copies\n"+
-			"of it, and have the body that identified the person record the request.\n")
+		fmt.Fprint(w, "The public count is recorded when the month is over. Now copy the keys directory, and destroy older copies of it.\n")
 	}
 }
 
 func eraseCommand() *cobra.Command {
 	var flags ledgerFlags
-	var file string
+	var file, request string
 	var call eraseCall
 	cmd := &cobra.Command{
-		Use:   "erase --subject-file F [--month YYYY-MM] [--apply]",
+		Use:   "erase --subject-file F [--month YYYY-MM] [--apply] | --request F [--apply]",
 		Short: "Erase what is recorded about a person",
 		Long: `Destroys the keys that seal a person's events, in one month or in all that are
 kept. Without --apply it only counts them. The log and every published proof
@@ -74,33 +76,48 @@ The file holds one code a line: all of them share the work, which is to wrap
 anew the keys of everyone else in the months concerned. The ledger goes on
 recording meanwhile.
 
-Who was erased is written nowhere. The log gets a count of people for each
+Once the keys are destroyed, an event is recorded for each person and month that
+says that they asked for it: without it their histories would say that something is
+hidden from them. It is an event like others, which the person alone can read. The
+operator signs it, or the body that identified the person: --request takes the file
+that agency request erasure made, which says who and which month.
+
+Who was erased is written nowhere else. The log gets a count of people for each
 calendar month, when the month is over.`,
 		Example: `  ledgerd erase --subject-file person.txt
+  ledgerd erase --request request.json --apply
   ledgerd erase --subject-file person.txt --month 2026-11 --apply --json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if file == "" {
-				return cli.Usagef("--subject-file is needed: a file with the person's code")
+			if (file == "") == (request == "") {
+				return cli.Usagef("--subject-file is needed, a file with the person's code, or --request, a body's")
 			}
 			if call.Month != "" && !monthForm.MatchString(call.Month) {
 				return cli.Usagef("--month: expected a month like 2026-11, found %q", call.Month)
 			}
 			var err error
-			if call.Subjects, err = readSubjects(file); err != nil {
+			if request == "" {
+				call.Subjects, err = readSubjects(file)
+			} else if call.Request, err = cli.ReadFile(request, api.MaxSubmission); err != nil {
+				err = fmt.Errorf("couldn't read the request: %w", err)
+			}
+			if err != nil {
 				return err
 			}
 			reply, err := adminDo(cmd, &flags, adminCall{Erase: &call})
 			if err != nil {
 				return err
 			}
-			return cli.Print(cmd, &eraseAnswer{DryRun: !call.Apply, Wraps: reply.Erased.Wraps, Months: reply.Erased.Months, Held: reply.Erased.Held})
+			return cli.Print(cmd, &eraseAnswer{DryRun: !call.Apply, Wraps: reply.Erased.Wraps, Months: reply.Erased.Months, Held: reply.Erased.Held, Requests: reply.Erased.Requests})
 		},
 	}
 	flags.add(cmd)
 	cmd.Flags().StringVar(&file, "subject-file", "", "file with the person's code, or one a line")
+	cmd.Flags().StringVar(&request, "request", "", "file that agency request erasure made")
 	cmd.Flags().StringVar(&call.Month, "month", "", "only events of this month, e.g. 2026-11")
 	cmd.Flags().BoolVar(&call.Apply, "apply", false, "destroy the keys; without it they are only counted")
+	cmd.MarkFlagsMutuallyExclusive("request", "subject-file")
+	cmd.MarkFlagsMutuallyExclusive("request", "month")
 	return cmd
 }
 
@@ -139,6 +156,9 @@ func readSubjects(path string) ([]ledger.Subject, error) {
 }
 
 func doErase(ctx context.Context, n *node.Node, call *eraseCall) (*node.Erased, error) {
+	if call.Request != nil {
+		return n.EraseRequested(ctx, call.Request, call.Apply)
+	}
 	for _, s := range call.Subjects {
 		if _, err := ledger.ParseSubject(string(s)); err != nil {
 			return nil, fmt.Errorf("couldn't erase: %w", err)

@@ -56,7 +56,7 @@ func TestEraseCommand(t *testing.T) {
 		if months == nil {
 			months = []any{}
 		}
-		return map[string]any{"schema": "traccia/ledgerd-erase/1", "dry_run": dry, "wraps": float64(wraps), "months": months, "held": []any{}, "record_index": 0.0}
+		return map[string]any{"schema": "traccia/ledgerd-erase/1", "dry_run": dry, "wraps": float64(wraps), "months": months, "held": []any{}, "requests": float64(wraps), "record_index": 0.0}
 	}
 	for _, step := range []struct {
 		people []int
@@ -108,8 +108,24 @@ func TestEraseCommand(t *testing.T) {
 		t.Error(d)
 	}
 	fsck := ledgerd(t, "fsck", "--data", dir, "--json")
-	if got := fsck.answer(); fsck.code != 0 || got["bodies_erased"] != 2.0 || got["bodies_checked"] != 1.0 {
+	if got := fsck.answer(); fsck.code != 0 || got["bodies_erased"] != 2.0 || got["bodies_checked"] != 3.0 { // and two requests
 		t.Errorf("fsck: exit %d, %v", fsck.code, got)
+	}
+	request := filepath.Join(t.TempDir(), "request")
+	if err := os.WriteFile(request, append(w.Request(t, 0, nodetest.Consumers[0], month, nodetest.Person(2)), '\n'), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		more []string
+		want map[string]any
+	}{{nil, answer(true, 1, month)}, {[]string{"--apply"}, answer(false, 1, month)}} {
+		p := ledgerd(t, append([]string{"erase", "--data", dir, "--request", request, "--json"}, step.more...)...)
+		if d := cmp.Diff(step.want, p.answer()); p.code != 0 || d != "" {
+			t.Errorf("a body's request %v: exit %d, %s%s", step.more, p.code, d, p.stderr.String())
+		}
+	}
+	if p := ledgerd(t, "erase", "--data", dir, "--request", request, "--apply", "--json"); p.code != 1 || !strings.Contains(p.stdout.String(), `"code":"request_used"`) {
+		t.Errorf("the same request again: exit %d, %s", p.code, p.stdout.String())
 	}
 	if p := ledgerd(t, "retention", "--data", dir, "--term", "36", "--apply", "--json"); p.code != 0 || p.answer()["term"] != 36.0 {
 		t.Errorf("another term: exit %d, %s", p.code, p.stdout.String())
@@ -128,14 +144,15 @@ func TestEraseRefusals(t *testing.T) {
 	person := string(nodetest.Person(1))
 	wrong := person[:10] + string('0'+(person[10]-'0'+1)%10)
 	for name, args := range map[string][]string{
-		"no file":            {"erase"},
-		"an empty file":      {"erase", "--subject-file", file("\n\n")},
-		"a wrong code":       {"erase", "--subject-file", file(person + "\n" + wrong)},
-		"no month":           {"erase", "--subject-file", file(person), "--month", "2026-13"},
-		"no term":            {"retention", "--term", "0"},
-		"a hold for nothing": {"retention", "--hold-add", "2026-11"},
-		"a hold on a year":   {"retention", "--hold-add", "2026", "--reason", "x"},
-		"two steps at once":  {"retention", "--hold-remove", "2026-11", "--apply"},
+		"no file":              {"erase"},
+		"an empty file":        {"erase", "--subject-file", file("\n\n")},
+		"a wrong code":         {"erase", "--subject-file", file(person + "\n" + wrong)},
+		"a file and a request": {"erase", "--subject-file", file(person), "--request", file(person)},
+		"no month":             {"erase", "--subject-file", file(person), "--month", "2026-13"},
+		"no term":              {"retention", "--term", "0"},
+		"a hold for nothing":   {"retention", "--hold-add", "2026-11"},
+		"a hold on a year":     {"retention", "--hold-add", "2026", "--reason", "x"},
+		"two steps at once":    {"retention", "--hold-remove", "2026-11", "--apply"},
 	} {
 		p := ledgerd(t, append(args, "--data", dir)...)
 		if p.code != 2 {

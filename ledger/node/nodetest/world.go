@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"github.com/traccia-ledger/traccia/ledger"
+	"github.com/traccia-ledger/traccia/ledger/history"
 	"github.com/traccia-ledger/traccia/ledger/jws"
 	"github.com/traccia-ledger/traccia/ledger/node"
 	"github.com/traccia-ledger/traccia/ledger/registry"
@@ -246,6 +247,30 @@ func (w *World) submission(n int, a Access) (*ledger.Submission, error) {
 	}
 	sub.Receipt, err = ledger.SignReceipt(r, Key(r.Iss, a.Generation).Kid, signer(r.Iss, a.Generation))
 	return sub, err
+}
+
+// Request is the n-th request for the erasure of a month, which a body took from these people.
+func (w *World) Request(t testing.TB, n int, body, month string, people ...ledger.Subject) []byte {
+	t.Helper()
+	sub := &ledger.Submission{Private: ledger.SaltedPrivate{Salt: hash("request salt", n), Content: []byte("{}")}}
+	for i, who := range people {
+		sub.Subjects = append(sub.Subjects, ledger.SaltedSubject{Subject: who, Salt: hash(fmt.Sprintf("request %d", n), i)})
+	}
+	tree, err := ledger.NewSubjectTree(sub.Subjects)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := history.Erasure{Month: month}.Receipt(Name, body, uuid("request", n), w.Now)
+	r.PrivateDigest = ledger.Hex(ledger.PrivateDigest(&sub.Private.Salt, sub.Private.Content))
+	r.Subjects = ledger.SubjectCommitment{Count: len(people), Root: ledger.Hex(tree.Root())}
+	if sub.Receipt, err = ledger.SignReceipt(r, Key(body, 0).Kid, signer(body, 0)); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := ledger.FormatSubmission(sub)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
 }
 
 // Order is what orders of the world refer to.
