@@ -54,6 +54,9 @@ func TestRequestRefused(t *testing.T) {
 	if e := r.erase(1, false); e.Wraps != 1 {
 		t.Errorf("a refused request erased: %+v", e)
 	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // swapped is a receipt with another's signature.
