@@ -72,6 +72,35 @@
 //   - Two logs, each with a quorum of corrupt witnesses, look right to both citizens until somebody compares them.
 //   - Accesses put into +deferred are the provider's to miss; the citizen's report says that deferred ones may exist.
 //
+// A second table is of the year's change and of monthly totals. Those who look are the citizen (C), whose policy names the
+// old log's key alone; a monitor that follows both logs (M); who runs verifier log (L) and verifier statistics (S); and a
+// body that compares its own number with its line (B):
+//
+//	follows on another past                          C M L S -   C no_monitor, previous_log; M previous_log; L previous_log; S previous_log
+//	drops a revocation                               - M - - -   M not_repeated
+//	drops a scope                                    - M - - -   M not_repeated
+//	repeats a record in other words                  - M - - -   M not_repeated
+//	opens the next log under another key             C M L S -   C bad_checkpoint; M bad_signature; L bad_signature; S bad_signature
+//	announces no key                                 C M - - -   C bad_checkpoint; M no_log_key
+//	announces two keys                               C M - S -   C bad_checkpoint; M bad_signature, record_refused; S bad_signature
+//	gives the old log no final head                  C M - - -   C no_monitor, not_final; M head_gap, not_final
+//	goes on in the old log                           C M - - -   C after_final, no_monitor, not_final; M after_final
+//	turns its clock back over the year               C M - - -   C no_monitor; M clock_back
+//	records before the first head                    C M - - -   C no_monitor; M event_before_head
+//	adds to a body's total                           - M - S B   M statistics_sum; S statistics_sum; B statistics_own
+//	moves events from body to body                   - - - - B   B statistics_own
+//	counts fewer events than there are               - M - S B   M statistics_events; S statistics_events; B statistics_own
+//	tells of a body with fewer than ten              - M - S -   M statistics_few; S statistics_few
+//	leaves a joined line alone                       - M - S -   M statistics_alone; S statistics_alone
+//	doesn't tell a month                             - M - S -   M statistics_missing; S statistics_missing
+//
+// Here too:
+//
+//   - What was in force and isn't repeated hides no event, so the monitor goes on cosigning; nobody else can tell.
+//   - A log that announces two keys lets the operator show two next logs. The first counts, for whoever reads all; verifier
+//     log reads backwards and takes the last. The monitor tells of the second record.
+//   - That a line is one body's and not another's, only these bodies can tell.
+//
 // The provider checks each answer as it comes (verifier.Receipt, own.Entries) and its records against the log afterwards
 // (verifier.Provider). The agency checks the list that the operator makes for it against the log indexes of its own calls
 // (verifier.Agency).
