@@ -3,7 +3,8 @@
 // Package history is the file by which a citizen proves what the ledger holds about them: the bundle of docs/history.md,
 // made for docs/formats.md section 5. A whole bundle has, for each year, a cosigned checkpoint, a head, the VRF proofs of
 // the citizen's key in every scope, one index proof of all their tags and of the absence of the next ones, and the events
-// with what opens them. An excerpt has chosen events alone.
+// with what opens them. An excerpt has chosen events alone. A body's list (docs/agency-list.md) has the same of all events in
+// the body's name in one year, in parts.
 //
 // This package is the format: what goes into a file, in which one spelling, and the proof that many leaves are in a log.
 // It trusts nothing in a file, and says nothing about whether one is true: that is for package verifier. Who has a whole

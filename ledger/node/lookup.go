@@ -31,7 +31,7 @@ type LookUp struct {
 }
 
 // RecordLookUp makes one event for each subject of a look-up, unless the requester has one for a subject in this month
-// already: then nothing is recorded, and LookedUp says for whom. A refusal is a *ledger.Problem.
+// already: then nothing is recorded. A refusal is a *ledger.Problem.
 func (n *Node) RecordLookUp(ctx context.Context, l LookUp) (*sequencer.Committed, error) {
 	done, err := n.use()
 	if err != nil {
@@ -121,21 +121,7 @@ func (y *year) checkKey(r *ledger.SignedReceipt) error {
 	return nil
 }
 
-// LookedUp says of each subject whether a requester's look-up of this month left its event.
-func (n *Node) LookedUp(ctx context.Context, requester string, subjects []ledger.Subject) ([]bool, error) {
-	done, err := n.use()
-	if err != nil {
-		return nil, err
-	}
-	defer done()
-	snap, err := n.rows.Snapshot(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer snap.Close()
-	return n.year().lookedUp(ctx, snap, requester, subjects)
-}
-
+// lookedUp says of each subject whether a requester's look-up of this month left its event.
 func (y *year) lookedUp(ctx context.Context, snap store.Reader, requester string, subjects []ledger.Subject) ([]bool, error) {
 	keys := make([][]byte, len(subjects))
 	for i, s := range subjects {
