@@ -6,16 +6,25 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"errors"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/url"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/traccia-ledger/traccia/cmd/internal/agencykey"
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/checkpoint"
+	"github.com/traccia-ledger/traccia/ledger/jws"
 	"github.com/traccia-ledger/traccia/verifier"
 )
 
@@ -95,4 +104,81 @@ func flip(ts *testscript.TestScript, neg bool, args []string) {
 	data := []byte(ts.ReadFile(args[0]))
 	data[len(data)/2] ^= 1
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), data, 0o600))
+}
+
+// TestListResumes: entries of a look-up that the ledger recorded just before a crash are noted by the next run, and a
+// look-up that never came to be recorded is given up.
+func TestListResumes(t *testing.T) {
+	s, err := startService(filepath.Join(t.TempDir(), "ledger"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.stop()
+	var consulted *ledger.SignedReceipt
+	for n := 0; consulted == nil; n++ {
+		sub, err := world().Submission(n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r, err := ledger.ParseReceipt(sub.Receipt); err == nil && r.Role == ledger.RoleProvider {
+			consulted = r
+		}
+		raw, err := ledger.FormatSubmission(sub)
+		if err == nil {
+			_, _, err = s.node.Submit(t.Context(), raw)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	body := consulted.Consumer
+	k, err := agencykey.New(body, jws.ES256)
+	if err == nil {
+		_, err = s.node.AddKey(t.Context(), body, k.Key, "")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := &url.URL{Scheme: "http", Host: s.addr}
+	dir := t.TempDir()
+	f := &listFlags{ledgerOf: testLedger, out: filepath.Join(dir, "own.list"), seen: filepath.Join(dir, "none", "seen"), epoch: s.node.Epoch(), count: 10, purpose: listPurpose}
+	file, err := openList(f.out, body, ledger.Origin(testLedger, f.epoch))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.close()
+	l := &lister{flags: f, c: &client{base: base, http: http.DefaultClient, patience: time.Second, notice: io.Discard}, key: k, file: file}
+	if err := l.lookUp(t.Context()); err == nil || l.lookUps == 0 {
+		t.Fatalf("%d look-ups, noted where nothing can be: %v", l.lookUps, err)
+	}
+	recorded := l.lookUps
+	f.seen = filepath.Join(dir, "seen")
+	pending, err := os.ReadFile(l.pendingPath())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.resume(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	noted, err := os.ReadFile(f.seen)
+	if err != nil || bytes.Count(noted, []byte("\n")) != recorded {
+		t.Errorf("%d look-ups, noted %q: %v", recorded, noted, err)
+	}
+	if _, err := os.Stat(l.pendingPath()); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the look-up is kept: %v", err)
+	}
+
+	// One that the ledger refuses by now.
+	if err := os.WriteFile(l.pendingPath(), bytes.Replace(pending, []byte(`"receipt":"`), []byte(`"receipt":"x`), 1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.resume(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if again, err := os.ReadFile(f.seen); err != nil || !bytes.Equal(again, noted) {
+		t.Errorf("noted %q of a look-up that isn't recorded: %v", again, err)
+	}
+	if _, err := os.Stat(l.pendingPath()); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a look-up that was refused is kept: %v", err)
+	}
 }
