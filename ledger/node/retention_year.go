@@ -5,6 +5,7 @@ package node
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -58,6 +59,9 @@ func (n *Node) isOver(ctx context.Context, y *year) (bool, error) {
 	if slices.ContainsFunc(n.keys.Months(), ofYear) {
 		return false, nil
 	}
+	if kept, err := n.keepsBody(ctx, y); err != nil || kept {
+		return false, err
+	}
 	if slices.ContainsFunc(n.keys.DestroyedMonths(), ofYear) {
 		return true, nil
 	}
@@ -67,6 +71,38 @@ func (n *Node) isOver(ctx context.Context, y *year) (bool, error) {
 		return err
 	})
 	return !until.IsZero() && n.opt.now().After(until.Add(grace)), err
+}
+
+// keepsBody says whether an event of a past year still opens: the keys of some
+// are under those of later months.
+func (n *Node) keepsBody(ctx context.Context, y *year) (bool, error) {
+	found := errors.New("found")
+	err := n.withSnapshot(ctx, func(snap store.Reader) error {
+		from, to := rows.LeafKey(y.epoch, y.firstBody), rows.LeafKey(y.epoch+1, 0)
+		return snap.Scan(ctx, store.TableBody, from, to, 0, func(key, value []byte) error {
+			if !rows.HasBody(value) {
+				return nil
+			}
+			_, index, err := rows.ParseLeafKey(key)
+			if err != nil {
+				return err
+			}
+			event, err := rows.ParseEvent(&y.handle, y.epoch, index, value)
+			if err != nil {
+				return err
+			}
+			// Of an erased one the body stays, and nothing opens it.
+			if wrap, err := snap.Get(ctx, store.TableWrap, event.Handle[:]); err != nil || wrap == nil {
+				return err
+			}
+			y.firstBody = index // those before it are gone for ever
+			return found
+		})
+	})
+	if errors.Is(err, found) {
+		return true, nil
+	}
+	return false, err
 }
 
 // removeYear takes away the rows that say who and how often: those of receipts

@@ -44,6 +44,7 @@ type year struct {
 	intake   *intake.Intake // nil once gone
 
 	announced bool          // the next year's key is in the log; turn's own
+	firstBody uint64        // no event before it opens; of a past year, guarded by erasing
 	ended     chan struct{} // closed when the next year is recorded in
 
 	witnesses []*witness.Client // those of the node's policy

@@ -121,6 +121,9 @@ func ParseEvent(handleKey *[32]byte, epoch uint32, index uint64, b []byte) (Even
 	return e, nil
 }
 
+// HasBody says whether the row of an event has its sealed body.
+func HasBody(row []byte) bool { return len(row) > 44 }
+
 // Private is the sealed private part of a receipt, kept at its first leaf.
 //
 //	mask ⊕ (handle 32 ‖ private digest 32) ‖ sealed
