@@ -33,6 +33,8 @@
 //	hides behind erased                              C - - - A   C not_opened; A not_opened
 //	forges a request for erasure                     C - - - A   C bad_signature, not_opened; A not_opened
 //	asks for the erasure itself                      - - - - A   A not_opened
+//	makes a body take an access back                 C - - P -   C bad_signature; P planted
+//	has a stranger take an access back               C - - - -   C not_party
 //	freezes heads                                    C M - P A   C stale; M head_gap, head_late; P no_head; A stale
 //	back-dates heads by less than ten minutes        - M - - -   M clock_behind
 //	back-dates heads by more                         C M - - A   C stale; M clock_behind, head_gap; A stale

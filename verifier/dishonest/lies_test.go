@@ -89,6 +89,21 @@ func (t told) and(code, words string) told {
 }
 
 // erasing makes a receipt a request for an erasure.
+// stating makes a receipt a statement on an event's.
+func stating(kind string, about *ledger.Body) func(r *ledger.Receipt) {
+	return func(r *ledger.Receipt) {
+		first, err := ledger.ParseReceipt(about.Receipt)
+		if err != nil {
+			panic(err) // its maker read it
+		}
+		r.EService, r.PurposeID, r.Pair = "", "", ledger.Hex{}
+		r.Statement = &ledger.Statement{Kind: kind, Receipt: first.ReceiptID()}
+		if r.Iss != first.Iss {
+			r.Role, r.Consumer = ledger.RoleConsumer, r.Iss
+		}
+	}
+}
+
 func erasing(e history.Erasure) func(r *ledger.Receipt) {
 	return func(r *ledger.Receipt) { r.Operation = e.Operation() }
 }

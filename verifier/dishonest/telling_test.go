@@ -101,6 +101,30 @@ var telling = []lie{
 		agency: told{verifier.CodeNotOpened: "events/0/body: expected a body, or a ground for its erasure"},
 	},
 	{
+		name: "makes a body take an access back",
+		tell: func(s *stage, lie bool) {
+			a := access{kind: ledger.KindCorrection, receipt: stating(ledger.StatementError, s.bodyOf(s.receive(access{})))}
+			if lie {
+				a.signer, a.made, a.tags = signerOf(operator), true, randomAgency
+			}
+			s.receive(a)
+		},
+		citizen:  told{"bad_signature": "A signature isn't good."},
+		provider: told{verifier.CodePlanted: "found number 1 of the subject of records line 1"},
+	},
+	{
+		name: "has a stranger take an access back",
+		tell: func(s *stage, lie bool) {
+			first := s.bodyOf(s.receive(access{}))
+			a := access{scope: ledger.ScopeReported, kind: ledger.KindDispute, iss: consumer, receipt: stating(ledger.StatementNotAsked, first)}
+			if lie {
+				a.iss = operator
+			}
+			s.receive(a)
+		},
+		citizen: told{ledger.CodeNotParty: "A body states something of an access that isn't its own."},
+	},
+	{
 		name: "freezes heads",
 		tell: func(s *stage, lie bool) {
 			s.receive(access{})
