@@ -164,12 +164,13 @@ func (in *Intake) Check(ctx context.Context, raw []byte) (*sequencer.Pending, er
 		// Nothing stands behind it but the signature.
 		p.Assurance = ledger.Assurance{Profile: ledger.ProfileRequest, Flags: []string{}}
 		p.Scope, p.DeferredUntil, err = in.checkStatement(ctx, receipt, sub.Subjects, scope)
+		err = in.unlessRecorded(ctx, receipt, err)
 	} else {
 		p.Assurance, err = in.checkTokens(ctx, sub, opened)
 	}
 	if err == nil && opened.Deferral != nil {
 		p.Scope, p.Deferral, p.DeferredUntil = ledger.ScopeDeferred, opened.Deferral.Compact, opened.Deferral.Ends()
-		err = in.checkOrder(ctx, receipt, opened.Deferral)
+		err = in.unlessRecorded(ctx, receipt, in.checkOrder(opened.Deferral))
 	}
 	if err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ package intake
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -42,19 +43,28 @@ func (in *Intake) checkStatement(ctx context.Context, r *ledger.SignedReceipt, s
 	return scope, first.Withheld, nil
 }
 
-// checkOrder checks the order that puts off the notice of an access. What was
-// recorded under it is found again also when it is over.
-func (in *Intake) checkOrder(ctx context.Context, r *ledger.SignedReceipt, order *ledger.SignedDeferral) error {
-	p := opened.CheckOrder(in.Registry, in.Name, math.MaxUint64, in.Now(), order)
-	if p == nil {
-		return nil
-	}
-	_, ok, err := in.Recorded(ctx, r.Iss, r.JTI)
-	if err != nil {
-		return fmt.Errorf("couldn't look up the submission: %w", err)
-	}
-	if !ok {
+// checkOrder checks the order that puts off the notice of an access.
+func (in *Intake) checkOrder(order *ledger.SignedDeferral) error {
+	if p := opened.CheckOrder(in.Registry, in.Name, math.MaxUint64, in.Now(), order); p != nil {
 		return p
 	}
 	return nil
+}
+
+// unlessRecorded lets pass what is refused today and was recorded before: an order
+// may have ended since, or what a statement is about been erased. The sequencer
+// finds what was recorded then.
+func (in *Intake) unlessRecorded(ctx context.Context, r *ledger.SignedReceipt, refusal error) error {
+	var p *ledger.Problem
+	if !errors.As(refusal, &p) {
+		return refusal
+	}
+	_, ok, err := in.Recorded(ctx, r.Iss, r.JTI)
+	switch {
+	case err != nil:
+		return fmt.Errorf("couldn't look up the submission: %w", err)
+	case ok:
+		return nil
+	}
+	return refusal
 }

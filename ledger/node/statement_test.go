@@ -59,6 +59,13 @@ func TestStatements(t *testing.T) {
 	if e := r.erase(12, true); e.Wraps != 1 {
 		t.Fatalf("%+v", e)
 	}
+	if e := r.erase(11, true); e.Wraps != 1 {
+		t.Fatalf("%+v", e)
+	}
+	// Of a statement that was recorded the ledger says that it is erased, not that it doesn't hold.
+	if _, _, err := r.make(100, nodetest.Access{States: ledger.StatementError, About: 1, Subjects: 1, First: 11}); !errors.Is(err, node.ErrErased) {
+		t.Errorf("an erased statement again: %v", err)
+	}
 	for n, test := range []struct {
 		name        string
 		access      nodetest.Access
@@ -69,7 +76,7 @@ func TestStatements(t *testing.T) {
 		{"for another provider", nodetest.Access{States: ledger.StatementError, About: 1, Provider: "prov_b", Subjects: 1, First: 10}, ledger.CodeNotParty, "receipt#provider"},
 		{"for another consumer", nodetest.Access{States: ledger.StatementError, About: 1, Consumer: "c_d004", Subjects: 1, First: 10}, ledger.CodeNotParty, "receipt#consumer"},
 		{"a dispute of what the consumer reported", nodetest.Access{States: ledger.StatementNotAsked, About: 3, Subjects: 1, First: 10}, ledger.CodeNotParty, "receipt#statement/receipt"},
-		{"about a statement", nodetest.Access{States: ledger.StatementError, About: 100, Provider: "prov_a", Consumer: "c_a001", Subjects: 1, First: 11}, ledger.CodeNotParty, "receipt#statement/receipt"},
+		{"about a statement", nodetest.Access{States: ledger.StatementError, About: 101, Provider: "prov_a", Consumer: "c_a001", Subjects: 1, First: 10}, ledger.CodeNotParty, "receipt#statement/receipt"},
 		{"of another subject", nodetest.Access{States: ledger.StatementError, About: 1, Subjects: 2, First: 9}, "other_subject", "/subjects/0/subject"},
 		{"of a subject that was erased", nodetest.Access{States: ledger.StatementError, About: 1, Subjects: 1, First: 12}, "other_subject", "/subjects/0/subject"},
 	} {
