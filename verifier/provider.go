@@ -126,8 +126,6 @@ type providerCheck struct {
 	key      [32]byte // of the VRF
 	registry *registry.Registry
 	scopes   []scopeSeen // that speak for others, in log order
-	planted  []ledger.Problem
-	places   []uint64 // of planted
 }
 
 type scopeSeen struct {
@@ -183,11 +181,6 @@ func (c *providerCheck) open() bool {
 
 // conclude judges what the whole log shows.
 func (c *providerCheck) conclude() {
-	for i, at := range c.places {
-		if at < c.report.Head {
-			c.add(&c.planted[i])
-		}
-	}
 	if c.report.Head == 0 {
 		c.add(problem(CodeNoHead, CheckpointPath, "a head of "+text(c.Now.Add(-c.InFlight))+" or earlier", "none"))
 	}

@@ -51,6 +51,13 @@ type providerPart struct {
 	tags    map[ledger.Hash]int32 // of entries, and of next from −1 on down; without its last bit, which the index can't tell apart
 	at      int                   // entries before it were read
 	under   int                   // entries before it are under a head
+	planted []plantedAt           // ascending
+}
+
+// plantedAt is what stands in a leaf that may be a call under way.
+type plantedAt struct {
+	index   uint64
+	problem *ledger.Problem
 }
 
 // ownNext is the first number of a subject that its party wasn't told.
@@ -304,11 +311,10 @@ func (p *providerPart) tag(index uint64, tag ledger.Hash, subject bool) {
 	}
 }
 
-// plant keeps what may turn out to be a call under way.
+// plant keeps what may turn out to be a call under way: of those that are too many to be told, the latest are let go.
 func (p *providerPart) plant(index uint64, found string) {
-	if len(p.places) <= maxProviderProblems {
-		p.places = append(p.places, index)
-		p.planted = append(p.planted, *problem(CodePlanted, leafAt(index), "events of the records' subjects that the records have", found))
+	if len(p.planted) <= maxProviderProblems {
+		p.planted = append(p.planted, plantedAt{index, problem(CodePlanted, leafAt(index), "events of the records' subjects that the records have", found)})
 	}
 }
 
@@ -326,8 +332,13 @@ func (p *providerPart) head(index uint64, h ledger.Head) {
 	}
 }
 
-// left judges the entries that the log doesn't have, or not under a head.
+// left judges the entries that the log doesn't have, or not under a head, and what is no call under way.
 func (p *providerPart) left() {
+	for _, found := range p.planted {
+		if found.index < p.report.Head {
+			p.add(found.problem)
+		}
+	}
 	for i := range p.entries {
 		e := &p.entries[i]
 		if waited := p.Now.Sub(time.UnixMilli(e.at)); i >= p.under && waited > headWithin {

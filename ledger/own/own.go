@@ -148,9 +148,9 @@ const (
 )
 
 // Entries returns what the party keeps of an answer to its own submission: nothing where the receipt isn't one of a
-// provider's side, which alone are numbered in their submitter's scope. The caller has proven the answer against the
-// submission (verifier.Receipt); at is when it came. The error is a *ledger.Problem, ErrLine for a log whose name no line
-// can hold, or of an answer that wasn't proven.
+// provider's side, which alone are numbered in their submitter's scope, or is deferred as it says. The caller has proven
+// the answer against the submission (verifier.Receipt); at is when it came. The error is a *ledger.Problem, ErrLine for a
+// log whose name no line can hold, or of an answer that wasn't proven.
 func Entries(a *ledger.Answer, s *ledger.Submission, at time.Time) ([]Entry, error) {
 	first, err := ledger.ParseBody(a.Entries[0].Body)
 	if err != nil {
@@ -159,6 +159,10 @@ func Entries(a *ledger.Answer, s *ledger.Submission, at time.Time) ([]Entry, err
 	receipt, err := ledger.ParseReceipt(first.Receipt)
 	if err != nil || receipt.Role != ledger.RoleProvider {
 		return nil, err
+	}
+	// Of what is deferred nobody is told the numbers, nor of what is stated about it.
+	if first.Scope == ledger.ScopeDeferred && (receipt.Deferral != ledger.Hex{} || receipt.Statement != nil) {
+		return nil, nil
 	}
 	if first.Scope != receipt.Iss {
 		return nil, &ledger.Problem{Code: CodeOtherScope, Where: "/entries/0/body#scope", Expected: receipt.Iss, Found: first.Scope}
