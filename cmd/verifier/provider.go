@@ -235,6 +235,7 @@ func (f *providerFlags) exported(c *provider.Check) error {
 	if err != nil || len(m.Logs) == 0 {
 		return errors.New("couldn't read the export: its manifest names no log, or no time")
 	}
+	made = made.Add(time.Second) // which is to the second, cut off
 	c.Now, c.Patience = func() time.Time { return made }, 0
 	c.Log = checkpoint.FS{FS: os.DirFS(filepath.Join(f.folder, export.LogPath(m.Logs[len(m.Logs)-1].Epoch)))}
 	return nil

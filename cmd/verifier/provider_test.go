@@ -28,6 +28,7 @@ import (
 	"github.com/traccia-ledger/traccia/cmd/internal/provider"
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/checkpoint"
+	"github.com/traccia-ledger/traccia/ledger/export"
 	"github.com/traccia-ledger/traccia/ledger/history"
 	"github.com/traccia-ledger/traccia/ledger/jws"
 	"github.com/traccia-ledger/traccia/ledger/node"
@@ -38,20 +39,24 @@ import (
 
 var sampleDir string // set by sampleKeys
 
-// sampleKeys are made once: RSA keys take longer than the tests.
+// sampleKeys is a directory of keys, made once: RSA keys take longer than the tests.
 var sampleKeys = sync.OnceValue(func() string {
-	var err error
-	if sampleDir, err = os.MkdirTemp("", "traccia-verifier-*"); err == nil {
-		_, err = newSampleWorld(sampleDir)
+	dir, err := os.MkdirTemp("", "traccia-verifier-*")
+	if err == nil {
+		_, err = newSampleWorld(dir)
 	}
 	if err != nil {
 		panic(err)
 	}
-	return sampleDir
+	madeKeys = dir
+	return dir
 })
 
-func newSampleWorld(dir string) (*dev.World, error) {
-	return dev.NewWorld(dev.Config{Dir: dir, Ledger: "registro.example", Seed: 5, Profile: ledger.ProfileRequest, Subjects: 1})
+// madeKeys is what sampleKeys made, if anything did.
+var madeKeys string
+
+func newSampleWorld(keys string) (*dev.World, error) {
+	return dev.NewWorld(dev.Config{Dir: keys, Ledger: "registro.example", Seed: 5, Profile: ledger.ProfileRequest, Subjects: 1})
 }
 
 // TestProviderScripts drives the binary against a real ledger with a witness, as INPS's hub does.
@@ -83,6 +88,10 @@ func TestProviderScripts(t *testing.T) {
 			// attested proven|not_proven|never: what the last citizen's history shows of the hub
 			"attested": func(ts *testscript.TestScript, _ bool, args []string) {
 				ts.Check(ts.Value("ledger").(*hubLedger).attested(args[0]))
+			},
+			// export FOLDER: what is published, as ledgerd export writes it
+			"export": func(ts *testscript.TestScript, _ bool, args []string) {
+				ts.Check(ts.Value("ledger").(*hubLedger).export(ts.MkAbs(args[0])))
 			},
 			// key: the operator registers a key for the hub that isn't its own
 			"key": func(ts *testscript.TestScript, _ bool, _ []string) {
@@ -117,9 +126,9 @@ type hubLedger struct {
 }
 
 func newHubLedger(dir string) (*hubLedger, error) {
-	l := &hubLedger{dir: dir}
+	l, keys := &hubLedger{dir: dir}, sampleKeys()
 	var err error
-	if l.world, err = newSampleWorld(sampleKeys()); err != nil {
+	if l.world, err = newSampleWorld(keys); err != nil {
 		return nil, err
 	}
 	ctx, data := context.Background(), filepath.Join(dir, "ledger")
@@ -127,8 +136,8 @@ func newHubLedger(dir string) (*hubLedger, error) {
 		Name: "registro.example", WitnessPolicy: "policy.txt", PublishInterval: "1s",
 		PDND: node.PDNDSettings{
 			Issuers:     []string{dev.Issuer},
-			VoucherKeys: []string{filepath.Join(sampleKeys(), dev.PDNDKeysFile)},
-			ClientKeys:  []string{filepath.Join(sampleKeys(), dev.ClientKeysFile)},
+			VoucherKeys: []string{filepath.Join(keys, dev.PDNDKeysFile)},
+			ClientKeys:  []string{filepath.Join(keys, dev.ClientKeysFile)},
 		},
 	}, node.Options{})
 	if err != nil {
@@ -232,7 +241,7 @@ func (l *hubLedger) submit(count int, keep bool) error {
 		if err != nil {
 			return err
 		}
-		if r.Iss != hub {
+		if r.Iss != hub || r.Role != ledger.RoleProvider {
 			continue
 		}
 		if !keep {
@@ -295,6 +304,34 @@ func (l *hubLedger) post(raw []byte) ([]byte, error) {
 		return nil, fmt.Errorf("%s: %s", resp.Status, b.String())
 	}
 	return b.Bytes(), nil
+}
+
+// tiles are those of the node's only log.
+type tiles struct{ *node.Node }
+
+func (t tiles) Tile(ctx context.Context, level uint, index uint64, width int) ([]byte, error) {
+	return t.Node.Tile(ctx, t.Epoch(), level, index, width)
+}
+
+func (t tiles) Entries(ctx context.Context, index uint64, width int) ([]byte, error) {
+	return t.Node.Entries(ctx, t.Epoch(), index, width)
+}
+
+func (l *hubLedger) export(folder string) error {
+	published, err := l.node.Published(l.node.Epoch())
+	if err != nil {
+		return err
+	}
+	cp, err := checkpoint.Open(published.Checkpoint, l.verifier)
+	if err != nil {
+		return err
+	}
+	_, err = export.Write(context.Background(), folder, export.Source{
+		Name: "registro.example", VKey: []byte(l.node.VKey() + "\n"),
+		Logs: []export.SourceLog{{Epoch: l.node.Epoch(), Signed: published.Checkpoint, Checkpoint: cp, Tiles: tiles{l.node}}},
+		Blob: func(context.Context, ledger.Hash) ([]byte, error) { return nil, nil },
+	})
+	return err
 }
 
 func (l *hubLedger) stranger() error {
