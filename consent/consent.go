@@ -31,12 +31,11 @@ import (
 
 // Codes of problems with consents, beside those of package ledger.
 const (
-	CodeOtherPlace  = "consent_place"      // another ledger, year, citizen or place in the list
-	CodeEvidence    = "consent_evidence"   // not the evidence that this takes, or it doesn't verify
-	CodeUnknown     = "consent_unknown"    // no consent, passkey or mandate of this id
-	CodeNotInForce  = "consent_not_valid"  // ended, refused, or outside its validity
-	CodeNotCovered  = "consent_not_covers" // another body, purpose or category
-	CodeUndecidable = "consent_erased"     // an event of the list that would say doesn't open
+	CodeOtherPlace = "consent_place"      // another ledger, year, citizen or place in the list
+	CodeEvidence   = "consent_evidence"   // not the evidence that this takes, or it doesn't verify
+	CodeUnknown    = "consent_unknown"    // no consent, passkey or mandate of this id
+	CodeNotInForce = "consent_not_valid"  // ended, refused, or outside its validity
+	CodeNotCovered = "consent_not_covers" // another body, purpose or category
 )
 
 // Challenge is what a passkey signs: SHA-256 of

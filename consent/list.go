@@ -126,9 +126,9 @@ func (l *List) Add(e ledger.ConsentEvent) *ledger.Problem {
 // concerns is the id of the consent that a record is about; "" of passkeys and mandates.
 func (r *Record) concerns() string {
 	switch r.Kind {
-	case ledger.KindConsentGiven, ledger.KindConsentRefused:
+	case ledger.KindConsentGiven, ledger.KindConsentRefused, ledger.KindEntitlementGiven:
 		return r.ID
-	case ledger.KindConsentWithdrawn, ledger.KindConsentExpired:
+	case ledger.KindConsentWithdrawn, ledger.KindConsentExpired, ledger.KindEntitlementEnded:
 		return r.Ends
 	}
 	return ""
@@ -202,9 +202,11 @@ func (x *entry) usable(at time.Time, r *Record, where string) *ledger.Problem {
 	case x == nil:
 		return problem(CodeUnknown, where, "one recorded before in this list", "none of this id")
 	case x.state(at) == ledger.ConsentDoubtful:
-		return problem(CodeUndecidable, where, "one in force", "one after which an event of the list doesn't open")
+		return problem(ledger.CodeConsentErased, where, "one in force", "one after which an event of the list doesn't open")
 	case x.state(at) != ledger.ConsentInForce:
 		return problem(CodeNotInForce, where, "one in force", "one that isn't")
+	case at.Before(x.Validity.From.Add(-skew)):
+		return problem(CodeNotInForce, where, "one in force", "one that begins later")
 	case r.Validity != nil && r.Validity.Until.After(x.Validity.Until):
 		return problem(ledger.CodeBadTime, "record#dpv:hasDuration/traccia:until", "not after the end of the passkey or mandate that the record stands on", "a later instant")
 	}
@@ -215,6 +217,7 @@ func (x *entry) usable(at time.Time, r *Record, where string) *ledger.Problem {
 var begins = map[string]string{
 	ledger.KindConsentWithdrawn: ledger.KindConsentGiven,
 	ledger.KindConsentExpired:   ledger.KindConsentGiven,
+	ledger.KindEntitlementEnded: ledger.KindEntitlementGiven,
 	ledger.KindPasskeyRevoked:   ledger.KindPasskeyEnrolled,
 	ledger.KindMandateEnded:     ledger.KindMandateGiven,
 }
@@ -256,46 +259,41 @@ func (x *entry) state(at time.Time) string {
 // Covers says why a consent doesn't cover an access at the place of the log that the fold has come to; nil: it does.
 //
 // Words are compared byte for byte: which words mean the same is for no reader to judge. A purpose is met by the receipt's
-// purpose or PDND's purpose id; all of the receipt's categories have to be among the consent's. Erased is true where it
-// can't be said, because an event of the list that would say doesn't open.
-func (l *List) Covers(u ledger.ConsentUse) (p *ledger.Problem, erased bool) {
-	p = l.covers(u)
-	return p, p != nil && p.Code == CodeUndecidable
-}
-
-func (l *List) covers(u ledger.ConsentUse) *ledger.Problem {
+// purpose or PDND's purpose id; all of the receipt's categories have to be among the consent's. Kind is that of the event which gave
+// it: a consent, or an entitlement. With ledger.CodeConsentErased it can't be said.
+func (l *List) Covers(u ledger.ConsentUse) (kind string, p *ledger.Problem) {
 	const where = "receipt#consent_id"
 	i := slices.IndexFunc(l.entries, func(x *entry) bool { return x.ID == u.ID && x.Terms != nil })
 	if i < 0 && l.gap {
-		return problem(CodeUndecidable, where, "a consent in the citizen's list", "none of this id among the events that open")
+		return "", problem(ledger.CodeConsentErased, where, "a consent in the citizen's list", "none of this id among the events that open")
 	}
 	if i < 0 {
-		return problem(CodeUnknown, where, "a consent in the citizen's list", "none of this id")
+		return "", problem(CodeUnknown, where, "a consent in the citizen's list", "none of this id")
 	}
 	x := l.entries[i]
 	switch state := x.state(u.At); {
 	case state == ledger.ConsentDoubtful:
-		return problem(CodeUndecidable, where, "a consent in force", "one after which an event of the list doesn't open")
+		return "", problem(ledger.CodeConsentErased, where, "a consent in force", "one after which an event of the list doesn't open")
 	case state != ledger.ConsentInForce:
-		return problem(CodeNotInForce, where, "a consent in force", state)
+		return "", problem(CodeNotInForce, where, "a consent in force", state)
 	case u.At.Before(x.Validity.From) || u.At.Before(x.recorded.Add(-skew)):
-		return problem(CodeNotInForce, "receipt#occurred_at", "after the consent begins and was recorded", "an instant before")
+		return "", problem(CodeNotInForce, "receipt#occurred_at", "after the consent begins and was recorded", "an instant before")
 	}
 	receives := slices.ContainsFunc(x.Terms.Recipients, func(s string) bool {
 		return s == u.Consumer || slices.ContainsFunc(u.Kinds, func(kind string) bool { return s == KindPrefix+kind })
 	})
 	if !receives {
-		return problem(CodeNotCovered, "receipt#consumer", "a recipient of the consent", "another body")
+		return "", problem(CodeNotCovered, "receipt#consumer", "a recipient of the consent", "another body")
 	}
 	if !slices.Contains(x.Terms.Purposes, u.Purpose) && (u.PurposeID == "" || !slices.Contains(x.Terms.Purposes, u.PurposeID)) {
-		return problem(CodeNotCovered, "receipt#purpose", "a purpose of the consent", "another")
+		return "", problem(CodeNotCovered, "receipt#purpose", "a purpose of the consent", "another")
 	}
 	for n, category := range u.Categories {
 		if !slices.Contains(x.Terms.Categories, category) {
-			return problem(CodeNotCovered, fmt.Sprintf("receipt#data_categories/%d", n), "a category of the consent", "another")
+			return "", problem(CodeNotCovered, fmt.Sprintf("receipt#data_categories/%d", n), "a category of the consent", "another")
 		}
 	}
-	return nil
+	return x.Kind, nil
 }
 
 // Summaries says what became of each consent, passkey and mandate, as of an instant at the place that the fold has come

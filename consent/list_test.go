@@ -92,10 +92,7 @@ func (w *world) use(id string) ledger.ConsentUse {
 }
 
 func covers(l *consent.List, u ledger.ConsentUse) *ledger.Problem {
-	p, erased := l.Covers(u)
-	if erased != (code(p) == consent.CodeUndecidable) {
-		panic("erased is said of another problem")
-	}
+	_, p := l.Covers(u)
 	return p
 }
 
@@ -288,6 +285,18 @@ func TestDesk(t *testing.T) {
 	w.expect("recorded after it expired", covers(w.list, late), consent.CodeNotInForce)
 }
 
+// TestEntitlement: a body's act that stands where a consent could, which the citizen can renounce.
+func TestEntitlement(t *testing.T) {
+	w := newWorld(t)
+	given := w.must(w.record(ledger.KindEntitlementGiven), consenttest.Desk)
+	if kind, p := w.list.Covers(w.use(given.ID)); kind != ledger.KindEntitlementGiven || p != nil {
+		t.Errorf("found %s, %v", kind, p)
+	}
+	w.expect("withdrawn as a consent", w.add(w.record(ledger.KindConsentWithdrawn, ends(given.ID)), consenttest.Desk), consent.CodeUnknown)
+	w.must(w.record(ledger.KindEntitlementEnded, ends(given.ID)), consenttest.LoginEvidence)
+	w.expect("renounced", covers(w.list, w.use(given.ID)), consent.CodeNotInForce)
+}
+
 // TestDelegate: a guardian's passkey acts under their mandate, and no longer than that.
 func TestDelegate(t *testing.T) {
 	w := newWorld(t)
@@ -352,7 +361,7 @@ func TestErased(t *testing.T) {
 	given := w.must(w.record(ledger.KindConsentGiven), consenttest.Desk)
 	gone := ledger.ConsentEvent{Epoch: 2026, Index: 90, Commitment: ledger.Hash{9}}
 	w.expect("not opened", w.list.Add(gone), "")
-	w.expect("covered", covers(w.list, w.use(given.ID)), consent.CodeUndecidable)
+	w.expect("covered", covers(w.list, w.use(given.ID)), ledger.CodeConsentErased)
 	w.expect("as if nothing were there", w.add(w.record(ledger.KindConsentGiven), consenttest.Desk), consent.CodeOtherPlace)
 	w.citizen.Next(w.events[len(w.events)-1].Commitment)
 	again := w.must(w.record(ledger.KindConsentGiven), consenttest.Desk)

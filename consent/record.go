@@ -24,7 +24,8 @@ const (
 	maxLabel      = 80
 )
 
-// KindPrefix stands before a kind of body among a record's recipients, as kind:comune.
+// KindPrefix stands before an attribute of bodies in PDND among a record's recipients, as kind:Comuni e loro Consorzi e
+// Associazioni.
 const KindPrefix = "kind:"
 
 // Record is one statement in a citizen's list: by them, by a delegate, or about them. Which of its optional parts are
@@ -50,8 +51,8 @@ type Record struct {
 // Terms are what a citizen consents to, or refuses.
 type Terms struct {
 	Controller string   // id of the body that asked
-	LegalBasis []string // eu-gdpr:A6-1-a, eu-gdpr:A9-2-a
-	Recipients []string // ids of bodies, or kind: and a kind of body
+	LegalBasis []string // Basis constants; of an entitlement others of the GDPR
+	Recipients []string // ids of bodies, or KindPrefix and what a body's record has among its attributes
 	Purposes   []string // as receipts write them: a purpose, or PDND's purpose id
 	Categories []string // as receipts write them
 	Notice     Notice
@@ -110,6 +111,8 @@ var forms = map[string]form{
 	ledger.KindConsentExpired:   {typ: recordType, status: "dpv:ConsentExpired", ends: true, evidence: []string{EvidenceClock}},
 	ledger.KindPasskeyEnrolled:  {typ: "traccia:PasskeyEnrolled", validity: true, passkey: true, evidence: []string{EvidenceRegistration}},
 	ledger.KindPasskeyRevoked:   {typ: "traccia:PasskeyRevoked", ends: true, evidence: []string{EvidencePasskey, EvidenceDesk, EvidenceLogin}},
+	ledger.KindEntitlementGiven: {typ: "traccia:EntitlementGiven", terms: true, validity: true, evidence: []string{EvidenceDesk}},
+	ledger.KindEntitlementEnded: {typ: "traccia:EntitlementEnded", ends: true, evidence: []string{EvidencePasskey, EvidenceDesk, EvidenceLogin}},
 	ledger.KindMandateGiven:     {typ: "traccia:MandateGiven", validity: true, rel: true, evidence: []string{EvidenceDesk}},
 	ledger.KindMandateEnded:     {typ: "traccia:MandateEnded", ends: true, evidence: []string{EvidenceDesk}},
 }
@@ -397,7 +400,7 @@ func (r *Record) check() *ledger.Problem {
 		c.part("traccia:mandate", true, !f.rel && r.Kind != ledger.KindMandateEnded && r.Kind != ledger.KindConsentExpired)
 	}
 	if c.problem == nil && r.Terms != nil {
-		r.Terms.check(&c)
+		r.Terms.check(&c, r.Kind == ledger.KindEntitlementGiven)
 	}
 	if v := r.Validity; c.problem == nil && v != nil {
 		c.instant("dpv:hasDuration/traccia:from", v.From)
@@ -424,20 +427,23 @@ func (c *checker) instant(where string, t time.Time) {
 	}
 }
 
-func (t *Terms) check(c *checker) {
+// bases are those of the GDPR that an entitlement can rest on: law and public task.
+var bases = []string{"eu-gdpr:A6-1-c", "eu-gdpr:A6-1-e", "eu-gdpr:A9-2-b", "eu-gdpr:A9-2-g", "eu-gdpr:A9-2-h"}
+
+func (t *Terms) check(c *checker, entitlement bool) {
 	if ledger.CheckID(t.Controller) != nil {
 		c.fail(ledger.CodeBadID, "dpv:hasDataController", "id of a body", textFound(t.Controller))
 	}
 	c.list("dpv:hasLegalBasis", t.LegalBasis, 2, func(s string) error {
-		if s != BasisConsent && s != BasisExplicit {
-			return problem(ledger.CodeBadValue, "", BasisConsent+" or "+BasisExplicit, textFound(s))
+		if consent := s == BasisConsent || s == BasisExplicit; entitlement && slices.Contains(bases, s) || !entitlement && consent {
+			return nil
 		}
-		return nil
+		return problem(ledger.CodeBadValue, "", "a basis that is a consent; of an entitlement, law or public task", textFound(s))
 	})
 	c.list("dpv:hasProcess/dpv:hasRecipient", t.Recipients, MaxRecipients, func(s string) error {
 		kind, ok := strings.CutPrefix(s, KindPrefix)
-		if ok && len(kind) <= maxLabel && !strings.ContainsFunc(kind, func(r rune) bool { return r <= ' ' || r >= 0x7f }) && kind != "" {
-			return nil
+		if ok {
+			return ledger.CheckText(kind, ledger.MaxText)
 		}
 		if ledger.CheckID(s) != nil {
 			return problem(ledger.CodeBadID, "", "ids of bodies, or "+KindPrefix+" and a kind", textFound(s))

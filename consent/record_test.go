@@ -44,6 +44,8 @@ func samples(t testing.TB) (records []*consent.Record, evidence []consent.Eviden
 	add(ledger.KindConsentExpired, clock, ends(id))
 	add(ledger.KindPasskeyEnrolled, register)
 	add(ledger.KindPasskeyRevoked, login, ends(id))
+	add(ledger.KindEntitlementGiven, desk)
+	add(ledger.KindEntitlementEnded, sign, ends(id))
 	add(ledger.KindMandateGiven, desk)
 	add(ledger.KindMandateEnded, desk, ends(id))
 	return records, evidence
@@ -175,10 +177,11 @@ func TestRecordRefused(t *testing.T) {
 		{"from after until", ledger.KindConsentGiven, ledger.CodeBadTime, func(r *consent.Record) { r.Validity.Until = r.Validity.From }},
 		{"six years", ledger.KindConsentGiven, ledger.CodeBadTime, func(r *consent.Record) { r.Validity.Until = r.Validity.From.AddDate(6, 0, 0) }},
 		{"a legal basis that is no consent", ledger.KindConsentGiven, ledger.CodeBadValue, func(r *consent.Record) { r.Terms.LegalBasis = []string{"eu-gdpr:A6-1-e"} }},
+		{"an entitlement that is a consent", ledger.KindEntitlementGiven, ledger.CodeBadValue, func(r *consent.Record) { r.Terms.LegalBasis = []string{consent.BasisConsent} }},
 		{"no recipient", ledger.KindConsentGiven, ledger.CodeBadCount, func(r *consent.Record) { r.Terms.Recipients = nil }},
 		{"a recipient twice", ledger.KindConsentGiven, ledger.CodeRepeated, func(r *consent.Record) { r.Terms.Recipients = []string{"c_a944", "c_a944"} }},
 		{"a recipient that is no id", ledger.KindConsentGiven, ledger.CodeBadID, func(r *consent.Record) { r.Terms.Recipients = []string{"Comune di Bologna"} }},
-		{"a kind without a name", ledger.KindConsentGiven, ledger.CodeBadID, func(r *consent.Record) { r.Terms.Recipients = []string{consent.KindPrefix} }},
+		{"a kind without a name", ledger.KindConsentGiven, ledger.CodeBadText, func(r *consent.Record) { r.Terms.Recipients = []string{consent.KindPrefix} }},
 		{"a purpose with a line break", ledger.KindConsentGiven, ledger.CodeBadText, func(r *consent.Record) { r.Terms.Purposes = []string{"a\nb"} }},
 		{"no category", ledger.KindConsentGiven, ledger.CodeBadCount, func(r *consent.Record) { r.Terms.Categories = nil }},
 		{"a notice without a version", ledger.KindConsentGiven, ledger.CodeBadText, func(r *consent.Record) { r.Terms.Notice.Version = "" }},

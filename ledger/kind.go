@@ -16,6 +16,8 @@ const (
 	KindConsentExpired   = "consent-expired"
 	KindPasskeyEnrolled  = "passkey-enrolled"
 	KindPasskeyRevoked   = "passkey-revoked"
+	KindEntitlementGiven = "entitlement-given" // a body's act that stands where a consent could
+	KindEntitlementEnded = "entitlement-ended"
 	KindMandateGiven     = "mandate-given" // to a delegate
 	KindMandateEnded     = "mandate-ended"
 	KindRequest          = "request" // a citizen's request, in ScopeConsent
@@ -57,6 +59,8 @@ var kinds = []Kind{
 	{Name: KindConsentExpired, Class: classConsent, Scope: ScopeConsent, Role: RoleRequester, Consent: true},
 	{Name: KindPasskeyEnrolled, Class: classConsent, Scope: ScopeConsent, Role: RoleRequester, Consent: true},
 	{Name: KindPasskeyRevoked, Class: classConsent, Scope: ScopeConsent, Role: RoleRequester, Consent: true},
+	{Name: KindEntitlementGiven, Class: classConsent, Scope: ScopeConsent, Role: RoleRequester, Consent: true},
+	{Name: KindEntitlementEnded, Class: classConsent, Scope: ScopeConsent, Role: RoleRequester, Consent: true},
 	{Name: KindMandateGiven, Class: classConsent, Scope: ScopeConsent, Role: RoleRequester, Consent: true},
 	{Name: KindMandateEnded, Class: classConsent, Scope: ScopeConsent, Role: RoleRequester, Consent: true},
 	{Name: KindRequest, Class: classConsent, Scope: ScopeConsent, Role: RoleRequester},

@@ -58,6 +58,7 @@ const (
 	CodeNamesSubject    = "names_subject"    // a receipt that contains a subject's code
 	CodeNotParty        = "not_party"        // a statement by who isn't party to what it is about
 	CodeDecision        = "decision"         // a decision that doesn't follow from its facts, its bundle or the log
+	CodeConsentErased   = "consent_erased"   // an event of the citizen's list that would say doesn't open
 	CodeAlgorithm       = "wrong_algorithm"  // a token's alg is none of those allowed, or not its key's
 )
 

@@ -59,10 +59,10 @@ func (c *historyCheck) addConsent(list Consents, e *historyEvent, partial bool) 
 }
 
 func (c *historyCheck) checkConsent(list Consents, e *historyEvent, wrong bool) {
-	p, erased := list.Covers(ledger.ConsentUseOf(&e.opened.Receipt.Receipt, nil))
+	_, p := list.Covers(ledger.ConsentUseOf(&e.opened.Receipt.Receipt, nil))
 	switch {
 	case p == nil:
-	case erased && !wrong:
+	case p.Code == ledger.CodeConsentErased && !wrong:
 		c.note("Event %d/%d rests on a consent that nobody can check any more: an event of your consents was erased.", e.at.epoch, e.at.index)
 	default:
 		e.fault(CodeNoConsent, p.Where, p.Expected, p.Found)

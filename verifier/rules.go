@@ -22,9 +22,9 @@ type Rules struct {
 type Consents interface {
 	// Add takes the list's next event; the problem says why it doesn't count.
 	Add(e ledger.ConsentEvent) *ledger.Problem
-	// Covers says why a consent doesn't cover an access behind the events so far; nil: it does. Erased is true where that
-	// can't be said because an event of the list doesn't open.
-	Covers(u ledger.ConsentUse) (p *ledger.Problem, erased bool)
+	// Covers says why nothing of the list covers an access behind the events so far; nil: an event of this kind does. With
+	// ledger.CodeConsentErased it can't be said.
+	Covers(u ledger.ConsentUse) (kind string, p *ledger.Problem)
 	// Summaries says what became of each consent, passkey and mandate, as of an instant.
 	Summaries(at time.Time) []ledger.ConsentSummary
 }

@@ -60,11 +60,14 @@ func (c *Citizen) Record(t testing.TB, name, kind string) *consent.Record {
 	}
 	validity := &consent.Validity{From: c.At, Until: c.At.AddDate(1, 0, 0)}
 	switch kind {
-	case ledger.KindConsentGiven, ledger.KindConsentRefused:
+	case ledger.KindConsentGiven, ledger.KindConsentRefused, ledger.KindEntitlementGiven:
 		r.Validity, r.Terms = validity, &consent.Terms{
 			Controller: "c_a944", LegalBasis: []string{consent.BasisConsent}, Recipients: []string{"c_a944"},
 			Purposes: []string{"https://w3id.org/dpv/sector/publicservices#SocialWelfareProvision"}, Categories: []string{"https://w3id.org/dpv/pd#Income"},
 			Notice: consent.Notice{Digest: sha256.Sum256([]byte("informativa")), Version: "1"}, Withdrawal: "Sul sito del registro, o allo sportello del Comune",
+		}
+		if kind == ledger.KindEntitlementGiven {
+			r.Terms.LegalBasis = []string{"eu-gdpr:A6-1-c"}
 		}
 	case ledger.KindPasskeyEnrolled:
 		r.Validity, r.Passkey = validity, &consent.Passkey{RP: RP, Origin: Origin}

@@ -120,7 +120,7 @@ func TestBrowser(t *testing.T) {
 	signed.Type = consent.EvidencePasskey
 	record(given, signed)
 	use := ledger.ConsentUse{ID: given.ID, Consumer: "c_a944", Purpose: given.Terms.Purposes[0], Categories: given.Terms.Categories, At: citizen.At}
-	if p, _ := reader.Covers(use); p != nil {
+	if _, p := reader.Covers(use); p != nil {
 		t.Errorf("a consent signed in the browser doesn't cover: %v", p)
 	}
 
@@ -129,7 +129,7 @@ func TestBrowser(t *testing.T) {
 	signed = ask("sign", withdrawn)
 	signed.Type = consent.EvidencePasskey
 	record(withdrawn, signed)
-	if p, _ := reader.Covers(use); p == nil {
+	if _, p := reader.Covers(use); p == nil {
 		t.Error("a consent withdrawn in the browser covers")
 	}
 }

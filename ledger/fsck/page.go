@@ -195,7 +195,7 @@ func (w *worker) compare(p *page, e *event, u unwrapped, leaf ledger.Event, judg
 	where := at(store.TableBody, e.index)
 	month := seal.Month(time.UnixMilli(b.RecordedAt))
 	kind, _ := ledger.KindOf(b.Kind)
-	if want := seal.Handle(&w.handle, seal.Class(kind.Class), month, string(b.Subject.Code)); e.handle != want || u.month != month {
+	if want := seal.Handle(&w.handle, seal.Class(kind.Class), month, string(b.Subject.Code)); e.handle != want || u.month != month && !(kind.Class == string(seal.Consent) && u.month > month) {
 		p.problem(CodeMismatch, where, "the key of this subject, class and month", "another")
 	}
 	if w.events.tags.key == nil {

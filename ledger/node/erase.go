@@ -119,7 +119,7 @@ func (n *Node) erase(ctx context.Context, people []ledger.Subject, month string,
 			return err
 		}
 		report.Requests = len(requests)
-		return n.destroyWraps(ctx, found, report.Months, requests)
+		return n.destroyWraps(ctx, found, concerned(found), requests)
 	})
 	if err != nil {
 		return nil, err
@@ -151,6 +151,7 @@ type wrapHandle struct {
 // wrapFound is a wrap that is there.
 type wrapFound struct {
 	wrapHandle
+	under  string      // month of the key that it is under: a consent's may be later than its events'
 	digest ledger.Hash // of the wrap, as the journal names it
 }
 
@@ -203,7 +204,7 @@ func (n *Node) findWraps(ctx context.Context, handles []wrapHandle) ([]wrapFound
 		if err != nil {
 			return nil, fmt.Errorf("couldn't read a wrapped key: %w", err)
 		}
-		found = append(found, wrapFound{handles[i], sha256.Sum256(stored)})
+		found = append(found, wrapFound{handles[i], wrap.Month, sha256.Sum256(stored)})
 	}
 	return found, nil
 }
@@ -215,12 +216,23 @@ func (n *Node) reportOf(found []wrapFound) *Erased {
 	}
 	slices.Sort(r.Months)
 	r.Months = slices.Compact(r.Months)
+	months := concerned(found)
 	for _, h := range n.keys.Holds() {
-		if slices.Contains(r.Months, h.Month) {
+		if slices.Contains(months, h.Month) {
 			r.Held = append(r.Held, h.Month)
 		}
 	}
 	return r
+}
+
+// concerned are the months whose keys have to be renewed, so that neither a wrap that goes nor an older one of the same key
+// opens anything: those of the events, and those that the wraps are under.
+func concerned(found []wrapFound) (months []string) {
+	for _, f := range found {
+		months = append(months, f.month, f.under)
+	}
+	slices.Sort(months)
+	return slices.Compact(months)
 }
 
 // destroyWraps does steps 0 to 3. It runs in the sequencer's goroutine.

@@ -220,7 +220,11 @@ func (r *rewrapping) flush(ctx context.Context) error {
 	if len(r.write) == 0 {
 		return nil
 	}
-	if err := r.n.rows.Commit(ctx, r.expect, r.write); err != nil {
+	err := r.n.rows.Commit(ctx, r.expect, r.write)
+	if errors.Is(err, store.ErrConflict) {
+		err = r.flushEach(ctx)
+	}
+	if err != nil {
 		return fmt.Errorf("couldn't rewrap keys: %w", err)
 	}
 	const told = 100 * rewrapBatch
@@ -229,6 +233,18 @@ func (r *rewrapping) flush(ctx context.Context) error {
 	}
 	r.rewrapped += len(r.write)
 	r.expect, r.write = r.expect[:0], r.write[:0]
+	return nil
+}
+
+// flushEach leaves out the rows that the sequencer changed meanwhile: it put a consent's key under the newest key of a
+// month.
+func (r *rewrapping) flushEach(ctx context.Context) error {
+	for i := range r.write {
+		err := r.n.rows.Commit(ctx, r.expect[i:i+1], r.write[i:i+1])
+		if err != nil && !errors.Is(err, store.ErrConflict) {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -46,7 +46,7 @@ func (r *removal) flush(ctx context.Context) error {
 
 // removeBodies takes the sealed bodies and private parts of a destroyed month away. Of an event the running numbers are
 // left, without the handle that ties it to others of its person. Beside the month's first and last head stand events that
-// may be of the month next to it: there the wrap tells.
+// may be of the month next to it, and consents open for longer: there the wrap tells.
 func (n *Node) removeBodies(ctx context.Context, month string) error {
 	epoch := epochOfMonth(month)
 	handle, err := n.keys.Handle(epoch)
@@ -82,13 +82,14 @@ func (n *Node) removeBodies(ctx context.Context, month string) error {
 		}
 		removed := &removal{n: n}
 		ofMonth := func(index uint64, handle ledger.Hash) (bool, error) {
-			if index > first.Leaf && index < inner {
-				return true, nil
-			}
 			row, err := snap.Get(ctx, store.TableWrap, handle[:])
-			if err != nil || row == nil {
+			if err != nil {
 				return false, err
 			}
+			if row == nil {
+				return index > first.Leaf && index < inner, nil
+			}
+			// A consent's key may be under the key of a later month.
 			wrap, err := rows.ParseWrap(row)
 			return err == nil && wrap.Month == month, nil
 		}

@@ -246,6 +246,12 @@ func (b *batch) addSubmission(ctx context.Context, j *job) error {
 			return err
 		}
 	}
+	if same, err := b.sameConsents(ctx, p); err != nil {
+		return err
+	} else if !same {
+		answer(j, nil, ErrMoved)
+		return nil
+	}
 	b.identities[string(identity)] = j
 	c := &Committed{First: b.size, Count: len(p.Subjects), Events: make([]Event, len(p.Subjects))}
 	b.made[j] = c
@@ -284,6 +290,9 @@ func (b *batch) addEvents(ctx context.Context, p *Pending, events []Event) error
 	class := seal.Class(kind.Class)
 	handles, ks := make([]ledger.Hash, len(events)), make([][32]byte, len(events))
 	for n := range events {
+		if err := b.addConsent(ctx, p, n); err != nil {
+			return err
+		}
 		i, err := b.next(ctx, rows.SubjectCounterKey(&b.s.Handle, b.s.Epoch, p.Subjects[n].Subject, p.Scope), 4)
 		if err != nil {
 			return err
@@ -292,7 +301,12 @@ func (b *batch) addEvents(ctx context.Context, p *Pending, events []Event) error
 			return err
 		}
 		events[n].I = uint32(i)
-		if handles[n], ks[n], err = b.key(ctx, class, string(p.Subjects[n].Subject)); err != nil {
+		if class == seal.Consent && !p.KeepUntil.IsZero() {
+			handles[n], ks[n], err = b.longKey(ctx, p, n)
+		} else {
+			handles[n], ks[n], err = b.key(ctx, class, string(p.Subjects[n].Subject))
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -321,6 +335,7 @@ func (b *batch) makeEvent(p *Pending, n int, index uint64, handle ledger.Hash, k
 		Subject: ledger.BodySubject{Code: subject.Subject, Salt: subject.Salt, Position: n, Proof: subject.Proof},
 		Scope:   p.Scope, Agency: p.Agency, RecordedAt: int64(b.ms), Receipt: p.Receipt.Compact,
 		Deferral: p.Deferral, Assurance: p.Assurance, Decision: p.Decision,
+		Consent: p.Consent,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("couldn't make the body of event %d: %w", index, err)

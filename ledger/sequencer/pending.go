@@ -28,6 +28,24 @@ type Pending struct {
 	Deferral      string
 	DeferredUntil time.Time
 	Version       uint64 // of the registry that the checks relied on
+
+	// Consent is the body's consent member, of kinds about consent alone.
+	Consent json.RawMessage
+	// Consents says how many events of a subject's list in ledger.ScopeConsent the
+	// checks relied on; nil where they relied on none.
+	Consents []SeenConsents
+	// KeepUntil is until when the events of kinds of class consent have to open,
+	// and the month's retention after it; zero: as long as others of their month.
+	KeepUntil time.Time
+	// Ends is when the validity of a consent that is given ends; zero elsewhere.
+	Ends time.Time
+}
+
+// SeenConsents is how many events of one subject's list in ledger.ScopeConsent,
+// in this shard, a check saw.
+type SeenConsents struct {
+	Subject ledger.Subject
+	Count   uint32
 }
 
 // PendingSubject is one subject of a submission, in its order.

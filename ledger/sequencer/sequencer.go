@@ -49,9 +49,9 @@ var (
 	// ErrStopped: an earlier write had an uncertain outcome, or the engine
 	// failed; the process must be restarted.
 	ErrStopped = errors.New("the ledger stopped after a failed write and must be restarted")
-	// ErrMoved: bodies, keys or scopes changed since the submission was
-	// checked. It must be checked again.
-	ErrMoved = errors.New("the registry changed since the submission was checked")
+	// ErrMoved: bodies, keys or scopes, or a list of consents, changed since the
+	// submission was checked. It must be checked again.
+	ErrMoved = errors.New("what the submission was checked by has changed since")
 	// ErrConflict: another payload was recorded under the same (iss, jti).
 	ErrConflict = errors.New("another payload is recorded under this iss and jti")
 	// ErrClock: the system clock went back by more than MaxClockStep.

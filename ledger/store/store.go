@@ -48,6 +48,9 @@ const (
 	TableBlob    Table = 22 // content that records name by digest
 	TableHead    Table = 23 // head leaves, by epoch and index
 	TableLookUp  Table = 24 // who looked into whose history in a month, hashed
+
+	TableConsent    Table = 27 // where the events of each citizen's list in +consent stand
+	TableConsentEnd Table = 28 // consents by the end of their validity
 )
 
 var tableNames = map[Table]string{
@@ -56,6 +59,7 @@ var tableNames = map[Table]string{
 	TableBody: "body", TablePrivate: "private", TableReceipt: "receipt", TableCounter: "counter",
 	TableWrap: "wrap", TableRecord: "record", TableBlob: "blob",
 	TableHead: "head", TableLookUp: "look_up",
+	TableConsent: "consent", TableConsentEnd: "consent_end",
 }
 
 // String returns the table's name in SQL.
