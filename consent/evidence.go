@@ -71,6 +71,10 @@ func FormatStatement(record []byte, e Evidence) (json.RawMessage, error) {
 	if err != nil {
 		return nil, err
 	}
+	return formatStatement(r, record, &e)
+}
+
+func formatStatement(r *Record, record []byte, e *Evidence) (json.RawMessage, error) {
 	if p := e.check(r.Kind); p != nil {
 		return nil, p
 	}
@@ -95,16 +99,16 @@ func ParseStatement(raw []byte) (*Statement, error) {
 	if err := ijson.Unmarshal(raw, &w); err != nil {
 		return nil, jsonProblem("consent", err)
 	}
-	again, err := FormatStatement(w.Record, w.Evidence)
+	r, err := ParseRecord(w.Record)
+	if err != nil {
+		return nil, err
+	}
+	again, err := formatStatement(r, w.Record, &w.Evidence)
 	if err != nil {
 		return nil, err
 	}
 	if !bytes.Equal(again, raw) {
 		return nil, problem(ledger.CodeSyntax, "consent", "the one way to write this statement", "another")
-	}
-	r, err := ParseRecord(w.Record)
-	if err != nil {
-		return nil, err
 	}
 	return &Statement{r, w.Record, w.Evidence}, nil
 }

@@ -47,6 +47,17 @@ type entry struct {
 // before the first: what those began isn't known, and the first record's place isn't checked.
 func NewList(name string, partial bool) *List { return &List{name: name, partial: partial} }
 
+// Clone is a list of its own that goes on from where this one stands.
+func (l *List) Clone() *List {
+	c := *l
+	c.entries = make([]*entry, len(l.entries))
+	for i, x := range l.entries {
+		e := *x
+		c.entries[i] = &e
+	}
+	return &c
+}
+
 // Last is the body_commitment of the list's last event, which the next record has to name; nil: there is none.
 func (l *List) Last() *ledger.Hash {
 	if !l.begun {

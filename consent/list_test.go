@@ -36,7 +36,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	return &world{
-		t: t, list: webauthn.NewList(name),
+		t: t, list: webauthn.NewList(name, false),
 		citizen: &consenttest.Citizen{Code: citizen, At: begin, Salt: [32]byte{1}},
 		body:    &consenttest.Collector{Ledger: name, ID: "c_a944", Key: ed25519.NewKeyFromSeed([]byte(strings.Repeat("k", 32)))},
 	}

@@ -21,6 +21,9 @@ const (
 	receiptPath      = "/consents"
 )
 
+// NewID is the id of a new record.
+func NewID() string { return uuid.NewString() }
+
 // Receipt is the receipt with which a body collects a statement. Its private_digest is for the caller to fill in.
 func Receipt(s *Statement, raw json.RawMessage, body string, now time.Time) *ledger.Receipt {
 	return &ledger.Receipt{

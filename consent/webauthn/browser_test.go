@@ -99,7 +99,7 @@ func TestBrowser(t *testing.T) {
 
 	citizen := &consenttest.Citizen{Code: "RSSMRA80A01H501U", At: time.Date(2026, 11, 22, 9, 30, 0, 0, time.UTC)}
 	body := &consenttest.Collector{ID: "registro", Key: ed25519.NewKeyFromSeed(make([]byte, 32))}
-	recorder, reader := NewList("registro.example"), consent.NewList("registro.example", false)
+	recorder, reader := NewList("registro.example", false), consent.NewList("registro.example", false)
 	record := func(r *consent.Record, e consent.Evidence) {
 		t.Helper()
 		event := citizen.Event(t, 7, body.Submission(t, citizen, consenttest.Statement(t, r, e)))

@@ -22,9 +22,9 @@ var algorithms = []protocol.CredentialParameter{
 	{Type: protocol.PublicKeyCredentialType, Algorithm: webauthncose.AlgRS256},
 }
 
-// NewList begins the fold of a citizen's list with both checks of every passkey.
-func NewList(name string) *consent.List {
-	l := consent.NewList(name, false)
+// NewList is consent.NewList with both checks of every passkey.
+func NewList(name string, partial bool) *consent.List {
+	l := consent.NewList(name, partial)
 	l.Also = Check
 	return l
 }

@@ -31,6 +31,7 @@ type eventFindings struct {
 	receipts []receipt // by first index
 	numbers  numbers
 	lookUps  lookUps
+	consents consentRows
 	seen     map[[16]byte]struct{} // (iss, jti) and subject
 	current  int                   // the receipt that the next event belongs to, or one after it
 	covered  uint32                // of its events
@@ -74,6 +75,9 @@ func (s *shard) readEvents(ctx context.Context) error {
 	if err := s.readCounters(ctx); err != nil {
 		return fmt.Errorf("couldn't read the counters: %w", err)
 	}
+	if err := s.readConsents(ctx); err != nil {
+		return fmt.Errorf("couldn't read the rows of consents: %w", err)
+	}
 	if err := s.readLookUps(ctx); err != nil {
 		return fmt.Errorf("couldn't read the look-ups' rows: %w", err)
 	}
@@ -84,6 +88,7 @@ func (s *shard) readEvents(ctx context.Context) error {
 		s.fold(p)
 		for i := range p.events {
 			s.lookUp(&p.events[i])
+			s.consent(&p.events[i])
 		}
 		s.Progress(p.leaves)
 	}
@@ -94,6 +99,7 @@ func (s *shard) readEvents(ctx context.Context) error {
 	s.endNumbers()
 	s.endTotals()
 	s.endLookUps()
+	s.endConsents()
 	return s.beyond(ctx)
 }
 

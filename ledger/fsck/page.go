@@ -50,9 +50,10 @@ type event struct {
 	position int
 	count    int
 	once     [16]byte
-	at       int64      // recorded_at
-	until    uint64     // when the order that puts off its notice ends, ms; 0 without one
-	lookUp   *lookUpKey // nil for other events
+	at       int64       // recorded_at
+	until    uint64      // when the order that puts off its notice ends, ms; 0 without one
+	lookUp   *lookUpKey  // nil for other events
+	consent  *consentKey // nil but in +consent
 }
 
 // private is the same of one private part.
@@ -223,6 +224,10 @@ func (e *event) take(w *worker, judged *opened.Event) {
 	e.once, e.at = judged.Once(), b.RecordedAt
 	if judged.Order != nil {
 		e.until = uint64(judged.Order.Ends().UnixMilli())
+	}
+	if b.Scope == ledger.ScopeConsent {
+		k := consentKey(rows.ConsentKey(&w.handle, w.epoch, b.Subject.Code, e.i))
+		e.consent = &k
 	}
 	if b.Kind == ledger.KindLookUp {
 		k := lookUpKey(rows.LookUpKey(&w.handle, w.epoch, b.Agency, b.Subject.Code, seal.Month(time.UnixMilli(b.RecordedAt)))[4:])

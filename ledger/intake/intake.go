@@ -71,7 +71,10 @@ type Config struct {
 	First func(ctx context.Context, iss, jti string) (*First, error)
 	// Bundle returns the policies with this digest, which a record activated.
 	Bundle func(digest ledger.Hash) (ledger.Bundle, error)
-	Now    func() time.Time // nil: time.Now
+	// Consents says what the consent that a receipt names is worth for it, as the
+	// lists stand now; attributes are the consumer's.
+	Consents func(ctx context.Context, r *ledger.Receipt, subjects []ledger.SaltedSubject, attributes []string) (Granted, error)
+	Now      func() time.Time // nil: time.Now
 }
 
 // First is a recorded submission that a statement is about.
@@ -176,7 +179,7 @@ func (in *Intake) Check(ctx context.Context, raw []byte) (*sequencer.Pending, er
 		return nil, err
 	}
 	if kindOf(receipt).Accesses() {
-		if err := in.decide(p, ledger.Grant{}); err != nil {
+		if err := in.allow(ctx, p, sub.Subjects); err != nil {
 			return nil, err
 		}
 	}

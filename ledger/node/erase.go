@@ -137,6 +137,7 @@ func (n *Node) erase(ctx context.Context, people []ledger.Subject, month string,
 
 // forget is Forget of the sequencer that records: past years make no keys.
 func (n *Node) forget(ctx context.Context, handles []ledger.Hash, do func() error) error {
+	defer n.erasures.Add(1) // lists of consents that were read before are out of date
 	return n.current(ctx, func(y *year) error { return y.seq.Forget(handles, do) })
 }
 

@@ -66,27 +66,25 @@ func (y *year) recordOwn(ctx context.Context, kind string, l LookUp) (*sequencer
 	if err != nil {
 		return nil, err
 	}
-	output := func(alpha []byte) (k [32]byte) {
-		beta := y.vrf.Output(alpha)
-		copy(k[:], beta[:32])
-		return k
-	}
 	rule, _ := ledger.KindOf(kind)
 	p := &sequencer.Pending{
 		Receipt: r, Kind: kind, Scope: rule.Scope, Agency: r.Iss,
-		AgencyK: output(ledger.AgencyAlpha(r.Iss, y.epoch)),
+		AgencyK: y.output(ledger.AgencyAlpha(r.Iss, y.epoch)),
 		Private: sequencer.PendingPrivate{Salt: l.Salt, Content: l.Content},
 		// Of the tokens that other events rest on there are none.
 		Assurance: ledger.Assurance{Profile: ledger.ProfileRequest, Flags: []string{}}, Decision: decision,
 	}
 	for i, s := range l.Subjects {
 		p.Subjects = append(p.Subjects, sequencer.PendingSubject{
-			SaltedSubject: s, Proof: tree.Proof(i), K: output(ledger.SubjectAlpha(s.Subject, p.Scope, y.epoch)),
+			SaltedSubject: s, Proof: tree.Proof(i), K: y.output(ledger.SubjectAlpha(s.Subject, p.Scope, y.epoch)),
 		})
 	}
 	for range rechecks {
 		p.Version = y.registry.Version()
 		if err := y.checkKey(r); err != nil {
+			return nil, err
+		}
+		if err := y.keepList(ctx, p); err != nil {
 			return nil, err
 		}
 		c, err := y.seq.Submit(ctx, p)

@@ -26,6 +26,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
+
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/checkpoint"
 	"github.com/traccia-ledger/traccia/ledger/engine"
@@ -56,6 +58,9 @@ type Options struct {
 	// Policies reads a bundle that the log commits to; nil: a ledger with active
 	// policies records no access.
 	Policies func(document []byte) (ledger.Bundle, error)
+	// Consents are the rules of consents; nil: none is recorded, and no access that
+	// names one.
+	Consents ConsentRules
 	// Store, when set, wraps the store that was opened; tests use it to fail.
 	Store func(store.Store) store.Store
 	// Step is the sequencer's, for tests that kill the process at a named
@@ -80,6 +85,9 @@ type Node struct {
 
 	erasing sync.Mutex // held by one erasure, or record about erasures, at a time
 	telling sync.Mutex // held while a month's totals are made and recorded
+
+	consentLists *lru.Cache[ledger.Subject, *consentList] // as they stood when they were last asked for
+	erasures     atomic.Uint64                            // how often something that was sealed was destroyed
 
 	bundles sync.Map // ledger.Hash to ledger.Bundle, as they are asked for
 
@@ -112,6 +120,9 @@ func Open(ctx context.Context, dir string, opt Options) (*Node, error) {
 	}
 	opt = opt.withDefaults()
 	n := &Node{Dir: dir, Settings: settings, opt: opt, stop: make(chan struct{}), over: make(chan struct{}, 1)}
+	if n.consentLists, err = lru.New[ledger.Subject, *consentList](1 << 14); err != nil {
+		return nil, err
+	}
 	if n.db, err = pebble.Open(filepath.Join(dir, "store"), pebble.Options{Logger: opt.Log}); err != nil {
 		return nil, err
 	}
@@ -156,11 +167,12 @@ func (n *Node) open(ctx context.Context) error {
 		return errors.Join(err, n.endYears())
 	}
 	n.opt.Metrics.watch(n)
-	n.stopped.Add(4)
+	n.stopped.Add(5)
 	go n.publishLoop()
 	go n.publishFinalLoop()
 	go n.countLoop()
 	go n.yearLoop()
+	go n.consentLoop()
 	return nil
 }
 

@@ -261,9 +261,10 @@ func (y *year) newIntake() (*intake.Intake, error) {
 			r, err := before.lookUp(ctx, iss, jti)
 			return r != nil, err
 		},
-		First:  y.n.first,
-		Bundle: y.n.bundle,
-		Now:    y.n.opt.Now,
+		First:    y.n.first,
+		Bundle:   y.n.bundle,
+		Consents: y.grant,
+		Now:      y.n.opt.Now,
 	})
 }
 

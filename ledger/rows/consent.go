@@ -54,11 +54,12 @@ func maskConsent(b []byte, handleKey *[32]byte, key []byte) {
 
 // ConsentEndKey orders consents by the end of their validity, until the event is there that says it.
 //
-//	u64 end, ms ‖ u32 epoch of the handle key ‖ first 16 bytes of HMAC(handle key, NS/consent-end ‖ 00 ‖ u32 epoch ‖ u64 index)
+//	u64 end, ms ‖ u32 epoch of the handle key ‖ first 16 bytes of HMAC(handle key, NS/consent-end ‖ 00 ‖ u32 epoch ‖ u64 index ‖ u64 end)
 func ConsentEndKey(handleKey *[32]byte, until time.Time, epoch uint32, index uint64) []byte {
 	m := hmac.New(sha256.New, handleKey[:])
 	m.Write([]byte(ledger.NameSpace + "/consent-end\x00"))
 	m.Write(LeafKey(epoch, index))
+	m.Write(binary.BigEndian.AppendUint64(nil, uint64(until.UnixMilli())))
 	sum := m.Sum(nil)
 	key := binary.BigEndian.AppendUint64(make([]byte, 0, 28), uint64(until.UnixMilli()))
 	key = binary.BigEndian.AppendUint32(key, epoch)

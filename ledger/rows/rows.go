@@ -13,6 +13,7 @@
 package rows
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/sha512"
@@ -238,6 +239,11 @@ func ParseWrap(b []byte) (Wrap, error) {
 //
 //	u32 epoch ‖ "w" ‖ month, e.g. "2026-11"
 func RenewedKey(month string) []byte { return monthKey('w', month) }
+
+// IsRenewedKey says whether a key is a RenewedKey.
+func IsRenewedKey(key []byte) bool {
+	return len(key) == 12 && bytes.Equal(key, RenewedKey(string(key[5:])))
+}
 
 // GoneVersion stands for a version where the month's key was destroyed and none
 // of its wraps, bodies and private parts is left.

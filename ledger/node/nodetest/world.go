@@ -138,15 +138,15 @@ func (w *World) Register(t testing.TB, n *node.Node) {
 
 // Key returns the public key of a body; generations above 0 follow it.
 func Key(body string, generation int) jws.Key {
-	key, err := jws.NewKey("", signer(body, generation).Public())
+	key, err := jws.NewKey("", Signer(body, generation).Public())
 	if err != nil {
 		panic(err)
 	}
 	return key
 }
 
-// signer is Ed25519, whose signatures are the same each time.
-func signer(body string, generation int) ed25519.PrivateKey {
+// Signer is a body's, Ed25519, whose signatures are the same each time.
+func Signer(body string, generation int) ed25519.PrivateKey {
 	seed := hash("key "+body, generation)
 	return ed25519.NewKeyFromSeed(seed[:])
 }
@@ -159,6 +159,7 @@ type Access struct {
 	Consumer   string // "": by number
 	Generation int    // of the key that signs
 	Purpose    string // "": the world's
+	Consent    string // id of the consent that it names, ""
 
 	Until  time.Time // when the order that puts off its notice ends, signed by Alone; zero: none
 	States string    // a Statement constant: it is no access, but a statement about submission About
@@ -232,6 +233,7 @@ func (w *World) submission(n int, a Access) (*ledger.Submission, error) {
 	if a.Provider != Alone {
 		r.Iss, r.Role = Hub, ledger.RoleProvider
 	}
+	r.ConsentID = a.Consent
 	r.Pair = ledger.Hex(ledger.Pair(uuid("voucher", 0), "", ""))
 	r.PrivateDigest = ledger.Hex(ledger.PrivateDigest(&sub.Private.Salt, sub.Private.Content))
 	r.Subjects = ledger.SubjectCommitment{Count: len(sub.Subjects), Root: ledger.Hex(tree.Root())}
@@ -240,12 +242,12 @@ func (w *World) submission(n int, a Access) (*ledger.Submission, error) {
 	}
 	if !a.Until.IsZero() {
 		order := ledger.Deferral{Aud: Name, Iss: Alone, JTI: uuid("order", n), Reference: Order, Until: a.Until.UTC().Format(time.RFC3339)}
-		if sub.Deferral, err = ledger.SignDeferral(&order, Key(Alone, 0).Kid, signer(Alone, 0)); err != nil {
+		if sub.Deferral, err = ledger.SignDeferral(&order, Key(Alone, 0).Kid, Signer(Alone, 0)); err != nil {
 			return nil, err
 		}
 		r.Deferral = ledger.Hex(ledger.DeferralDigest(sub.Deferral))
 	}
-	sub.Receipt, err = ledger.SignReceipt(r, Key(r.Iss, a.Generation).Kid, signer(r.Iss, a.Generation))
+	sub.Receipt, err = ledger.SignReceipt(r, Key(r.Iss, a.Generation).Kid, Signer(r.Iss, a.Generation))
 	return sub, err
 }
 
@@ -324,7 +326,7 @@ func (w *World) LookUp(t testing.TB, body string, n int, citizens ledger.Subject
 		DataCategories: []string{"https://w3id.org/dpv#ObservedPersonalData"}, Actor: ledger.ActorOperator,
 		Operation: ledger.Operation{Method: "POST", Path: "/v1/agencies/{id}/list"}, OccurredAt: w.Now.Format(time.RFC3339),
 		PrivateDigest: ledger.Hex(ledger.PrivateDigest(&l.Salt, l.Content)), Subjects: citizens,
-	}, Key(body, 0).Kid, signer(body, 0))
+	}, Key(body, 0).Kid, Signer(body, 0))
 	if err != nil {
 		t.Fatal(err)
 	}
