@@ -27,7 +27,8 @@ func (c *historyCheck) consents() {
 		case e.scope == ledger.ScopeConsent && list != nil:
 			c.addConsent(list, e, partial)
 			wrong = wrong || len(e.faults) > 0
-		case e.opened == nil || e.opened.Body.Kind != ledger.KindAccess || e.opened.Receipt.ConsentID == "":
+		case e.opened == nil || !accesses(e.opened.Body.Kind) || e.opened.Receipt.ConsentID == "":
+		case list == nil && e.opened.Body.Kind == ledger.KindDenied:
 		case list == nil:
 			e.fault(CodeNoConsent, "receipt#consent_id", "a consent that covers the access", "nothing that this reader can judge")
 		default:
@@ -58,13 +59,25 @@ func (c *historyCheck) addConsent(list Consents, e *historyEvent, partial bool) 
 	}
 }
 
+// checkConsent holds what the ledger says of a consent that an access names against the list. A denied access may name one
+// that doesn't cover it.
 func (c *historyCheck) checkConsent(list Consents, e *historyEvent, wrong bool) {
-	_, p := list.Covers(ledger.ConsentUseOf(&e.opened.Receipt.Receipt, nil))
+	r := &e.opened.Receipt.Receipt
+	kind, p := list.Covers(ledger.ConsentUseOf(r, e.shard.registry.Attributes(r.Consumer, e.at.index)))
 	switch {
 	case p == nil:
 	case p.Code == ledger.CodeConsentErased && !wrong:
 		c.note("Event %d/%d rests on a consent that nobody can check any more: an event of your consents was erased.", e.at.epoch, e.at.index)
-	default:
+		return
+	case e.opened.Body.Kind != ledger.KindDenied:
 		e.fault(CodeNoConsent, p.Where, p.Expected, p.Found)
+		return
+	}
+	d, err := ledger.ParseDecision(e.opened.Body.Decision)
+	if err != nil || d.Facts == nil {
+		return // what is wrong with it is said elsewhere
+	}
+	if given, entitled := kind == ledger.KindConsentGiven, kind == ledger.KindEntitlementGiven; d.Facts.Consent != given || d.Facts.Entitlement != entitled {
+		e.fault(ledger.CodeDecision, "body#decision/facts/consent", "what the consent that the access names was worth at its place", "something else")
 	}
 }

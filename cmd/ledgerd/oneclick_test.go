@@ -51,7 +51,7 @@ func newChain(t *testing.T) *chain {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &chain{t: t, engine: engine, list: webauthn.NewList("registro.example"), attributes: map[string][]string{},
+	c := &chain{t: t, engine: engine, list: webauthn.NewList("registro.example", false), attributes: map[string][]string{},
 		citizen:   &consenttest.Citizen{Code: "RSSMRA80A01H501U", At: time.Date(2026, 11, 22, 9, 30, 0, 0, time.UTC), Salt: [32]byte{1}},
 		collector: &consenttest.Collector{Ledger: "registro.example", ID: "c_a944", Key: ed25519.NewKeyFromSeed([]byte(strings.Repeat("k", 32)))},
 	}
@@ -83,8 +83,8 @@ func (c *chain) consult(l link, id, basis string) ledger.Decision {
 		Assurance:          &ledger.Assurance{Profile: ledger.ProfileAudit02, LoA: 3},
 		ConsumerAttributes: c.attributes[l.consumer], ProviderAttributes: c.attributes[l.provider],
 	}
-	p, _ := c.list.Covers(ledger.ConsentUseOf(a.Receipt, c.engine.Facts(a).Kinds))
-	a.Grant.Consent = p == nil
+	kind, _ := c.list.Covers(ledger.ConsentUseOf(a.Receipt, a.ConsumerAttributes))
+	a.Grant.Consent = kind == ledger.KindConsentGiven
 	d, err := c.engine.Decide(a)
 	if err != nil {
 		c.t.Fatal(err)
@@ -112,9 +112,10 @@ func (c *chain) follow(when, id, basis, want string) {
 	}
 }
 
-// terms name everybody in the chain and everything they read: the transport company by its kind.
+// terms name everybody in the chain and everything they read: the transport company by its attribute in PDND.
 func (c *chain) terms(t *consent.Terms) {
-	t.Purposes, t.Recipients = []string{"one-click"}, []string{"c_a944", "inps", "kind:public-service-operator", "r_emiro"}
+	company := consent.KindPrefix + c.attributes["demnmos8"][0]
+	t.Purposes, t.Recipients = []string{"one-click"}, []string{"c_a944", "inps", company, "r_emiro"}
 	t.Categories = nil
 	for _, l := range chainLinks {
 		t.Categories = append(t.Categories, l.data...)

@@ -72,8 +72,8 @@ func (l *consentList) seen(subject ledger.Subject) []sequencer.SeenConsents {
 	return []sequencer.SeenConsents{{Subject: subject, Count: l.count}}
 }
 
-// consents returns a citizen's list as of now. Others read it too: who adds to it makes a Clone.
-func (y *year) consents(ctx context.Context, subject ledger.Subject) (*consentList, error) {
+// consentsOf returns a citizen's list as of now. Others read it too: who adds to it makes a Clone.
+func (y *year) consentsOf(ctx context.Context, subject ledger.Subject) (*consentList, error) {
 	snap, err := y.n.rows.Snapshot(ctx)
 	if err != nil {
 		return nil, err
@@ -208,7 +208,7 @@ func (y *year) grant(ctx context.Context, r *ledger.Receipt, subjects []ledger.S
 			Code: ledger.CodeBadCount, Where: "receipt#consent_id", Expected: "one citizen where a consent is named", Found: fmt.Sprint(len(subjects)),
 		}}, nil
 	}
-	l, err := y.consents(ctx, subjects[0].Subject)
+	l, err := y.consentsOf(ctx, subjects[0].Subject)
 	if err != nil {
 		return intake.Granted{}, err
 	}
@@ -356,7 +356,7 @@ func (y *year) recordConsent(ctx context.Context, p *sequencer.Pending) (*sequen
 
 // checkConsent folds the statement behind the list as it stands.
 func (y *year) checkConsent(ctx context.Context, p *sequencer.Pending) error {
-	list, err := y.consents(ctx, p.Subjects[0].Subject)
+	list, err := y.consentsOf(ctx, p.Subjects[0].Subject)
 	if err != nil {
 		return err
 	}
@@ -381,7 +381,7 @@ func (y *year) keepList(ctx context.Context, p *sequencer.Pending) error {
 	}
 	p.Consents = nil
 	for _, s := range p.Subjects {
-		l, err := y.consents(ctx, s.Subject)
+		l, err := y.consentsOf(ctx, s.Subject)
 		if err != nil {
 			return err
 		}
@@ -400,6 +400,22 @@ func (y *year) output(alpha []byte) (k [32]byte) {
 	return k
 }
 
+// ConsentPlace is where a citizen's next record about consent stands: the year, and the body_commitment of their last event
+// in +consent; nil if there is none.
+func (n *Node) ConsentPlace(ctx context.Context, subject ledger.Subject) (epoch uint32, previous *ledger.Hash, err error) {
+	done, err := n.use()
+	if err != nil {
+		return 0, nil, err
+	}
+	defer done()
+	y := n.year()
+	l, err := y.consentsOf(ctx, subject)
+	if err != nil {
+		return 0, nil, err
+	}
+	return y.epoch, l.Last(), nil
+}
+
 // Consents says what became of a citizen's consents, passkeys and mandates, as of now. It leaves no event: whoever looks
 // must record that first.
 func (n *Node) Consents(ctx context.Context, subject ledger.Subject) ([]ledger.ConsentSummary, error) {
@@ -408,7 +424,7 @@ func (n *Node) Consents(ctx context.Context, subject ledger.Subject) ([]ledger.C
 		return nil, err
 	}
 	defer done()
-	l, err := n.year().consents(ctx, subject)
+	l, err := n.year().consentsOf(ctx, subject)
 	if err != nil {
 		return nil, err
 	}

@@ -102,7 +102,7 @@ func (n *Node) expireConsent(ctx context.Context, key []byte) error {
 		return err
 	}
 	y, subject := n.year(), e.Body.Subject.Code
-	l, err := y.consents(ctx, subject)
+	l, err := y.consentsOf(ctx, subject)
 	if err != nil {
 		return err
 	}

@@ -531,6 +531,11 @@ func TestConsentErased(t *testing.T) {
 	if _, _, err := r.Submit(t.Context(), other.access(3, beside.ID)); err != nil {
 		t.Errorf("on another's: %v", err)
 	}
+	_, last, err := r.ConsentPlace(t.Context(), c.Code)
+	if err != nil || last == nil || *last == *c.Previous {
+		t.Fatalf("the request isn't in the list: %v", err)
+	}
+	c.Next(*last)
 	c.must(c.record(ledger.KindConsentGiven), consenttest.Desk)
 	if err := r.Close(); err != nil {
 		t.Fatal(err)

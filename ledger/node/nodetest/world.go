@@ -265,7 +265,7 @@ func (w *World) Request(t testing.TB, n int, body, month string, people ...ledge
 	r := history.Erasure{Month: month}.Receipt(Name, body, uuid("request", n), w.Now)
 	r.PrivateDigest = ledger.Hex(ledger.PrivateDigest(&sub.Private.Salt, sub.Private.Content))
 	r.Subjects = ledger.SubjectCommitment{Count: len(people), Root: ledger.Hex(tree.Root())}
-	if sub.Receipt, err = ledger.SignReceipt(r, Key(body, 0).Kid, signer(body, 0)); err != nil {
+	if sub.Receipt, err = ledger.SignReceipt(r, Key(body, 0).Kid, Signer(body, 0)); err != nil {
 		t.Fatal(err)
 	}
 	raw, err := ledger.FormatSubmission(sub)
