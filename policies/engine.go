@@ -15,6 +15,7 @@ import (
 	"github.com/cedar-policy/cedar-go/x/exp/eval"
 	"github.com/cedar-policy/cedar-go/x/exp/schema"
 	"github.com/cedar-policy/cedar-go/x/exp/schema/validate"
+	lru "github.com/hashicorp/golang-lru/v2"
 
 	"github.com/traccia-ledger/traccia/ledger"
 )
@@ -63,6 +64,7 @@ type Engine struct {
 	art9Bases                               map[string]bool
 	resources                               map[string]cedar.Entity // by term of categories
 	likely                                  map[facet]map[string]set256
+	decided                                 *lru.Cache[string, ledger.Decision] // by the facts' key; some 1 kB each
 }
 
 var action = cedar.NewEntityUID("Action", "consult")
@@ -103,7 +105,8 @@ func Compile(document []byte) (*Engine, error) {
 		return nil, err
 	}
 	e.foresee()
-	return e, nil
+	e.decided, err = lru.New[string, ledger.Decision](1 << 13)
+	return e, err
 }
 
 func (e *Engine) readPolicies() error {
@@ -230,7 +233,8 @@ func (e *Engine) check(f *ledger.Facts) error {
 
 // DecideOn takes the decision on an access of which these are the facts. It fails, with a *ledger.Problem, only
 // for facts that aren't well formed or speak of terms that the bundle's
-// vocabulary doesn't have. The facts become part of the decision.
+// vocabulary doesn't have. The facts become part of the decision, and neither is to
+// be changed: the same facts have the same decision.
 //
 // Every category is decided on by itself: a policy that forbids decides it, else
 // one that permits. The access is allowed if every category is.
@@ -238,6 +242,17 @@ func (e *Engine) DecideOn(f *ledger.Facts) (ledger.Decision, error) {
 	if err := e.check(f); err != nil {
 		return ledger.Decision{}, err
 	}
+	key := string(f.Key())
+	d, ok := e.decided.Get(key)
+	if !ok {
+		d = e.decide(f)
+		e.decided.Add(key, d)
+	}
+	return d, nil
+}
+
+// decide takes the decision on facts that were checked.
+func (e *Engine) decide(f *ledger.Facts) ledger.Decision {
 	d := ledger.Decision{Effect: ledger.EffectAllow, Bundle: ledger.Hex(e.digest), Facts: f}
 	req, principal := e.request(f)
 	common := e.likely[facetPurpose][f.Purpose].and(e.likely[facetLegalBasis][f.LegalBasis]).and(e.likely[facetActor][f.Actor])
@@ -267,7 +282,7 @@ func (e *Engine) DecideOn(f *ledger.Facts) (ledger.Decision, error) {
 		d.Policies = forbids
 	}
 	d.Policies = ledger.SortedTerms(d.Policies)
-	return d, nil
+	return d
 }
 
 // request is what Cedar is asked but for the category, with the principal.

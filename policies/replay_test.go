@@ -4,10 +4,14 @@ package policies
 
 import (
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
 
 	"github.com/traccia-ledger/traccia/ledger"
 )
@@ -104,7 +108,9 @@ var tamperings = []struct {
 	{"actor", func(_ *rand.Rand, d *ledger.Decision, _ *Engine) {
 		d.Facts.Actor = map[string]string{"model": "operator", "operator": "service", "service": "operator"}[d.Facts.Actor]
 	}},
-	{"subjects", func(_ *rand.Rand, d *ledger.Decision, _ *Engine) { d.Facts.Subjects = 1 + d.Facts.Subjects%ledger.MaxSubjects }},
+	{"subjects", func(_ *rand.Rand, d *ledger.Decision, _ *Engine) {
+		d.Facts.Subjects = 1 + d.Facts.Subjects%ledger.MaxSubjects
+	}},
 	{"level", func(_ *rand.Rand, d *ledger.Decision, _ *Engine) { d.Facts.LoA = (d.Facts.LoA + 1) % 5 }},
 	{"a term that isn't", func(_ *rand.Rand, d *ledger.Decision, _ *Engine) { d.Facts.Purpose = "nothing" }},
 }
@@ -189,14 +195,7 @@ func TestForeseen(t *testing.T) {
 		rnd := rand.New(rand.NewPCG(4, 2))
 		for range 5000 {
 			f := e.Facts(randomAccess(rnd, &e.bundle.Vocabulary))
-			got, err := e.DecideOn(f)
-			if err != nil {
-				t.Fatal(err)
-			}
-			want, err := whole.DecideOn(f)
-			if err != nil {
-				t.Fatal(err)
-			}
+			got, want := e.decide(f), whole.decide(f)
 			if got.Effect != want.Effect || !slices.Equal(got.Policies, want.Policies) {
 				t.Fatalf("%s by %v, want %s by %v: %s", got.Effect, got.Policies, want.Effect, want.Policies, f.Key())
 			}
@@ -204,8 +203,33 @@ func TestForeseen(t *testing.T) {
 	}
 }
 
+// BenchmarkDecide takes decisions by 200 policies, facts included: on accesses of which none, or all, are like others.
 func BenchmarkDecide(b *testing.B) {
-	e := defaultEngine(b)
+	b.Run("new", func(b *testing.B) { benchmarkDecide(b, 1) })
+	b.Run("seen", func(b *testing.B) { benchmarkDecide(b, 1<<13) })
+}
+
+// many is the default bundle with copies of its policies, up to ledger.MaxPolicies.
+func many(t testing.TB) *Bundle {
+	t.Helper()
+	b, err := ParseBundle(Default())
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := defaultEngine(t)
+	var copies strings.Builder
+	for i := range ledger.MaxPolicies - len(e.policies) {
+		p := e.policies[i%len(e.policies)]
+		text := string(p.cedar.MarshalCedar())
+		fmt.Fprintln(&copies, strings.Replace(text, `@id("`+p.ID+`")`, fmt.Sprintf(`@id("copy-%d")`, i), 1))
+	}
+	b.Files = append(b.Files, File{"copies.cedar", copies.String()})
+	return b
+}
+
+func benchmarkDecide(b *testing.B, remembered int) {
+	e := compile(b, many(b))
+	e.decided, _ = lru.New[string, ledger.Decision](remembered)
 	rnd := rand.New(rand.NewPCG(4, 3))
 	accesses := make([]*ledger.Access, 1000)
 	for i := range accesses {
