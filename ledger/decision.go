@@ -26,8 +26,8 @@ const (
 	MaxDecision = 16384   // bytes
 	MaxPolicies = 200     // policies of a bundle
 	MaxBundle   = 1 << 20 // bytes of a bundle
-	MaxTerm     = 48      // bytes of a term's or policy's id
-	MaxKinds    = 16      // kinds of one body
+	MaxTerm     = 40      // bytes of a term's or policy's id
+	MaxKinds    = 40      // kinds of one body, and of body in all
 )
 
 // Decision is what was decided on an access, by which bundle of policies, which
@@ -72,7 +72,7 @@ type Facts struct {
 // TermUnknown stands for every word that a vocabulary doesn't have.
 const TermUnknown = "unknown"
 
-// CheckTerm says whether s can be the id of a term or policy: 1 to 48
+// CheckTerm says whether s can be the id of a term or policy: 1 to 40
 // characters of A-Z, a-z, 0-9, _, - and the full stop.
 func CheckTerm(s string) error {
 	if s == "" || len(s) > MaxTerm {

@@ -337,11 +337,11 @@ func (e *Engine) foresee() {
 		e.likely[f] = map[string]set256{}
 		for _, word := range e.domain(f) {
 			facts := someFacts()
-			facts.set(f, word)
+			setWord(&facts, f, word)
 			known := make([]truth, len(e.atoms))
 			for i, a := range e.atoms {
 				if a.facet == f {
-					known[i] = truthOf(e.holds(a, &facts.Facts))
+					known[i] = truthOf(e.holds(a, &facts))
 				}
 			}
 			var can set256

@@ -114,6 +114,8 @@ func TestBundleRefused(t *testing.T) {
 		{"has", `context.loa >= 2`, `context has loa`, "something else than"},
 		{"in", `context.loa >= 2`, `resource in Category::"isee"`, "something else than"},
 		{"is", `context.loa >= 2`, `principal is Body`, "something else than"},
+		{"a whole set of kinds", `context.loa >= 2`, `principal.kinds == ["comune"]`, "kinds of body"},
+		{"which kinds there are not", `context.loa >= 2`, `["comune"].containsAll(principal.kinds)`, "kinds of body"},
 		{"in as a scope", `permit (principal is Body, action, resource)`, `permit (principal is Body, action, resource in Category::"isee")`, "a scope with in"},
 		{"a purpose nobody knows", `"isee-check", "benefit"`, `"isee-check", "benefits"`, "can't be"},
 		{"a category nobody knows", `resource.group == "income"`, `resource == Category::"incomes"`, "can't be"},
@@ -198,7 +200,8 @@ func FuzzBundle(f *testing.F) {
 		if err != nil || !bytes.Equal(again, data) {
 			t.Errorf("%s: %s, %v", data, again, err)
 		}
-		if _, err := e.DecideOn(&someFacts().Facts); err != nil {
+		facts := someFacts()
+		if _, err := e.DecideOn(&facts); err != nil {
 			t.Error(err)
 		}
 	})

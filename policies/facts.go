@@ -38,36 +38,33 @@ func (e *Engine) kindsOf(attributes []string) []string {
 			kinds = append(kinds, e.kindsWithin[id]...)
 		}
 	}
-	kinds = ledger.SortedTerms(kinds)
-	return kinds[:min(len(kinds), ledger.MaxKinds)]
+	return ledger.SortedTerms(kinds)
 }
 
-// sample is a complete set of facts of which some are set by facet.
-type sample struct{ ledger.Facts }
-
-func someFacts() *sample {
-	return &sample{ledger.Facts{
+// someFacts is a complete set of facts, to set some of.
+func someFacts() ledger.Facts {
+	return ledger.Facts{
 		Consumer: "c_a944", Kinds: []string{}, Provider: "inps", ProviderKinds: []string{}, Categories: []string{ledger.TermUnknown},
 		Purpose: ledger.TermUnknown, LegalBasis: ledger.TermUnknown, Actor: ledger.ActorOperator, Profile: ledger.ProfileAudit02, Subjects: 1,
-	}}
+	}
 }
 
-// set sets a fact that is a word.
-func (s *sample) set(f facet, word string) {
-	switch f {
+// setWord sets a fact that is a word.
+func setWord(f *ledger.Facts, fact facet, word string) {
+	switch fact {
 	case facetCategory:
-		s.Categories = []string{word}
+		f.Categories = []string{word}
 	case facetPurpose:
-		s.Purpose = word
+		f.Purpose = word
 	case facetLegalBasis:
-		s.LegalBasis = word
+		f.LegalBasis = word
 	case facetActor:
-		s.Actor = word
+		f.Actor = word
 	case facetProfile:
-		s.Profile = word
+		f.Profile = word
 	case facetConsumer:
-		s.Consumer = word
+		f.Consumer = word
 	case facetProvider:
-		s.Provider = word
+		f.Provider = word
 	}
 }

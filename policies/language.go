@@ -198,19 +198,71 @@ func (r *reader) comparison(node ast.IsNode) (*condition, error) {
 	if len(about) != 1 {
 		return nil, fmt.Errorf("a comparison about %d facts: compare one with constants", len(about))
 	}
+	if about[0] == facetKinds || about[0] == facetProviderKinds {
+		if all, ok := node.(ast.NodeTypeContainsAll); ok {
+			if list, err := r.containsAll(all); list != nil || err != nil {
+				return list, err
+			}
+		}
+		if empty, ok := node.(ast.NodeTypeIsEmpty); ok {
+			some := r.atom(about[0], ast.NodeTypeNot{UnaryNode: ast.UnaryNode{Arg: empty}})
+			return &condition{op: opNot, kids: []*condition{some}}, nil
+		}
+		if !asksWhichKinds(node) {
+			return nil, fmt.Errorf("kinds of body in a comparison other than contains, containsAny and isEmpty, and containsAll of a list of kinds")
+		}
+	}
 	for _, value := range constants {
 		if err := r.constant(about[0], value); err != nil {
 			return nil, err
 		}
 	}
+	return r.atom(about[0], node), nil
+}
+
+// atom numbers a comparison, the same one always the same.
+func (r *reader) atom(f facet, node ast.IsNode) *condition {
 	text := text(node)
 	i, ok := r.known[text]
 	if !ok {
 		i = len(r.atoms)
 		r.known[text] = i
-		r.atoms = append(r.atoms, atom{about[0], node})
+		r.atoms = append(r.atoms, atom{f, node})
 	}
-	return &condition{op: opAtom, atom: i}, nil
+	return &condition{op: opAtom, atom: i}
+}
+
+// asksWhichKinds says whether a comparison is true of two sets of kinds together
+// exactly if it is true of one of them: what several attributes of a body amount
+// to then follows from what each does.
+func asksWhichKinds(node ast.IsNode) bool {
+	switch n := node.(type) {
+	case ast.NodeTypeContains:
+		_, kinds := n.Left.(ast.NodeTypeAccess)
+		return kinds
+	case ast.NodeTypeContainsAny:
+		return true
+	}
+	return false
+}
+
+// containsAll reads kinds.containsAll([a, b]) as kinds.contains(a) and
+// kinds.contains(b); nil if it is something else.
+func (r *reader) containsAll(n ast.NodeTypeContainsAll) (*condition, error) {
+	kinds, ok := n.Left.(ast.NodeTypeAccess)
+	list, also := n.Right.(ast.NodeTypeSet)
+	if !ok || !also {
+		return nil, nil
+	}
+	all := &condition{op: opTrue}
+	for _, element := range list.Elements {
+		c, err := r.condition(ast.NodeTypeContains{BinaryNode: ast.BinaryNode{Left: kinds, Right: element}})
+		if err != nil {
+			return nil, err
+		}
+		all = &condition{op: opAnd, kids: []*condition{all, c}}
+	}
+	return all, nil
 }
 
 // text is the one way to write a condition.

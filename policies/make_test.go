@@ -88,7 +88,7 @@ func compile(t testing.TB, b *Bundle) *Engine {
 
 // check is an access that isee-check allows.
 func iseeCheck(edits ...func(*ledger.Facts)) *ledger.Facts {
-	f := someFacts().Facts
+	f := someFacts()
 	f.Kinds, f.Categories, f.Purpose, f.LegalBasis = []string{"comune", "pa"}, []string{"isee"}, "isee-check", "a6-1-e"
 	for _, edit := range edits {
 		edit(&f)

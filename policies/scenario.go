@@ -53,7 +53,7 @@ type ScenarioFacts struct {
 // facts fills in what isn't given. Kinds stand with those broader than them, as
 // the facts of an access do.
 func (e *Engine) scenarioFacts(s *ScenarioFacts) *ledger.Facts {
-	f := someFacts().Facts
+	f := someFacts()
 	f.LoA = 2
 	for _, text := range []struct {
 		from string

@@ -52,6 +52,9 @@ func (v *Vocabulary) check() *ledger.Problem {
 		if n := len(list.terms); n < 1 || n > maxTerms {
 			return refuse(ledger.CodeBadCount, list.name, fmt.Sprintf("1 to %d terms", maxTerms), fmt.Sprint(n))
 		}
+		if n := len(list.terms); list.name == "body_kinds" && n > ledger.MaxKinds {
+			return refuse(ledger.CodeBadCount, list.name, fmt.Sprintf("at most %d terms", ledger.MaxKinds), fmt.Sprint(n))
+		}
 		words := map[string]bool{ledger.TermUnknown: true}
 		ids := map[string]bool{}
 		for i, t := range list.terms {

@@ -26,7 +26,7 @@ them, with the vocabulary they speak, is a bundle: a directory to work on
 (policies/default in the source tree), and one JSON document with a digest that
 the log commits to when it is activated.`,
 	}
-	cmd.AddCommand(policyTestCommand(), policyActivateCommand(), policyShowCommand())
+	cmd.AddCommand(policyTestCommand(), policyDiffCommand(), policyActivateCommand(), policyShowCommand())
 	return cmd
 }
 
