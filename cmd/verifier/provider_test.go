@@ -48,12 +48,9 @@ var sampleKeys = sync.OnceValue(func() string {
 	if err != nil {
 		panic(err)
 	}
-	madeKeys = dir
+	sampleDir = dir
 	return dir
 })
-
-// madeKeys is what sampleKeys made, if anything did.
-var madeKeys string
 
 func newSampleWorld(keys string) (*dev.World, error) {
 	return dev.NewWorld(dev.Config{Dir: keys, Ledger: "registro.example", Seed: 5, Profile: ledger.ProfileRequest, Subjects: 1})
