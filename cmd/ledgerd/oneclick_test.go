@@ -84,7 +84,7 @@ func (c *chain) consult(l link, id, basis string) ledger.Decision {
 		ConsumerAttributes: c.attributes[l.consumer], ProviderAttributes: c.attributes[l.provider],
 	}
 	kind, _ := c.list.Covers(ledger.ConsentUseOf(a.Receipt, a.ConsumerAttributes))
-	a.Grant.Consent = kind == ledger.KindConsentGiven
+	a.Grant = ledger.Grant{Consent: kind == ledger.KindConsentGiven, Entitlement: kind == ledger.KindEntitlementGiven}
 	d, err := c.engine.Decide(a)
 	if err != nil {
 		c.t.Fatal(err)
@@ -147,4 +147,22 @@ func TestOnceInOneClick(t *testing.T) {
 	withdrawn.Ends = given.ID
 	c.record(withdrawn, consenttest.Sign(t, passkey, withdrawn))
 	c.follow("withdrawn", given.ID, "A9-2-a", ledger.EffectDeny)
+}
+
+// The same chain on an entitlement that the municipality attests at its desk, and no consent at all. The entitlement is no
+// consent: on that basis it opens nothing.
+func TestOnceInOneClickByEntitlement(t *testing.T) {
+	c := newChain(t)
+	given := c.citizen.Record(t, "registro.example", ledger.KindEntitlementGiven)
+	given.Terms.LegalBasis = []string{"eu-gdpr:A9-2-b"}
+	c.terms(given.Terms)
+	c.follow("before", given.ID, "A9-2-b", ledger.EffectDeny)
+	c.record(given, consenttest.Desk)
+	c.follow("given", given.ID, "A9-2-b", ledger.EffectAllow)
+	c.follow("taken for a consent", given.ID, "A9-2-a", ledger.EffectDeny)
+
+	ended := c.citizen.Record(t, "registro.example", ledger.KindEntitlementEnded)
+	ended.Ends = given.ID
+	c.record(ended, consenttest.Desk)
+	c.follow("ended", given.ID, "A9-2-b", ledger.EffectDeny)
 }
