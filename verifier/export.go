@@ -17,6 +17,7 @@ import (
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/checkpoint"
 	"github.com/traccia-ledger/traccia/ledger/export"
+	"github.com/traccia-ledger/traccia/ledger/statistics"
 )
 
 // ExportReport says what the folder of an export proves.
@@ -57,7 +58,7 @@ const (
 )
 
 // Export checks the folder of an export (docs/export.md) with the keys of the logs that the caller trusts: the digests of
-// all its files; each log's checkpoint, every leaf and tile against it, every head, record and rule that the leaves can
+// all its files; each log's checkpoint, by the caller's keys or that which the log of the year before announced, every leaf and tile against it, every head, record and rule that the leaves can
 // be held to; and of an export with bodies every opened event, against its leaf and the rules of package
 // ledger/opened; decisions are replayed by rules.Policies. progress, which may be nil, is told of leaves read; each is read twice where there are bodies.
 //
@@ -80,6 +81,7 @@ type exportCheck struct {
 	ctx      context.Context
 	folder   fs.FS
 	logs     []note.Verifier
+	untold   []statistics.Span // months that the log before left untold; nil where it wasn't checked
 	rules    Rules
 	progress func(int)
 	report   *ExportReport
@@ -206,6 +208,7 @@ func (c *exportCheck) log(l export.Log) error {
 		return err
 	}
 	c.report.Logs = append(c.report.Logs, *found)
+	c.roll(e)
 	want := export.Log{
 		Epoch: l.Epoch, Origin: cp.Origin, Size: cp.Size, Root: ledger.Hex(cp.Root),
 		Records: found.Records, Events: found.Events, Opened: l.Opened, Erased: l.Erased,
@@ -214,6 +217,19 @@ func (c *exportCheck) log(l export.Log) error {
 		c.problem(CodeManifest, export.ManifestFile, fmt.Sprintf("%d records and %d events of %s", want.Records, want.Events, l.Origin), fmt.Sprintf("%d and %d", l.Records, l.Events))
 	}
 	return nil
+}
+
+// roll trusts the key that a log announced for the next one's, unless the caller brought one.
+func (c *exportCheck) roll(e *exportedLog) {
+	next := ledger.Origin(c.report.Manifest.Ledger, e.entry.Epoch+1)
+	if slices.ContainsFunc(c.logs, func(l note.Verifier) bool { return l.Name() == next }) {
+		return
+	}
+	if a, ok := e.registry.LogKey(next); ok {
+		if key, err := checkpoint.ParseKey(a.VKey); err == nil {
+			c.logs = append(slices.Clone(c.logs), key)
+		}
+	}
 }
 
 // strangers looks for listed files that no part of an export has.

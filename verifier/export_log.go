@@ -19,6 +19,7 @@ import (
 	"github.com/traccia-ledger/traccia/ledger/opened"
 	"github.com/traccia-ledger/traccia/ledger/registry"
 	"github.com/traccia-ledger/traccia/ledger/replay"
+	"github.com/traccia-ledger/traccia/ledger/statistics"
 )
 
 // exportedLog checks one log of an export.
@@ -30,6 +31,7 @@ type exportedLog struct {
 
 	registry *registry.Registry
 	replay   replay.Report
+	totals   *statistics.Reader
 	records  uint64
 }
 
@@ -64,6 +66,9 @@ func (e *exportedLog) leaves() (ok bool, err error) {
 		return false, err
 	}
 	e.registry = registry.New(e.report.Manifest.Ledger)
+	if e.totals, err = statistics.NewReader(e.cp.Origin, e.untold, nil); err != nil {
+		return false, err
+	}
 	records, err := e.lines(export.RecordsPath(e.entry.Epoch))
 	if err != nil {
 		return false, err
@@ -74,6 +79,7 @@ func (e *exportedLog) leaves() (ok bool, err error) {
 	err = reader.Read(e.ctx, e.cp, func(index uint64, leaf []byte) error {
 		seen := follow.Add(leaf)
 		e.progress(1)
+		e.count(index, seen)
 		if record, ok := seen.Leaf.(ledger.Record); ok {
 			return e.record(index, record.JSON, records)
 		}
@@ -95,7 +101,23 @@ func (e *exportedLog) leaves() (ok bool, err error) {
 	}
 	e.replay = follow.Report()
 	e.alarms()
+	e.untold = append([]statistics.Span{}, e.totals.Untold()...)
 	return true, nil
+}
+
+// count follows months, whose totals are checked with the other records.
+func (e *exportedLog) count(index uint64, seen replay.Seen) {
+	if !seen.Counts {
+		return
+	}
+	switch leaf := seen.Leaf.(type) {
+	case ledger.Preamble:
+		e.totals.Preamble(leaf.PreviousSize)
+	case ledger.Event:
+		e.totals.Event()
+	case ledger.Head:
+		e.totals.Head(index, leaf.UnixMS, leaf.Final)
+	}
 }
 
 // record folds a record and compares it with the next line.
@@ -103,6 +125,11 @@ func (e *exportedLog) record(index uint64, record []byte, records *lineReader) e
 	e.records++
 	if err := e.registry.Apply(index, record); err != nil {
 		e.problem(CodeAlarm, e.leafAt(index), "a record that the registry's rules accept", err.Error())
+	}
+	if statistics.Is(record) {
+		for _, p := range e.totals.Record(index, record) {
+			e.problem(p.Code, e.leafAt(index), p.Expected, p.Found)
+		}
 	}
 	want, err := export.FormatRecord(index, record)
 	if err != nil {
