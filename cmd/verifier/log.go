@@ -44,6 +44,7 @@ type pastLog struct {
 	Size   uint64 `json:"size"`
 	Root   string `json:"root"`
 	State  string `json:"state"` // the file that keeps its last checkpoint
+	Next   string `json:"next"`  // the verifier key that it announced for the log after it
 }
 
 func logCommand() *cobra.Command {
@@ -159,7 +160,7 @@ func (a *logAnswer) roll(cmd *cobra.Command, l *ledgerURL, epoch uint32, old *ve
 		if err := writeState(a.stateFile, next.State); err != nil {
 			return err
 		}
-		a.Before = &pastLog{old.New.Origin, old.New.Size, hex.EncodeToString(old.New.Root[:]), kept}
+		a.Before = &pastLog{old.New.Origin, old.New.Size, hex.EncodeToString(old.New.Root[:]), kept, a.Next.VKey}
 		a.Final = false
 	}
 	a.Origin, a.Next = a.Next.Origin, nil
@@ -244,6 +245,7 @@ func (a *logAnswer) Text(w io.Writer) {
 		fmt.Fprintf(w, "It has ended with its final head. The log after it is %s, with the key\n  %s\n", a.Next.Origin, a.Next.VKey)
 	case a.Before != nil:
 		fmt.Fprintf(w, "It follows on %s, which ended at %s and announced its key; %s keeps that log's last checkpoint.\n", a.Before.Origin, plural64(a.Before.Size), a.Before.State)
+		fmt.Fprintf(w, "For commands that see the new log alone, add the key to the file of keys:\n  %s\n", a.Before.Next)
 	}
 	fmt.Fprintln(w, "Not proven: that others are shown the same log, which takes witnesses, and that its leaves are right.")
 }

@@ -38,6 +38,7 @@ type patient struct {
 	dir  string
 	db   *pebble.Store
 	keys *keys.Dir
+	now  time.Time // the zero time for the clock's
 }
 
 // newPatient fills a ledger: lists, several scopes and agencies, a rotated and a revoked key.
@@ -131,7 +132,7 @@ func open(t *testing.T, dir string) *patient {
 		k.Close()
 		db.Close()
 	})
-	return &patient{t, dir, db, k}
+	return &patient{t: t, dir: dir, db: db, keys: k}
 }
 
 func (p *patient) check() *fsck.Report {
@@ -141,7 +142,7 @@ func (p *patient) check() *fsck.Report {
 		p.t.Fatal(err)
 	}
 	defer snap.Close()
-	report, err := fsck.Check(p.t.Context(), fsck.Config{Name: nodetest.Name, Rows: snap, Keys: p.keys, Policies: policies.Open})
+	report, err := fsck.Check(p.t.Context(), fsck.Config{Name: nodetest.Name, Rows: snap, Keys: p.keys, Policies: policies.Open, Now: p.now})
 	if err != nil {
 		p.t.Fatal(err)
 	}

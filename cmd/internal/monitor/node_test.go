@@ -17,8 +17,10 @@ import (
 
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/checkpoint"
+	"github.com/traccia-ledger/traccia/ledger/history"
 	"github.com/traccia-ledger/traccia/ledger/node"
 	"github.com/traccia-ledger/traccia/ledger/node/nodetest"
+	"github.com/traccia-ledger/traccia/ledger/witness"
 	"github.com/traccia-ledger/traccia/verifier"
 )
 
@@ -101,7 +103,8 @@ func TestNodeOverYears(t *testing.T) {
 	submit(20)
 
 	first := ledger.Origin(nodetest.Name, year)
-	key, err := checkpoint.ParseKey(n.VKey())
+	vkey := n.VKey()
+	key, err := checkpoint.ParseKey(vkey)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,6 +161,30 @@ func TestNodeOverYears(t *testing.T) {
 	if err != nil || len(r.Problems) != 0 || len(r.Logs) != 4 {
 		t.Fatalf("%+v, %v", r, err)
 	}
+	// A citizen whose policy names the first year's key alone, and a witness that nobody asked.
+	bundle, err := n.History(t.Context(), nodetest.Person(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := history.Format(bundle)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, stranger, err := witness.NewKey("witness.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	policy := &checkpoint.Policy{Logs: []checkpoint.Log{{VKey: vkey}}, Witnesses: []checkpoint.Witness{{Name: "alfa", VKey: stranger}}, K: 1}
+	report := verifier.History(file, policy, now(), verifier.Rules{})
+	for _, p := range report.Problems {
+		if p.Code != verifier.CodeTooFewWitnesses {
+			t.Errorf("a history of four years: %s", verifier.Plain(p))
+		}
+	}
+	if logs := report.Shards; len(logs) != 4 || logs[0].KeyFrom != "" || logs[3].KeyFrom != logs[2].Origin || len(report.Problems) != 4 {
+		t.Errorf("a history of %+v, problems %v", logs, report.Problems)
+	}
+
 	var months []string
 	for _, m := range r.Months {
 		months = append(months, fmt.Sprintf("%s %d", m.Month, m.Events))
