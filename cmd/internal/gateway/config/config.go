@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+// Package config is the gateway's one file: which e-services stand behind it, what a call to each must carry, and where in
+// it a person's code is found.
+//
+// The file is YAML, of which the strict part is taken: one document, no anchors, aliases, tags and merges, no name twice, no
+// unknown name. deploy/gateway.example.yaml shows all of it. A relative path is taken from the file's own directory.
+//
+// [Load] judges the form of everything; [Inspect] also opens the files that the form names. Every refusal is a
+// *ledger.Problem whose Where is the file, the line and the field (gateway.yaml:41:e_services/0/profile).
+package config
+
+import "time"
+
+// Config is the whole file.
+type Config struct {
+	Listen  string `yaml:"listen"`  // address that consumers' calls come to
+	TLS     *TLS   `yaml:"tls"`     // nil behind a proxy of the same machine that ends TLS
+	Metrics string `yaml:"metrics"` // address on loopback; "" for none
+	Memory  string `yaml:"memory"`  // directory of the provider's own memory
+
+	Ledger    Ledger     `yaml:"ledger"`
+	Identity  Identity   `yaml:"identity"`
+	PDND      PDND       `yaml:"pdnd"`
+	EServices []EService `yaml:"e_services"`
+}
+
+// TLS are the PEM files of the certificate that consumers see.
+type TLS struct {
+	Certificate string `yaml:"certificate"`
+	Key         string `yaml:"key"`
+}
+
+// Ledger is where accesses are recorded.
+type Ledger struct {
+	URL    string `yaml:"url"`
+	Name   string `yaml:"name"`   // such as registro.example; the aud of receipts
+	Policy string `yaml:"policy"` // file of the log's key and its witnesses, as verifier takes it
+}
+
+// Identity is the body that runs the gateway: its receipts' iss, and their scope.
+type Identity struct {
+	Body           string `yaml:"body"`
+	Key            string `yaml:"key"`             // file, as agency key new makes it
+	PassphraseFile string `yaml:"passphrase_file"` // of a protected key; "" else
+}
+
+// PDND is whose tokens are believed.
+type PDND struct {
+	Issuers    []string `yaml:"issuers"`     // of vouchers
+	Keys       string   `yaml:"keys"`        // of vouchers: an https URL or a file with a JWK set
+	ClientKeys string   `yaml:"client_keys"` // of consumers: the same
+	Tenants    string   `yaml:"tenants"`     // the open data's aderenti.csv: which body a consumerId is
+	// Consumers are the bodies that Tenants doesn't name, and the clients whose vouchers carry no consumerId.
+	Consumers []Consumer `yaml:"consumers"`
+}
+
+// Consumer says which body a tenant or a client of PDND is. Either is a uuid, and may be "".
+type Consumer struct {
+	Body   string `yaml:"body"`
+	Tenant string `yaml:"tenant"`
+	Client string `yaml:"client"`
+}
+
+// Profiles of an e-service: the least that a call must carry beside its voucher. More is checked where it comes.
+const (
+	ProfileAudit02     = "AUDIT_REST_02" // a TrackingEvidence whose digest the voucher names
+	ProfileAudit01     = "AUDIT_REST_01" // a TrackingEvidence
+	ProfileVoucher     = "VOUCHER_ONLY"
+	ProfileINPSHeaders = "INPS_HEADERS" // INPS-Identity-UserId and INPS-Identity-CodiceUfficio
+)
+
+// EService is one API of PDND's catalogue.
+type EService struct {
+	ID          string   `yaml:"id"`   // uuid in the catalogue
+	Name        string   `yaml:"name"` // for people
+	Provider    string   `yaml:"provider"`
+	ProducerID  string   `yaml:"producer_id"` // PDND's tenant uuid of the provider
+	Descriptors []string `yaml:"descriptors"` // uuids of the versions served; empty for any
+	Audience    []string `yaml:"audience"`    // one of them must be in a voucher's aud
+	URL         string   `yaml:"url"`         // as consumers write it; its path is what the gateway serves
+	Upstream    string   `yaml:"upstream"`    // of the provider's own server
+
+	Profile   string `yaml:"profile"`
+	DPoP      bool   `yaml:"dpop"`      // Bearer vouchers are refused
+	Integrity bool   `yaml:"integrity"` // every request is signed by INTEGRITY_REST_02
+
+	// Where a call says who acted and why, if not in its evidence.
+	Operator *Source `yaml:"operator"`
+	Office   *Source `yaml:"office"`
+	Case     *Source `yaml:"case"`
+
+	Timeout    time.Duration `yaml:"timeout"` // for the provider's whole answer
+	MaxRequest int64         `yaml:"max_request"`
+	MaxAnswer  int64         `yaml:"max_answer"` // bytes; more is refused
+	Operations []Operation   `yaml:"operations"`
+}
+
+// Operation is one method and path of an e-service, what its receipts say, and where the codes of persons are.
+type Operation struct {
+	Method string `yaml:"method"`
+	Path   string `yaml:"path"` // template behind the e-service's URL: /prestazioni/{id}
+
+	Purpose        string   `yaml:"purpose"`
+	LegalBasis     string   `yaml:"legal_basis"`
+	LegalReference string   `yaml:"legal_reference"`
+	DataCategories []string `yaml:"data_categories"`
+
+	Request    []Source `yaml:"request"`
+	Response   []Source `yaml:"response"`
+	MayBeEmpty bool     `yaml:"may_be_empty"` // the answer may be about nobody: an empty list, a 404
+
+	// NoPersons: the operation never tells of a person (/status); nothing is recorded and no sources are named.
+	NoPersons bool `yaml:"no_persons"`
+}
+
+// Source is one place of a request or an answer, by exactly one of JSON, XPath, Header, Query and Variable.
+//
+//	{json: "/elenco_flussi/*/flusso", base64: {xpath: "/Flusso/Beneficiario/@CodiceFiscale"}}
+type Source struct {
+	JSON     string `yaml:"json"`     // JSON Pointer (RFC 6901) into the content; a segment * stands for each item of an array
+	XPath    string `yaml:"xpath"`    // into XML content: the subset that package subjects describes
+	Header   string `yaml:"header"`   // name
+	Query    string `yaml:"query"`    // name of a parameter; of requests alone
+	Variable string `yaml:"variable"` // name in the operation's path template; of requests alone
+
+	Base64   *Source `yaml:"base64"`   // what is found is base64 of a document, in which this JSON or XPath leads on
+	Optional bool    `yaml:"optional"` // that nothing is there is no fault of the call
+}
