@@ -24,19 +24,23 @@ func (n *Node) publishLoop() {
 	n.eachInterval(func() error { return errors.Join(n.year().publish(), n.settleRequests()) })
 }
 
-// finalRetry is how many intervals pass until the witnesses that didn't cosign
-// the last checkpoint of a past year are asked again.
+// finalRetry is how many intervals, and at least a second, pass until the
+// witnesses that didn't cosign the last checkpoint of a past year are asked again.
 const finalRetry = 12
 
 // publishFinalLoop publishes the last checkpoints of past years, and asks for
 // the cosignatures that they lack until they have all.
 func (n *Node) publishFinalLoop() {
-	turn := 0
+	turn, asked := 0, time.Now()
 	n.eachInterval(func() (err error) {
 		turn++
+		again := turn%finalRetry == 0 && time.Since(asked) >= time.Second
+		if again {
+			asked = time.Now()
+		}
 		years := n.all()
 		for _, y := range years[:len(years)-1] {
-			if !y.isPublished() || turn%finalRetry == 0 {
+			if again || !y.isPublished() {
 				err = errors.Join(err, y.publish())
 			}
 		}
