@@ -22,7 +22,7 @@ const (
 	CodeHeadClock       = "head_clock"        // heads whose time doesn't grow
 	CodeAfterFinal      = "after_final"       // a leaf after the final head
 	CodeNotFinal        = "not_final"         // a past year's part doesn't end with its final head
-	CodeYearMissing     = "year_missing"      // between two years
+	CodeYearMissing     = "year_missing"      // between two years, or before the first
 	CodePreviousLog     = "previous_log"      // a year that doesn't follow on the one before
 	CodeWrongScopes     = "wrong_scopes"      // not those that the head states
 	CodeNoVRFProof      = "no_vrf_proof"      // a list whose key isn't given

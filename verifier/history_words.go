@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/traccia-ledger/traccia/ledger"
 )
@@ -15,7 +16,7 @@ func (c *historyCheck) years() {
 	for i, s := range c.shards {
 		if i == 0 {
 			if s.preamble.PreviousSize > 0 && !c.bundle.Excerpt {
-				c.note("The ledger has years before %d, which aren't in this file.", s.epoch)
+				c.begins(s)
 			}
 			continue
 		}
@@ -32,6 +33,25 @@ func (c *historyCheck) years() {
 			c.add(problem(CodePreviousLog, s.at("leaves/0"), "a preamble that follows on "+before.Origin, "one that follows on another log"))
 		}
 	}
+}
+
+// begins judges whether the years before a file's first may be left out: a year is shown until the retention of what came
+// at its end is over (docs/formats.md §7).
+func (c *historyCheck) begins(s *historyShard) {
+	months := 0
+	if len(s.terms) > 0 {
+		months = s.terms[0].months // in force at the end of the year before, and repeated
+	}
+	until := time.Date(int(s.epoch), time.January+time.Month(months), 1, 0, 0, 0, 0, time.UTC)
+	if months == 0 || s.cosigned.Latest.Before(until) {
+		expected := fmt.Sprintf("%d too", s.epoch-1)
+		if months > 0 {
+			expected += ", which is to be shown until " + instantText(until) + " at least"
+		}
+		c.add(problem(CodeYearMissing, s.at("origin"), expected, "none before it"))
+		return
+	}
+	c.note("The ledger has years before %d, which aren't in this file: the retention of what they recorded is over.", s.epoch)
 }
 
 // conclude says what all of it comes to.

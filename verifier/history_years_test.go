@@ -247,6 +247,29 @@ func TestHistoryRollsForward(t *testing.T) {
 	}
 }
 
+// TestBeginsLate: a year may be left out once its retention is over.
+func TestBeginsLate(t *testing.T) {
+	p := newMade(t, 2025, nil)
+	p.event(event{})
+	p.final = true
+	p.settle()
+	for term, missing := range map[string]bool{"": true, `{"kind":"retention","months":6}`: true, `{"kind":"retention","months":5}`: false} {
+		m := newMade(t, 2026, p) // cosigned in June
+		if term != "" {
+			m.record(term)
+			m.record(`{"kind":"retention","months":1}`) // a later one changes nothing
+		}
+		m.event(event{})
+		r := m.settle().check(m.bundle())
+		if got := slices.Contains(codes(r), verifier.CodeYearMissing); got != missing || r.Complete == missing {
+			t.Errorf("%q: complete %v, %v", term, r.Complete, r.Problems)
+		}
+		if r = m.check(m.bundle(p.part())); !r.Complete {
+			t.Errorf("%q, with the year before: %v", term, r.Problems)
+		}
+	}
+}
+
 // TestAfterFinal: nothing follows a final head.
 func TestAfterFinal(t *testing.T) {
 	m := newMade(t, 2026, nil)

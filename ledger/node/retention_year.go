@@ -52,8 +52,9 @@ func (n *Node) retireYears(ctx context.Context) error {
 	return nil
 }
 
-// isOver says whether nothing of a past year is kept any more. A year without
-// an event is kept as long as one whose last event came at its end.
+// isOver says whether nothing of a past year is kept any more. It is shown until
+// an event at its very end wouldn't be kept, whenever its last one came: that is
+// all that a reader of a history can tell.
 func (n *Node) isOver(ctx context.Context, y *year) (bool, error) {
 	ofYear := func(month string) bool { return epochOfMonth(month) == y.epoch }
 	if slices.ContainsFunc(n.keys.Months(), ofYear) {
@@ -61,9 +62,6 @@ func (n *Node) isOver(ctx context.Context, y *year) (bool, error) {
 	}
 	if kept, err := n.keepsBody(ctx, y); err != nil || kept {
 		return false, err
-	}
-	if slices.ContainsFunc(n.keys.DestroyedMonths(), ofYear) {
-		return true, nil
 	}
 	var until time.Time
 	err := n.withSnapshot(ctx, func(snap store.Reader) (err error) {
