@@ -34,8 +34,12 @@ func (m *Monitor) Register(r prometheus.Registerer) {
 		}
 		return float64(r.Looked.UnixMilli()) / 1000
 	})
-	gauge("alarms", "Alarms that stand, and those of this run.", func(r verifier.MonitorReport) float64 {
-		return float64(uint64(len(r.Alarms)) + r.MoreAlarms)
+	gauge("alarms", "Alarms that stand, and those of this run, also about the log of the year before.", func(r verifier.MonitorReport) float64 {
+		n := uint64(len(r.Alarms)) + r.MoreAlarms
+		if b := m.Before(); b != nil {
+			n += uint64(len(b.Alarms))
+		}
+		return float64(n)
 	})
 	gauge("broken", "1 when something was found that nothing mends: the log isn't cosigned any more.", func(r verifier.MonitorReport) float64 {
 		if r.Broken {

@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/traccia-ledger/traccia/ledger"
@@ -211,6 +212,18 @@ func TestYearTurnsWrongly(t *testing.T) {
 		}
 		if b := m.Before(); b.Alarm != "after_final" || len(b.Alarms) != 1 {
 			t.Errorf("%+v", b)
+		}
+		metrics := prometheus.NewRegistry()
+		m.Register(metrics)
+		families, err := metrics.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range families {
+			want, known := map[string]float64{"traccia_monitor_epoch": 2027, "traccia_monitor_alarms": 1, "traccia_monitor_broken": 0}[f.GetName()]
+			if got := f.Metric[0].GetGauge().GetValue(); known && got != want {
+				t.Errorf("%s is %v, want %v", f.GetName(), got, want)
+			}
 		}
 		y.close(m)
 		if r := m.Report(); r.Broken || r.Alarm != "none" {
