@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/traccia-ledger/traccia/ledger"
+	"github.com/traccia-ledger/traccia/ledger/durable"
 	"github.com/traccia-ledger/traccia/ledger/ijson"
 	"github.com/traccia-ledger/traccia/ledger/pdnd"
 )
@@ -79,15 +81,14 @@ func WriteSettings(dir string, s Settings) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.OpenFile(filepath.Join(dir, configFile), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
+	path := filepath.Join(dir, configFile)
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("couldn't write the ledger's configuration: %w", errors.Join(err, fs.ErrExist))
+	}
+	if err := durable.Replace(path, append(data, '\n'), 0o644); err != nil {
 		return fmt.Errorf("couldn't write the ledger's configuration: %w", err)
 	}
-	defer f.Close()
-	if _, err := f.Write(append(data, '\n')); err != nil {
-		return fmt.Errorf("couldn't write the ledger's configuration: %w", err)
-	}
-	return f.Sync()
+	return nil
 }
 
 func (s Settings) operator() string {

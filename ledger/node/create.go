@@ -4,11 +4,14 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
 	"github.com/traccia-ledger/traccia/ledger"
+	"github.com/traccia-ledger/traccia/ledger/durable"
 	"github.com/traccia-ledger/traccia/ledger/engine"
 	"github.com/traccia-ledger/traccia/ledger/jws"
 	"github.com/traccia-ledger/traccia/ledger/keys"
@@ -29,6 +32,9 @@ func Create(ctx context.Context, dir string, settings Settings, opt Options) err
 		return fmt.Errorf("couldn't create the ledger: operator: %w", err)
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("couldn't create the ledger: %w", err)
+	}
+	if err := begin(dir); err != nil {
 		return fmt.Errorf("couldn't create the ledger: %w", err)
 	}
 	epoch := ledger.EpochOf(opt.now())
@@ -55,7 +61,39 @@ func Create(ctx context.Context, dir string, settings Settings, opt Options) err
 		return fmt.Errorf("couldn't write the verifier key: %w", err)
 	}
 	// Last, so that a directory with a configuration holds a whole ledger.
-	return WriteSettings(dir, settings)
+	if err := WriteSettings(dir, settings); err != nil {
+		return err
+	}
+	return os.Remove(filepath.Join(dir, beginningFile))
+}
+
+// beginningFile stands in a directory from before the first key until the
+// configuration is there. What lies beside it then was never used.
+const beginningFile = "beginning"
+
+// begin clears what a Create that was interrupted left, and says that another begins.
+func begin(dir string) error {
+	if _, err := os.Lstat(filepath.Join(dir, configFile)); err == nil {
+		return fmt.Errorf("%s holds a ledger: %w", dir, fs.ErrExist)
+	}
+	marker := filepath.Join(dir, beginningFile)
+	switch _, err := os.Lstat(marker); {
+	case err == nil:
+		for _, name := range []string{keysDir, storeDir, vkeyFile} {
+			if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
+				return err
+			}
+		}
+		return nil
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	for _, name := range []string{keysDir, storeDir} {
+		if names, err := os.ReadDir(filepath.Join(dir, name)); err == nil && len(names) > 0 {
+			return fmt.Errorf("%s is not empty: %w", filepath.Join(dir, name), fs.ErrExist)
+		}
+	}
+	return durable.Create(marker, nil, 0o600)
 }
 
 // createFirst makes the ledger's first log, and in it: the operator as the first

@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -116,6 +117,10 @@ func Open(ctx context.Context, dir string, opt Options) (*Node, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w: %s has no %s (make one with ledgerd init)", ErrNoLedger, dir, configFile)
 	} else if err != nil {
+		return nil, err
+	}
+	// A Create was interrupted right at its end.
+	if err := os.Remove(filepath.Join(dir, beginningFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
 	opt = opt.withDefaults()

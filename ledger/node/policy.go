@@ -22,9 +22,9 @@ var errNoPolicies = errors.New("this ledger has active policies, which this prog
 // the answer that its submitter is due all the same: who keeps a scope's numbers
 // needs each of them.
 type Denied struct {
-	Answer    *ledger.Answer
-	Decision  *ledger.Decision
-	Grounds   []ledger.Ground // of the policies that forbid it; none: no policy allows it
+	Answer   *ledger.Answer
+	Decision *ledger.Decision
+	Grounds  []ledger.Ground // of the policies that forbid it; none: no policy allows it
 }
 
 func (d *Denied) Error() string {
