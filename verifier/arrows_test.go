@@ -44,7 +44,7 @@ var light = []string{
 	"verifier", "ledger/ijson", "ledger/jws", "ledger/vrf", "ledger/seal", "ledger/index", "ledger/replay", "ledger/checkpoint", "ledger/registry", "ledger/opened", "ledger/history", "ledger/statistics", "ledger/own",
 }
 
-var heavy = []string{"net/http", "github.com/google/trillian", "github.com/cockroachdb", "github.com/go-jose", "github.com/spf13", "google.golang.org/grpc"}
+var heavy = []string{"net/http", "github.com/google/trillian", "github.com/cockroachdb", "github.com/go-jose", "github.com/spf13", "github.com/cedar-policy", "google.golang.org/grpc"}
 
 // Who may import a library or a package of ours directly.
 var owners = []struct {
@@ -55,6 +55,7 @@ var owners = []struct {
 	{"github.com/cockroachdb/pebble", []string{"ledger/pebble"}},
 	{"github.com/go-jose/go-jose", []string{"ledger/pdnd", "ledger/node", "cmd"}},
 	{"github.com/spf13/cobra", []string{"cmd"}},
+	{"github.com/cedar-policy", []string{"policies"}},
 	// These two speak with others: PDND's published keys, witnesses.
 	{"net/http", []string{"cmd", "ledger/pdnd", "ledger/witness"}},
 	{module + "cmd", []string{"cmd"}},

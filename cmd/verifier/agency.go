@@ -44,6 +44,7 @@ type agencyAnswer struct {
 type agencyFlags struct {
 	policy, seen        string
 	seenIsAll, noBodies bool
+	bundles             bundleFlag
 }
 
 func agencyCommand() *cobra.Command {
@@ -86,6 +87,7 @@ The file may be of any size; it is read in parts.`,
 		},
 	}
 	cmd.Flags().StringVar(&f.policy, "policy", "", "file with the keys of log, witnesses and monitors that you trust")
+	f.bundles.add(cmd)
 	cmd.Flags().StringVar(&f.seen, "seen", "", "file with the log indexes, or the answers, that the body's own calls got")
 	cmd.Flags().BoolVar(&f.seenIsAll, "seen-is-all", false, "the file of --seen has all of them, look-ups included")
 	cmd.Flags().BoolVar(&f.noBodies, "proofs-only", false, "the list was fetched without the events' content")
@@ -106,7 +108,11 @@ func checkAgency(cmd *cobra.Command, path string, f *agencyFlags) (*agencyAnswer
 	if err != nil {
 		return nil, cli.Usagef("--policy %s: %w", f.policy, err)
 	}
-	cfg := verifier.AgencyConfig{Policy: policy, Now: time.Now(), ProofsOnly: f.noBodies, AllSeen: f.seenIsAll}
+	bundles, err := f.bundles.read()
+	if err != nil {
+		return nil, err
+	}
+	cfg := verifier.AgencyConfig{Policy: policy, Now: time.Now(), Policies: bundles.find, ProofsOnly: f.noBodies, AllSeen: f.seenIsAll}
 	if f.seen != "" {
 		seen, err := readSeen(f.seen)
 		if err != nil {
