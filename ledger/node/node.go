@@ -182,7 +182,7 @@ func (n *Node) open(ctx context.Context) error {
 }
 
 // begin starts every year, turns to the current one if there is another by now,
-// and publishes it.
+// and publishes what isn't public.
 func (n *Node) begin(ctx context.Context) error {
 	for _, y := range n.all() {
 		if err := y.begin(ctx); err != nil {
@@ -196,7 +196,7 @@ func (n *Node) begin(ctx context.Context) error {
 		return err
 	}
 	n.opened = true
-	return n.year().publish()
+	return n.publishAll()
 }
 
 // openTokens opens PDND's keys.
@@ -224,7 +224,7 @@ func (n *Node) Close() error {
 	n.using.Unlock()
 	err = errors.Join(err, n.endYears())
 	if err == nil {
-		err = errors.Join(n.publishLast(), n.dropRequests(context.Background()))
+		err = errors.Join(n.publishAll(), n.dropRequests(context.Background()))
 	}
 	return errors.Join(err, n.release())
 }

@@ -86,8 +86,8 @@ func (y *year) countLacking() {
 	y.lacking.Store(int32(lacking))
 }
 
-// publishLast publishes what no loop did before the node closed.
-func (n *Node) publishLast() error {
+// publishAll publishes the logs that have leaves which aren't public.
+func (n *Node) publishAll() error {
 	for _, y := range n.all() {
 		if y.isPublished() {
 			continue
