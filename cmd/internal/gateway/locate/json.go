@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package locate
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"strconv"
+	"strings"
+)
+
+// Pointer is a place in JSON.
+type Pointer struct{ segments []string }
+
+// ParsePointer is strict: String gives the same text back.
+func ParsePointer(s string) (Pointer, error) {
+	if s == "" || s[0] != '/' {
+		return Pointer{}, errors.New("a JSON Pointer that begins with /")
+	}
+	segments := strings.Split(s[1:], "/")
+	if len(segments) > maxSteps {
+		return Pointer{}, errors.New("a JSON Pointer of at most " + strconv.Itoa(maxSteps) + " segments")
+	}
+	for i, segment := range segments {
+		for j := range len(segment) {
+			if segment[j] == '~' && (j+1 == len(segment) || segment[j+1] != '0' && segment[j+1] != '1') {
+				return Pointer{}, errors.New("a JSON Pointer with ~ only in ~0 and ~1")
+			}
+		}
+		segments[i] = strings.ReplaceAll(strings.ReplaceAll(segment, "~1", "/"), "~0", "~")
+	}
+	return Pointer{segments}, nil
+}
+
+func (p Pointer) String() string {
+	var b strings.Builder
+	for _, segment := range p.segments {
+		b.WriteString("/" + strings.ReplaceAll(strings.ReplaceAll(segment, "~", "~0"), "/", "~1"))
+	}
+	return b.String()
+}
+
+// JSON reads one JSON value. A place whose array has no items leads nowhere without being missing.
+func JSON(r io.Reader, places []Pointer, f Finder) error {
+	source := &limited{r: r, decoded: func() int64 { return 0 }}
+	w := &jsonReader{source: source, decoder: json.NewDecoder(source), places: places, finder: f}
+	source.decoded = w.decoder.InputOffset
+	w.decoder.UseNumber()
+	states := make([]state, len(places))
+	for i := range places {
+		states[i].place = i
+	}
+	if err := w.value(states, 1); err != nil {
+		return err
+	}
+	if _, err := w.decoder.Token(); err != io.EOF {
+		return source.fault("something behind the JSON value")
+	}
+	return nil
+}
+
+// state is how far a place has been followed: segments before at are behind.
+type state struct{ place, at int }
+
+type jsonReader struct {
+	source  *limited
+	decoder *json.Decoder
+	places  []Pointer
+	finder  Finder
+}
+
+func (w *jsonReader) token() (json.Token, error) {
+	t, err := w.decoder.Token()
+	if err != nil {
+		return nil, w.source.fault("no JSON")
+	}
+	return t, nil
+}
+
+// next is the segment that a state has to follow; ended, that it is where it leads.
+func (w *jsonReader) next(s state) (segment string, ended bool) {
+	segments := w.places[s.place].segments
+	if s.at == len(segments) {
+		return "", true
+	}
+	return segments[s.at], false
+}
+
+func (w *jsonReader) value(states []state, depth int) error {
+	t, err := w.token()
+	if err != nil {
+		return err
+	}
+	switch t := t.(type) {
+	case json.Delim:
+		if depth > maxDepth {
+			return syntax("JSON nested deeper than %d", maxDepth)
+		}
+		if t == '{' {
+			return w.object(states, depth)
+		}
+		return w.array(states, depth)
+	case string:
+		return w.end(states, func(place int) error { return w.finder.Found(place, t) })
+	case nil:
+		return w.end(states, w.finder.Missing)
+	case bool:
+		return w.end(states, func(place int) error { return w.finder.Wrong(place, "a boolean") })
+	}
+	return w.end(states, func(place int) error { return w.finder.Wrong(place, "a number") })
+}
+
+// end is at a value that no place leads through.
+func (w *jsonReader) end(states []state, there func(place int) error) error {
+	for _, s := range states {
+		report := w.finder.Missing
+		if _, ended := w.next(s); ended {
+			report = there
+		}
+		if err := report(s.place); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// through keeps the states that go on into an object or array.
+func (w *jsonReader) through(states []state, kind string) ([]state, error) {
+	var on []state
+	for _, s := range states {
+		if _, ended := w.next(s); !ended {
+			on = append(on, s)
+		} else if err := w.finder.Wrong(s.place, kind); err != nil {
+			return nil, err
+		}
+	}
+	return on, nil
+}
+
+func (w *jsonReader) object(states []state, depth int) error {
+	states, err := w.through(states, "an object")
+	if err != nil {
+		return err
+	}
+	seen := make([]bool, len(states))
+	for w.decoder.More() {
+		t, err := w.token()
+		if err != nil {
+			return err
+		}
+		name, ok := t.(string)
+		if !ok {
+			return syntax("no JSON")
+		}
+		var inside []state
+		for i, s := range states {
+			if segment, _ := w.next(s); segment == name && segment != "*" {
+				inside, seen[i] = append(inside, state{s.place, s.at + 1}), true
+			}
+		}
+		if err := w.value(inside, depth+1); err != nil {
+			return err
+		}
+	}
+	return w.close(states, seen)
+}
+
+func (w *jsonReader) array(states []state, depth int) error {
+	states, err := w.through(states, "an array")
+	if err != nil {
+		return err
+	}
+	seen := make([]bool, len(states))
+	for i, s := range states {
+		segment, _ := w.next(s)
+		seen[i] = segment == "*"
+	}
+	for n := 0; w.decoder.More(); n++ {
+		var inside []state
+		for i, s := range states {
+			if segment, _ := w.next(s); segment == "*" || segment == strconv.Itoa(n) {
+				inside, seen[i] = append(inside, state{s.place, s.at + 1}), true
+			}
+		}
+		if err := w.value(inside, depth+1); err != nil {
+			return err
+		}
+	}
+	return w.close(states, seen)
+}
+
+func (w *jsonReader) close(states []state, seen []bool) error {
+	if _, err := w.token(); err != nil {
+		return err
+	}
+	for i, s := range states {
+		if !seen[i] {
+			if err := w.finder.Missing(s.place); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
