@@ -36,6 +36,8 @@ type exportedLog struct {
 	Records       uint64 `json:"records"`
 	BodiesChecked uint64 `json:"bodies_checked"`
 	BodiesErased  uint64 `json:"bodies_erased"`
+	Replayed      uint64 `json:"decisions_replayed"`
+	Unreplayed    uint64 `json:"decisions_not_replayed"` // their policies can't be read
 }
 
 func (a *exportAnswer) Text(w io.Writer) {
@@ -45,6 +47,7 @@ func (a *exportAnswer) Text(w io.Writer) {
 		fmt.Fprintf(w, "    %d events, %d records and %d heads read and recomputed\n", l.Events, l.Records, l.Heads)
 		if a.Bodies {
 			fmt.Fprintf(w, "    %d bodies verified against their leaves and receipts; %d are said to be erased, which is not checked here\n", l.BodiesChecked, l.BodiesErased)
+			fmt.Fprintf(w, "    %d decisions replayed, %d not\n", l.Replayed, l.Unreplayed)
 		}
 	}
 	if n := a.ProblemsFound; n > uint64(len(a.Problems)) {
@@ -114,6 +117,7 @@ func checkExport(cmd *cobra.Command, folder, keyFile string) (*exportAnswer, err
 		a.Logs = append(a.Logs, exportedLog{
 			Origin: l.Origin, Size: l.Size, Root: hex.EncodeToString(l.Root[:]),
 			Events: l.Events, Heads: l.Heads, Records: l.Records, BodiesChecked: l.Opened, BodiesErased: l.Erased,
+			Replayed: l.Replayed, Unreplayed: l.Unreplayed,
 		})
 	}
 	return a, nil
