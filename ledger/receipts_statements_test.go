@@ -187,14 +187,12 @@ func (m *maker) deferred(compact string) {
 	commitment := ledger.BodyCommitment(&nonce, body)
 	m.v.Bodies = append(m.v.Bodies, bodyVector{string(body), hex.EncodeToString(nonce[:]), hex.EncodeToString(commitment[:]), hex.EncodeToString(leaf[:]), []string{}, 1, hex.EncodeToString(root[:])})
 	order := `"deferral":"` + compact + `"`
-	for _, x := range []refusal{
+	m.v.BodiesRefused = append(m.v.BodiesRefused, []refusal{
 		{"an empty order", m.edit(string(body), order, `"deferral":""`), ledger.CodeSyntax, "body"},
 		{"an order that is no token", m.edit(string(body), order, `"deferral":"a b"`), ledger.CodeBadText, "body#deferral"},
 		{"an order too long", m.edit(string(body), order, `"deferral":"`+strings.Repeat("A", ledger.MaxDeferral+1)+`"`), ledger.CodeTooLong, "body#deferral"},
 		{"an order in another place", m.edit(m.edit(string(body), ","+order, ""), `"scope":`, order+`,"scope":`), ledger.CodeSyntax, "body"},
-	} {
-		m.v.BodiesRefused = append(m.v.BodiesRefused, x)
-	}
+	}...)
 }
 
 func TestDeferralVectors(t *testing.T) {
