@@ -6,11 +6,69 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"time"
 
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/traccia-ledger/traccia/consent/consenttest"
+	"github.com/traccia-ledger/traccia/consent/webauthn"
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/node"
 	"github.com/traccia-ledger/traccia/ledger/node/nodetest"
 )
+
+// A key that opens requests alone stays: they are the ground of what was erased. With a consent under it, it goes, and what
+// was asked under it is asked again.
+func TestErasedConsents(t *testing.T) {
+	const person = 1
+	y := newYear(t)
+	if err := y.Close(); err != nil {
+		t.Fatal(err)
+	}
+	y.start(node.Options{Now: y.now, Consents: webauthn.Rules{}})
+	y.accesses(time.January) // of persons 0 and 1
+	erase := func(month string, wraps, requests int) {
+		t.Helper()
+		people := []ledger.Subject{nodetest.Person(person)}
+		for _, apply := range []bool{false, true} {
+			if e, err := y.Erase(t.Context(), people, month, apply); err != nil || e.Wraps != wraps || e.Requests != requests {
+				t.Fatalf("apply %v: %+v, %v", apply, e, err)
+			}
+		}
+	}
+	asked := func(want ...string) {
+		t.Helper()
+		y.settle()
+		got := y.asked(person)
+		slices.Sort(got) // they are recorded in any order
+		if d := cmp.Diff(want, got); d != "" {
+			t.Error(d)
+		}
+	}
+	const january, february = "gestore DELETE /months/2026-01", "gestore DELETE /months/2026-02"
+	y.at(time.February, 10)
+	erase("2026-01", 1, 1)
+	asked(january)
+	erase("", 0, 0)
+	asked(january)
+	_, last, err := y.ConsentPlace(t.Context(), nodetest.Person(person))
+	if err != nil || last == nil {
+		t.Fatalf("the request isn't in the list: %v", err)
+	}
+	c := y.citizen(person)
+	c.Next(*last)
+	c.must(c.record(ledger.KindConsentGiven), consenttest.Desk)
+	erase("2026-01", 0, 0)
+	erase("2026-02", 1, 2)
+	asked(january, february)
+	erase("", 0, 0)
+	if err := y.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if checked, erased := healthy(t, y.dir); checked != 3 || erased != 3 { // access, request and consent are erased
+		t.Errorf("fsck: %d bodies, %d erased", checked, erased)
+	}
+}
 
 // What a body's request must be.
 func TestRequestRefused(t *testing.T) {
