@@ -175,6 +175,7 @@ func History(file []byte, policy *checkpoint.Policy, now time.Time, rules Rules)
 	for i := range b.Shards {
 		c.shard(i)
 	}
+	c.attested()
 	c.years()
 	c.judge()
 	c.conclude()

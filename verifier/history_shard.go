@@ -302,7 +302,6 @@ func (c *historyCheck) lists(s *historyShard, head *ledger.Head) {
 	used := map[uint64]bool{}
 	for i, l := range s.Lists {
 		scope := HistoryScope{Epoch: s.epoch, Scope: l.Scope, Events: l.Count, Withheld: !given[i]}
-		c.attested(s, &scope)
 		c.report.Scopes = append(c.report.Scopes, scope)
 		if given[i] {
 			c.list(s, l, tags[:l.Count+1], results[:l.Count+1], used)
@@ -337,17 +336,31 @@ func (c *historyCheck) key(s *historyShard, l history.List) (*[32]byte, *ledger.
 	return &k, nil
 }
 
-// attested says what a scope's party said last of its own records. The registry has verified that a key in force signed it.
-func (c *historyCheck) attested(s *historyShard, scope *HistoryScope) {
-	last, ok := s.registry.Attested(scope.Scope)
-	if !ok || last.Aud != s.Origin {
-		return
-	}
-	if until := instantOf(last.Until); last.Result == registry.CheckProven {
-		scope.Attested = until
-	} else {
-		scope.Alarm = until
-		c.note("%s compared its own records of %d with the ledger up to %s, and says that they don't agree.", scope.Scope, s.epoch, instantText(until))
+// attested says what a scope's party said last of its own records, in the year's log or in the next year's. The registry
+// has verified that a key in force signed it.
+func (c *historyCheck) attested() {
+	for i, s := range c.shards {
+		for n := range c.report.Scopes {
+			scope := &c.report.Scopes[n]
+			if scope.Epoch != s.epoch {
+				continue
+			}
+			last, ok := s.registry.Attested(scope.Scope, s.Origin)
+			if i+1 < len(c.shards) {
+				if later, found := c.shards[i+1].registry.Attested(scope.Scope, s.Origin); found && (!ok || later.Head > last.Head) {
+					last, ok = later, true
+				}
+			}
+			if !ok {
+				continue
+			}
+			if until := instantOf(last.Until); last.Result == registry.CheckProven {
+				scope.Attested = until
+			} else {
+				scope.Alarm = until
+				c.note("%s compared its own records of %d with the ledger up to %s, and says that they don't agree.", scope.Scope, s.epoch, instantText(until))
+			}
+		}
 	}
 }
 

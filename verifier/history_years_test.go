@@ -124,6 +124,38 @@ func TestAttested(t *testing.T) {
 	}
 }
 
+// TestAttestedOverNewYear: what a party said of a year in the next one's log counts, if it is later.
+func TestAttestedOverNewYear(t *testing.T) {
+	p := newMade(t, 2025, nil)
+	p.event(event{})
+	p.head(nil)
+	early := p.attest(registry.CheckProven, nil)
+	p.event(event{})
+	p.final = true
+	p.settle()
+	m := newMade(t, 2026, p)
+	late := early.Add(time.Hour)
+	m.attest(registry.CheckProven, func(s *registry.CheckStatement) {
+		s.Aud, s.Head, s.Size, s.Until = p.log.Origin, 100, 101, uint64(late.UnixMilli())
+	})
+	whole := m.settle().check(m.bundle(p.part()))
+	alone := p.check(p.bundle())
+	if !whole.Complete || !alone.Complete {
+		t.Fatal(whole.Problems, alone.Problems)
+	}
+	for _, c := range []struct {
+		r    *verifier.HistoryReport
+		year uint32
+		want time.Time
+	}{{whole, 2025, late}, {whole, 2026, time.Time{}}, {alone, 2025, early}} {
+		for _, s := range c.r.Scopes {
+			if s.Scope == provider && s.Epoch == c.year && !s.Attested.Equal(c.want) {
+				t.Errorf("%d attested at %s, want %s", c.year, s.Attested, c.want)
+			}
+		}
+	}
+}
+
 func mustRecord(m *made, at int) []byte {
 	leaf, err := ledger.ParseLeaf(m.log.Leaves[at])
 	if err != nil {

@@ -110,12 +110,15 @@ func (m *Monitor) record(index uint64, record []byte) {
 	}
 }
 
-// providerCheck judges a check that the registry found signed: it is of this log, and up to a head that the log had.
+// providerCheck judges a check that the registry found signed: it is of this log's leaves before it, or of the log of the
+// year before.
 func (m *Monitor) providerCheck(index uint64, r registry.ProviderCheck) {
 	s, _, err := registry.ParseCheckStatement(r.Statement)
+	name, epoch, _ := ledger.ParseOrigin(m.origin) // NewMonitor did
+	before := ledger.Origin(name, epoch-1)
 	switch {
-	case err != nil || s.Aud != m.origin || s.Size > index:
-		m.tell(LevelAlarm, problem(CodeRecordRefused, leafAt(index), "a check of the leaves of "+m.origin+" before this one", fmt.Sprintf("one of %d leaves of %s", s.Size, s.Aud)))
+	case err != nil || s.Aud != m.origin && s.Aud != before || s.Aud == m.origin && s.Size > index:
+		m.tell(LevelAlarm, problem(CodeRecordRefused, leafAt(index), "a check of the leaves of "+m.origin+" before this one, or of the year before", fmt.Sprintf("one of %d leaves of %s", s.Size, s.Aud)))
 	case s.Result != registry.CheckProven:
 		m.tell(LevelAlarm, problem(CodeProviderAlarm, leafAt(index), "a log that agrees with the records of "+s.Scope, "one that doesn't, as "+s.Scope+" signed, up to leaf "+fmt.Sprint(s.Head)))
 	}

@@ -388,10 +388,10 @@ func TestCatalogue(t *testing.T) {
 	if got := c.Terms(); !slices.Equal(got, []uint64{3}) {
 		t.Errorf("terms: %v", got)
 	}
-	if got := c.LastCheck("inps"); !slices.Equal(got, []uint64{1, 9, 2, 7, 6}) {
+	if got := c.LastCheck("inps", "registro.example/2026"); !slices.Equal(got, []uint64{1, 9, 2, 7, 6}) {
 		t.Errorf("last check: %v", got)
 	}
-	if got := c.LastCheck("inail"); got != nil {
+	if got := c.LastCheck("inail", "registro.example/2026"); got != nil {
 		t.Errorf("inail never checked: %v", got)
 	}
 }

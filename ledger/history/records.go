@@ -40,10 +40,12 @@ type Catalogue struct {
 	scopes    map[string][]uint64
 	retention []uint64
 	logKeys   []uint64
-	checks    map[string]checkRecord // the last of each scope
+	checks    map[checkOf]checkRecord // the last of each
 }
 
 type keyName struct{ body, kid string }
+
+type checkOf struct{ scope, aud string }
 
 type checkRecord struct {
 	index uint64
@@ -59,7 +61,7 @@ type keyRecord struct {
 func NewCatalogue() *Catalogue {
 	return &Catalogue{
 		bodies: map[string][]uint64{}, keys: map[keyName]keyRecord{}, revoked: map[keyName][]uint64{},
-		scopes: map[string][]uint64{}, checks: map[string]checkRecord{},
+		scopes: map[string][]uint64{}, checks: map[checkOf]checkRecord{},
 	}
 }
 
@@ -96,8 +98,8 @@ func (c *Catalogue) Add(index uint64, record []byte) {
 	case registry.LogKey:
 		c.logKeys = append(c.logKeys, index)
 	case registry.ProviderCheck:
-		if _, token, err := registry.ParseCheckStatement(r.Statement); err == nil {
-			c.checks[r.Scope] = checkRecord{index, token.Header.Kid}
+		if s, token, err := registry.ParseCheckStatement(r.Statement); err == nil {
+			c.checks[checkOf{s.Scope, s.Aud}] = checkRecord{index, token.Header.Kid}
 		}
 	}
 }
@@ -136,9 +138,10 @@ func (c *Catalogue) Terms() []uint64 { return slices.Clone(c.retention) }
 // LogKeys returns every record that announces the next year's log.
 func (c *Catalogue) LogKeys() []uint64 { return slices.Clone(c.logKeys) }
 
-// LastCheck returns the last provider-check record of a scope, with those about its signature; none if there was no check.
-func (c *Catalogue) LastCheck(scope string) (indexes []uint64) {
-	last, ok := c.checks[scope]
+// LastCheck returns the last provider-check record of a scope about the log of this origin, with those about its
+// signature; none if there was no check.
+func (c *Catalogue) LastCheck(scope, origin string) (indexes []uint64) {
+	last, ok := c.checks[checkOf{scope, origin}]
 	if !ok {
 		return nil
 	}

@@ -338,7 +338,9 @@ func (m *historian) records(ctx context.Context) error {
 		needed = append(needed, c.Bodies(order.Iss)...)
 	}
 	for _, l := range m.shard.Lists {
-		needed = append(needed, c.LastCheck(l.Scope)...)
+		needed = append(needed, c.LastCheck(l.Scope, m.y.origin)...)
+		// A year's last check is recorded in the year after.
+		needed = append(needed, c.LastCheck(l.Scope, ledger.Origin(m.y.n.Settings.Name, m.y.epoch-1))...)
 	}
 	release()
 	for _, at := range needed {

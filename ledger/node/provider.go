@@ -72,13 +72,27 @@ func (n *Node) RecordCheck(ctx context.Context, statement string) (origin string
 	return origin, index, replayed, err
 }
 
+// recordCheck records a check of this year's log, or of the year's before: its
+// last events can only be checked when it is over.
 func (y *year) recordCheck(ctx context.Context, s registry.CheckStatement, statement string) (index uint64, replayed bool, err error) {
-	if last, ok := y.registry.Attested(s.Scope); ok && last.CheckStatement == s {
+	about := y
+	if before := y.before(); before != nil && s.Aud == before.origin {
+		about = before
+	}
+	last, ok := y.registry.Attested(s.Scope, s.Aud)
+	if ok && last.CheckStatement == s {
 		return last.Index, true, nil
-	} else if ok && s.IssuedAt < last.IssuedAt+int64(checkEvery.Seconds()) {
+	}
+	if !ok && about != y {
+		last, ok = about.registry.Attested(s.Scope, s.Aud)
+	}
+	if ok && s.IssuedAt < last.IssuedAt+int64(checkEvery.Seconds()) {
 		return 0, false, checkProblem("too_soon", "iat", "10 minutes or more after the last check", "less")
 	}
-	if err := y.fits(ctx, &s); err != nil {
+	if ok && s.Head <= last.Head {
+		return 0, false, checkProblem("not_newer", "head", fmt.Sprintf("one after %d", last.Head), fmt.Sprint(s.Head))
+	}
+	if err := about.fits(ctx, &s); err != nil {
 		return 0, false, err
 	}
 	record, err := registry.FormatRecord(registry.ProviderCheck{Scope: s.Scope, Statement: statement})
@@ -98,7 +112,7 @@ func (y *year) fits(ctx context.Context, s *registry.CheckStatement) error {
 	if at := time.Unix(s.IssuedAt, 0); at.Sub(now).Abs() > checkClock {
 		return checkProblem(ledger.CodeBadTime, "iat", "within 5 minutes of "+now.UTC().Format(time.RFC3339), at.UTC().Format(time.RFC3339))
 	}
-	if size := y.seq.Latest().Root.Size; s.Size > size {
+	if size := y.shard.Root().Size; s.Size > size {
 		return checkProblem("other_log", "size", fmt.Sprintf("at most %d leaves", size), fmt.Sprint(s.Size))
 	}
 	root, err := y.shard.RootAt(ctx, s.Size)

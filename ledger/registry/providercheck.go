@@ -101,11 +101,14 @@ func checkProviderCheck(r ProviderCheck) error {
 	return err
 }
 
-// Attested returns the last check of a scope.
-func (r *Registry) Attested(scope string) (Attestation, bool) {
+// checkOf is what checks follow on each other about: a scope, and the origin of a log.
+type checkOf struct{ scope, aud string }
+
+// Attested returns the last check of a scope in the log of this origin. That of a year's log may stand in the next year's.
+func (r *Registry) Attested(scope, origin string) (Attestation, bool) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	a, ok := r.checks[scope]
+	a, ok := r.checks[checkOf{scope, origin}]
 	return a, ok
 }
 
@@ -130,8 +133,9 @@ func (r *Registry) prepareProviderCheck(rec ProviderCheck) (func(index uint64), 
 	if err := token.Verify(r.keys[s.Scope][i].key); err != nil {
 		return nil, refuse("bad_signature", "/statement", "a signature that verifies", err.Error())
 	}
-	if last, ok := r.checks[s.Scope]; ok && last.Aud == s.Aud && (s.Head <= last.Head || s.Until <= last.Until || s.IssuedAt <= last.IssuedAt) {
+	of := checkOf{s.Scope, s.Aud}
+	if last, ok := r.checks[of]; ok && (s.Head <= last.Head || s.Until <= last.Until || s.IssuedAt <= last.IssuedAt) {
 		return nil, refuse("not_newer", "/statement", fmt.Sprintf("a check up to a head after %d", last.Head), fmt.Sprintf("one up to %d", s.Head))
 	}
-	return func(index uint64) { r.checks[s.Scope] = Attestation{s, index, token.Header.Kid} }, nil
+	return func(index uint64) { r.checks[of] = Attestation{s, index, token.Header.Kid} }, nil
 }

@@ -55,11 +55,11 @@ func TestProviderCheck(t *testing.T) {
 	refused(t, r, checkRecord(t, foreign, sample), "bad_signature")
 	refused(t, r, checkRecord(t, signer{jws.Key{Kid: "k1"}, second.private}, sample), "bad_signature")
 	refused(t, r, checkRecord(t, first, change(func(s *CheckStatement) { s.Aud = "altro.example/2026" })), "other_ledger")
-	if _, ok := r.Attested("inps"); ok {
+	if _, ok := r.Attested("inps", sample.Aud); ok {
 		t.Error("attested by refused records")
 	}
 	apply(t, r, 30, checkRecord(t, first, sample))
-	if a, ok := r.Attested("inps"); !ok || a.CheckStatement != sample || a.Index != 30 || a.Kid != "k1" {
+	if a, ok := r.Attested("inps", sample.Aud); !ok || a.CheckStatement != sample || a.Index != 30 || a.Kid != "k1" {
 		t.Errorf("%+v, %v", a, ok)
 	}
 	newer := change(func(s *CheckStatement) {
@@ -76,11 +76,17 @@ func TestProviderCheck(t *testing.T) {
 	apply(t, r, 32, format(t, KeyRevoked{Body: "inps", Kid: "k1"}))
 	refused(t, r, checkRecord(t, first, newer), "bad_signature")
 	apply(t, r, 33, checkRecord(t, second, newer))
-	if a, _ := r.Attested("inps"); a.Result != CheckNotProven || a.Index != 33 {
+	if a, _ := r.Attested("inps", sample.Aud); a.Result != CheckNotProven || a.Index != 33 {
 		t.Errorf("%+v", a)
 	}
 	// The next year's log begins anew.
 	apply(t, r, 34, checkRecord(t, second, change(func(s *CheckStatement) { s.Aud = name + "/2027" })))
+	if a, _ := r.Attested("inps", sample.Aud); a.Index != 33 {
+		t.Errorf("%+v", a)
+	}
+	if a, ok := r.Attested("inps", name+"/2027"); !ok || a.Index != 34 {
+		t.Errorf("%+v", a)
+	}
 	for _, at := range r.InForce() {
 		if at == 30 || at == 33 || at == 34 {
 			t.Errorf("a check is repeated in the next shard: %d", at)

@@ -41,7 +41,7 @@ type Registry struct {
 	keys       map[string][]keyState // by body id, in log order
 	scopes     map[string][]scopeState
 	logKeys    map[string]Announcement // by origin
-	checks     map[string]Attestation  // by scope, the last of each
+	checks     map[checkOf]Attestation // the last of each
 	named      map[string]uint64       // by body id: log index of its last record
 	latest     map[string]uint64       // by kind: log index of the last record, where that is the one that holds
 	policies   []policyState
@@ -73,7 +73,7 @@ func New(name string) *Registry {
 	return &Registry{
 		name: name, bodies: map[string]Body{}, tenants: map[string]string{},
 		keys: map[string][]keyState{}, scopes: map[string][]scopeState{},
-		logKeys: map[string]Announcement{}, attributes: map[string][]attributesState{}, checks: map[string]Attestation{}, named: map[string]uint64{}, latest: map[string]uint64{},
+		logKeys: map[string]Announcement{}, attributes: map[string][]attributesState{}, checks: map[checkOf]Attestation{}, named: map[string]uint64{}, latest: map[string]uint64{},
 	}
 }
 

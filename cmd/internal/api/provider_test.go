@@ -191,7 +191,7 @@ func TestProviderCheck(t *testing.T) {
 	if again := f.check(t, hub, statement); again.status != http.StatusOK || !bytes.Equal(again.body, first.body) {
 		t.Errorf("%d: %s, want %s", again.status, again.body, first.body)
 	}
-	if a, ok := f.node.Registry().Attested(hub); !ok || a.CheckStatement != statement {
+	if a, ok := f.node.Registry().Attested(hub, statement.Aud); !ok || a.CheckStatement != statement {
 		t.Errorf("%+v", a)
 	}
 	f.check(t, hub, change(func(s *registry.CheckStatement) { s.IssuedAt++ })).problem(t, http.StatusUnprocessableEntity, "too_soon", "statement#iat")
