@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 
 	"golang.org/x/mod/sumdb/note"
 
@@ -100,4 +101,31 @@ func Roll(ctx context.Context, f checkpoint.Fetcher, old checkpoint.Checkpoint, 
 	}
 	r.State.Key = next.VKey
 	return r, nil
+}
+
+// Latest follows a ledger from a log whose keys the caller trusts to that of its latest year, from year to year as Roll does,
+// and returns that log's epoch and, where a log before announced it, its key. The error also says of a log that it isn't as
+// it should be.
+func Latest(ctx context.Context, year func(epoch uint32) checkpoint.Fetcher, epoch uint32, logs []note.Verifier) (latest uint32, next *registry.LogKey, err error) {
+	r, err := Log(ctx, year(epoch), logs, nil)
+	for {
+		if err != nil {
+			return epoch, nil, err
+		}
+		if r.Problem != nil {
+			return epoch, nil, r.Problem
+		}
+		end, err := End(ctx, year(epoch), r.New, func(int) {})
+		if err != nil || !end.Final || end.Next == nil {
+			return epoch, next, err
+		}
+		after, err := Roll(ctx, year(epoch+1), r.New, end.Next)
+		if errors.Is(err, fs.ErrNotExist) {
+			return epoch, next, nil
+		}
+		if err != nil {
+			return epoch, nil, err
+		}
+		epoch, next, r = epoch+1, end.Next, after
+	}
 }

@@ -124,3 +124,31 @@ func TestRoll(t *testing.T) {
 type emptyFS struct{}
 
 func (emptyFS) Open(string) (fs.File, error) { return nil, fs.ErrNotExist }
+
+// TestLatest: from the first of three years to the last that is open.
+func TestLatest(t *testing.T) {
+	years := []*verifiertest.Shard{usual(), verifiertest.NewShard("registro.example/2027"), verifiertest.NewShard("registro.example/2028")}
+	years[0].Close(years[1], 30)
+	years[1].Follow(years[0])
+	years[1].Head(1)
+	years[1].Close(years[2], 30)
+	years[2].Follow(years[1])
+	years[2].Head(1)
+	for open := 1; open <= 3; open++ {
+		epoch, next, err := verifier.Latest(t.Context(), logsOf(years[:open]...), 2026, []note.Verifier{years[0].Verifier()})
+		if err != nil || epoch != 2025+uint32(open) || (next == nil) != (open == 1) || next != nil && next.VKey != years[open-1].VKey {
+			t.Errorf("%d years open: %d, %+v, %v", open, epoch, next, err)
+		}
+	}
+	if _, _, err := verifier.Latest(t.Context(), logsOf(), 2026, []note.Verifier{years[0].Verifier()}); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("no log: %v", err)
+	}
+	other := verifiertest.NewShard("registro.example/2027")
+	other.Follow(years[0])
+	other.Head(1)
+	for name, logs := range map[string][]*verifiertest.Shard{"another key": {years[0], other}, "another first log": {other}} {
+		if _, _, err := verifier.Latest(t.Context(), logsOf(logs...), 2026, []note.Verifier{years[0].Verifier()}); err == nil {
+			t.Errorf("%s was followed", name)
+		}
+	}
+}

@@ -3,6 +3,8 @@
 package main
 
 import (
+	"context"
+	"fmt"
 	"net/url"
 	"regexp"
 	"strconv"
@@ -13,6 +15,8 @@ import (
 	"github.com/traccia-ledger/traccia/cmd/internal/cli"
 	"github.com/traccia-ledger/traccia/cmd/internal/fetch"
 	"github.com/traccia-ledger/traccia/ledger"
+	"github.com/traccia-ledger/traccia/ledger/checkpoint"
+	"github.com/traccia-ledger/traccia/verifier"
 )
 
 // ledgerURL is what the URL of a ledger, or of one of its logs, and a file of keys mean.
@@ -76,4 +80,25 @@ func (l *ledgerURL) all() (keys []note.Verifier) {
 		keys = append(keys, list...)
 	}
 	return keys
+}
+
+// roll goes on to the latest year's log, whose key the years before announced, and returns that key; "" where the latest is
+// one whose key was given, or the URL names a year.
+func (l *ledgerURL) roll(ctx context.Context) (vkey string, err error) {
+	if l.one {
+		return "", nil
+	}
+	latest, next, err := verifier.Latest(ctx, func(epoch uint32) checkpoint.Fetcher { return l.year(epoch) }, l.epoch, l.keys[l.epoch])
+	if err != nil {
+		return "", fmt.Errorf("couldn't follow %s: %w", l.url(l.epoch), err)
+	}
+	if next == nil {
+		return "", nil
+	}
+	key, err := checkpoint.ParseKey(next.VKey)
+	if err != nil {
+		return "", err
+	}
+	l.epoch, l.keys[latest] = latest, []note.Verifier{key}
+	return next.VKey, nil
 }

@@ -150,7 +150,7 @@ func (f *providerFlags) run(cmd *cobra.Command) (*providerAnswer, error) {
 			return nil, cli.Usagef("%s: expected a key of %s, found one of %s", f.signingKey, f.scope, key.Body)
 		}
 	}
-	if err := f.source(c, key); err != nil {
+	if err := f.source(cmd, c, key); err != nil {
 		return nil, err
 	}
 	progress := cli.NewProgress(cmd, "comparing leaves", 0)
@@ -169,7 +169,7 @@ func (f *providerFlags) run(cmd *cobra.Command) (*providerAnswer, error) {
 }
 
 // source says where the log is read, by whose word, and of whom proofs are asked.
-func (f *providerFlags) source(c *provider.Check, key *agencykey.Key) error {
+func (f *providerFlags) source(cmd *cobra.Command, c *provider.Check, key *agencykey.Key) error {
 	logs, from, err := f.trusted(c)
 	if err != nil {
 		return err
@@ -185,6 +185,9 @@ func (f *providerFlags) source(c *provider.Check, key *agencykey.Key) error {
 	if err != nil {
 		return err
 	}
+	if err := f.roll(cmd, c, l, from); err != nil {
+		return err
+	}
 	c.Log = l.year(l.epoch)
 	if f.tiles != "" {
 		if c.Log, err = fetch.NewCache(filepath.Join(f.tiles, fmt.Sprint(l.epoch)), c.Log); err != nil {
@@ -194,6 +197,21 @@ func (f *providerFlags) source(c *provider.Check, key *agencykey.Key) error {
 	if key != nil {
 		c.Ledger = provider.NewLedger(l.base, key, c.Now)
 	}
+	return nil
+}
+
+// roll checks the latest year's log also where its key isn't given, but announced by the one before.
+func (f *providerFlags) roll(cmd *cobra.Command, c *provider.Check, l *ledgerURL, from string) error {
+	vkey, err := l.roll(cmd.Context())
+	if err != nil || vkey == "" {
+		return err
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "going on with the log of %d, whose key the log before announced: add it to %s\n  %s\n", l.epoch, from, vkey)
+	if c.Policy != nil {
+		c.Policy.Logs = append(c.Policy.Logs, checkpoint.Log{VKey: vkey})
+		return nil
+	}
+	c.Logs = append(c.Logs, l.keys[l.epoch]...)
 	return nil
 }
 
