@@ -5,6 +5,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -28,8 +29,9 @@ func (f *ownFlags) add(cmd *cobra.Command) {
 
 // ownRecords are nil where none are kept.
 type ownRecords struct {
-	file *provider.Records
-	logs []note.Verifier
+	file   *provider.Records
+	logKey string // the file of logs, which grows by a line each year
+	logs   []note.Verifier
 }
 
 const maxLogKeys = 1 << 20
@@ -38,16 +40,23 @@ func (f *ownFlags) open() (*ownRecords, error) {
 	if f.records == "" {
 		return nil, nil
 	}
-	data, err := cli.ReadFile(f.logKey, maxLogKeys)
-	if err != nil {
-		return nil, fmt.Errorf("couldn't read the log's key: %w", err)
+	r := &ownRecords{logKey: f.logKey}
+	err := r.readLogs()
+	if err == nil {
+		r.file, err = provider.OpenRecords(f.records)
 	}
-	r := new(ownRecords)
-	if r.logs, err = checkpoint.ParseKeys(data); err != nil {
-		return nil, cli.Usagef("--log-key %s holds no verifier keys of logs: %w", f.logKey, err)
-	}
-	r.file, err = provider.OpenRecords(f.records)
 	return r, err
+}
+
+func (r *ownRecords) readLogs() error {
+	data, err := cli.ReadFile(r.logKey, maxLogKeys)
+	if err != nil {
+		return fmt.Errorf("couldn't read the log's key: %w", err)
+	}
+	if r.logs, err = checkpoint.ParseKeys(data); err != nil {
+		return cli.Usagef("--log-key %s holds no verifier keys of logs: %w", r.logKey, err)
+	}
+	return nil
 }
 
 func (r *ownRecords) close() {
@@ -73,6 +82,12 @@ func (r *ownRecords) keep(list []*received) error {
 		s, err := ledger.ParseSubmission(a.submission)
 		if err != nil {
 			return fmt.Errorf("the ledger took what is no submission: %w", hide(err))
+		}
+		if !slices.ContainsFunc(r.logs, func(log note.Verifier) bool { return log.Name() == a.Origin }) {
+			// A year began meanwhile, and the file may have its key by now.
+			if err := r.readLogs(); err != nil {
+				return err
+			}
 		}
 		more, err := provider.Entries(a.raw, r.logs, s, time.Now())
 		var p *ledger.Problem
