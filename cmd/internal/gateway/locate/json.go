@@ -43,9 +43,8 @@ func (p Pointer) String() string {
 
 // JSON reads one JSON value. A place whose array has no items leads nowhere without being missing.
 func JSON(r io.Reader, places []Pointer, f Finder) error {
-	source := &limited{r: r, decoded: func() int64 { return 0 }}
+	source := &limited{r: r}
 	w := &jsonReader{source: source, decoder: json.NewDecoder(source), places: places, finder: f}
-	source.decoded = w.decoder.InputOffset
 	w.decoder.UseNumber()
 	states := make([]state, len(places))
 	for i := range places {
@@ -75,6 +74,7 @@ func (w *jsonReader) token() (json.Token, error) {
 	if err != nil {
 		return nil, w.source.fault("no JSON")
 	}
+	w.source.behind = w.decoder.InputOffset()
 	return t, nil
 }
 

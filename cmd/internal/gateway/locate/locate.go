@@ -53,14 +53,14 @@ var ErrTooLong = errors.New("a value is too long")
 
 // limited lets a decoder read ahead of what it has decoded by MaxValue at most.
 type limited struct {
-	r       io.Reader
-	read    int64
-	decoded func() int64
-	failed  error // of r itself, which is not the document's fault
+	r      io.Reader
+	read   int64
+	behind int64 // how much of it was decoded when the last token ended
+	failed error // of r itself, which is not the document's fault
 }
 
 func (l *limited) Read(p []byte) (int, error) {
-	if l.read-l.decoded() > MaxValue {
+	if l.read-l.behind > MaxValue {
 		l.failed = ErrTooLong
 		return 0, l.failed
 	}

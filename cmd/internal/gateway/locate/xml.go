@@ -115,13 +115,13 @@ func (p Path) String() string {
 	return b.String()
 }
 
-// XML reads one XML document. An element that a place's last step but one matches must have the last, or the place is
-// missing; where no element matches so far, it leads nowhere without being missing, as an empty list does. White space
-// around an element's text isn't part of it.
+// XML reads one XML document. Each element that a step matches must have one for the next, or the place is missing. The last
+// step but one alone may match nothing: that is how an empty list looks (/Lista/Persona/CodiceFiscale without a Persona).
+// The document's element must be the one that a first step behind / names. White space around an element's text isn't part
+// of it.
 func XML(r io.Reader, places []Path, f Finder) error {
-	source := &limited{r: r, decoded: func() int64 { return 0 }}
+	source := &limited{r: r}
 	w := &xmlReader{source: source, decoder: xml.NewDecoder(source), places: places, finder: f}
-	source.decoded = w.decoder.InputOffset
 	w.decoder.CharsetReader = charset
 	var root element
 	for i := range places {
@@ -136,6 +136,7 @@ func XML(r io.Reader, places []Path, f Finder) error {
 		if err != nil {
 			return source.fault("no XML")
 		}
+		source.behind = source.read
 		if err := w.token(t); err != nil {
 			return err
 		}
@@ -278,8 +279,11 @@ func (w *xmlReader) end() error {
 		}
 	}
 	for _, f := range e.own {
-		last := f.step == len(w.places[f.place].steps)-1
-		if w.places[f.place].attribute == nil && last && !f.led {
+		length := len(w.places[f.place].steps)
+		if w.places[f.place].attribute != nil {
+			length++
+		}
+		if !f.led && f.step != length-2 {
 			if err := w.finder.Missing(f.place); err != nil {
 				return err
 			}
@@ -292,6 +296,13 @@ func (w *xmlReader) end() error {
 func (w *xmlReader) finish() error {
 	if len(w.open) != 1 || w.roots != 1 {
 		return w.source.fault("no XML document")
+	}
+	for _, f := range w.open[0].follow {
+		if !f.led && !w.places[f.place].steps[0].anywhere {
+			if err := w.finder.Missing(f.place); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
