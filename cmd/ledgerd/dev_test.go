@@ -129,7 +129,7 @@ func TestDevInterrupted(t *testing.T) {
 	}
 	var bodies []registry.Body
 	for _, b := range all {
-		bodies = append(bodies, registry.Body{ID: b.ID, Name: b.Name, Tenant: b.Tenant})
+		bodies = append(bodies, registry.Body{ID: b.ID, Name: b.Name, Tenant: b.Tenant, Attributes: b.Attributes})
 	}
 	if _, err := n.AddBodies(t.Context(), bodies); err != nil {
 		t.Fatal(err)
