@@ -291,7 +291,7 @@ func (l *List) Covers(u ledger.ConsentUse) (kind string, p *ledger.Problem) {
 		return "", problem(CodeNotInForce, "receipt#occurred_at", "after the consent begins and was recorded", "an instant before")
 	}
 	receives := slices.ContainsFunc(x.Terms.Recipients, func(s string) bool {
-		return s == u.Consumer || slices.ContainsFunc(u.Kinds, func(kind string) bool { return s == KindPrefix+kind })
+		return ledger.ConsentReaches(s, u.Consumer, u.Attributes)
 	})
 	if !receives {
 		return "", problem(CodeNotCovered, "receipt#consumer", "a recipient of the consent", "another body")

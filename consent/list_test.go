@@ -326,7 +326,7 @@ func TestDelegate(t *testing.T) {
 func TestCovers(t *testing.T) {
 	w := newWorld(t)
 	given := w.must(w.record(ledger.KindConsentGiven, func(r *consent.Record) {
-		r.Terms.Recipients = []string{"c_a944", consent.KindPrefix + "comune"}
+		r.Terms.Recipients = []string{"c_a944", ledger.ConsentKind + "comune"}
 		r.Terms.Purposes = append(r.Terms.Purposes, "9d1f2a34-7a0b-4c77-8f2e-1f6b1f0c2d3e")
 	}), consenttest.Desk)
 	tests := []struct {
@@ -335,8 +335,8 @@ func TestCovers(t *testing.T) {
 	}{
 		{"a recipient", "", func(*ledger.ConsentUse) {}},
 		{"another body", consent.CodeNotCovered, func(u *ledger.ConsentUse) { u.Consumer = "inps" }},
-		{"a body of the kind", "", func(u *ledger.ConsentUse) { u.Consumer, u.Kinds = "c_h501", []string{"ente", "comune"} }},
-		{"another kind", consent.CodeNotCovered, func(u *ledger.ConsentUse) { u.Consumer, u.Kinds = "inps", []string{"ente"} }},
+		{"a body of the kind", "", func(u *ledger.ConsentUse) { u.Consumer, u.Attributes = "c_h501", []string{"ente", "comune"} }},
+		{"another kind", consent.CodeNotCovered, func(u *ledger.ConsentUse) { u.Consumer, u.Attributes = "inps", []string{"ente"} }},
 		{"another purpose", consent.CodeNotCovered, func(u *ledger.ConsentUse) { u.Purpose = "Altro" }},
 		{"PDND's purpose id", "", func(u *ledger.ConsentUse) {
 			u.Purpose, u.PurposeID = "Altro", "9d1f2a34-7a0b-4c77-8f2e-1f6b1f0c2d3e"

@@ -24,10 +24,6 @@ const (
 	maxLabel      = 80
 )
 
-// KindPrefix stands before an attribute of bodies in PDND among a record's recipients, as kind:Comuni e loro Consorzi e
-// Associazioni.
-const KindPrefix = "kind:"
-
 // Record is one statement in a citizen's list: by them, by a delegate, or about them. Which of its optional parts are
 // there follows from its kind.
 type Record struct {
@@ -52,7 +48,7 @@ type Record struct {
 type Terms struct {
 	Controller string   // id of the body that asked
 	LegalBasis []string // Basis constants; of an entitlement others of the GDPR
-	Recipients []string // ids of bodies, or KindPrefix and what a body's record has among its attributes
+	Recipients []string // ids of bodies, or ledger.ConsentKind and what a body's record has among its attributes
 	Purposes   []string // as receipts write them: a purpose, or PDND's purpose id
 	Categories []string // as receipts write them
 	Notice     Notice
@@ -441,12 +437,12 @@ func (t *Terms) check(c *checker, entitlement bool) {
 		return problem(ledger.CodeBadValue, "", "a basis that is a consent; of an entitlement, law or public task", textFound(s))
 	})
 	c.list("dpv:hasProcess/dpv:hasRecipient", t.Recipients, MaxRecipients, func(s string) error {
-		kind, ok := strings.CutPrefix(s, KindPrefix)
+		kind, ok := strings.CutPrefix(s, ledger.ConsentKind)
 		if ok {
 			return ledger.CheckText(kind, ledger.MaxText)
 		}
 		if ledger.CheckID(s) != nil {
-			return problem(ledger.CodeBadID, "", "ids of bodies, or "+KindPrefix+" and a kind", textFound(s))
+			return problem(ledger.CodeBadID, "", "ids of bodies, or "+ledger.ConsentKind+" and a kind", textFound(s))
 		}
 		return nil
 	})

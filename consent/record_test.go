@@ -181,7 +181,7 @@ func TestRecordRefused(t *testing.T) {
 		{"no recipient", ledger.KindConsentGiven, ledger.CodeBadCount, func(r *consent.Record) { r.Terms.Recipients = nil }},
 		{"a recipient twice", ledger.KindConsentGiven, ledger.CodeRepeated, func(r *consent.Record) { r.Terms.Recipients = []string{"c_a944", "c_a944"} }},
 		{"a recipient that is no id", ledger.KindConsentGiven, ledger.CodeBadID, func(r *consent.Record) { r.Terms.Recipients = []string{"Comune di Bologna"} }},
-		{"a kind without a name", ledger.KindConsentGiven, ledger.CodeBadText, func(r *consent.Record) { r.Terms.Recipients = []string{consent.KindPrefix} }},
+		{"a kind without a name", ledger.KindConsentGiven, ledger.CodeBadText, func(r *consent.Record) { r.Terms.Recipients = []string{ledger.ConsentKind} }},
 		{"a purpose with a line break", ledger.KindConsentGiven, ledger.CodeBadText, func(r *consent.Record) { r.Terms.Purposes = []string{"a\nb"} }},
 		{"no category", ledger.KindConsentGiven, ledger.CodeBadCount, func(r *consent.Record) { r.Terms.Categories = nil }},
 		{"a notice without a version", ledger.KindConsentGiven, ledger.CodeBadText, func(r *consent.Record) { r.Terms.Notice.Version = "" }},

@@ -4,6 +4,8 @@ package ledger
 
 import (
 	"encoding/json"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/traccia-ledger/traccia/ledger/ijson"
@@ -26,7 +28,7 @@ type ConsentEvent struct {
 type ConsentUse struct {
 	ID         string   // the consent's: the receipt's consent_id
 	Consumer   string   // id of the body that consults
-	Kinds      []string // of that body
+	Attributes []string // of that body in PDND, as its record states them
 	Purpose    string   // the receipt's
 	PurposeID  string   // the receipt's, ""
 	Categories []string // the receipt's
@@ -34,11 +36,24 @@ type ConsentUse struct {
 }
 
 // ConsentUseOf is the use that a receipt makes of the consent that it names.
-func ConsentUseOf(r *Receipt, kinds []string) ConsentUse {
+func ConsentUseOf(r *Receipt, attributes []string) ConsentUse {
 	return ConsentUse{
-		ID: r.ConsentID, Consumer: r.Consumer, Kinds: kinds,
+		ID: r.ConsentID, Consumer: r.Consumer, Attributes: attributes,
 		Purpose: r.Purpose, PurposeID: r.PurposeID, Categories: r.DataCategories, At: r.Occurred(),
 	}
+}
+
+// ConsentKind stands before an attribute of bodies in PDND among a consent's
+// recipients, as kind:Comuni e loro Consorzi e Associazioni.
+const ConsentKind = "kind:"
+
+// ConsentReaches says whether a recipient of a consent is this body, whose record
+// states these attributes.
+func ConsentReaches(recipient, body string, attributes []string) bool {
+	if kind, ok := strings.CutPrefix(recipient, ConsentKind); ok {
+		return slices.Contains(attributes, kind)
+	}
+	return recipient == body
 }
 
 // States of a consent, passkey or mandate.
@@ -76,18 +91,21 @@ type ConsentSummary struct {
 //
 //	{"receipt":"eyJ…","private":{"salt":"UVAx…43","content":"e30"},
 //	"subject":{"subject":"RSSMRA80A01H501U","salt":"8sv7…43"},"consent":{"record":{…},"evidence":{…}}}
+//
+// Without the consent member it is a look-up: a body asks what concerns it of a
+// citizen's consents, with a voucher in the private part.
 type ConsentSubmission struct {
 	Receipt string // compact JWS of role requester, see ParseReceipt
 	Private SaltedPrivate
 	Subject SaltedSubject
-	Consent json.RawMessage // the body's consent member, kept byte for byte
+	Consent json.RawMessage // the body's consent member, kept byte for byte; nil in a look-up
 }
 
 type consentSubmissionJSON struct {
 	Receipt string          `json:"receipt"`
 	Private privateJSON     `json:"private"`
 	Subject subjectJSON     `json:"subject"`
-	Consent json.RawMessage `json:"consent"`
+	Consent json.RawMessage `json:"consent,omitempty"`
 }
 
 // ParseConsentSubmission decodes a submission. Errors are *Problem with JSON
@@ -100,7 +118,9 @@ func ParseConsentSubmission(data []byte) (*ConsentSubmission, error) {
 	var c checker
 	c.token("/receipt", w.Receipt, MaxReceipt)
 	s := &ConsentSubmission{Receipt: w.Receipt, Private: c.private(w.Private), Consent: w.Consent}
-	c.object("/consent", w.Consent, MaxConsent)
+	if w.Consent != nil {
+		c.object("/consent", w.Consent, MaxConsent)
+	}
 	var err error
 	if s.Subject.Subject, err = ParseSubject(w.Subject.Subject); err != nil {
 		c.fail(CodeBadSubject, "/subject/subject", subjectForm, textFound(w.Subject.Subject))

@@ -114,7 +114,7 @@ func (c *chain) follow(when, id, basis, want string) {
 
 // terms name everybody in the chain and everything they read: the transport company by its attribute in PDND.
 func (c *chain) terms(t *consent.Terms) {
-	company := consent.KindPrefix + c.attributes["demnmos8"][0]
+	company := ledger.ConsentKind + c.attributes["demnmos8"][0]
 	t.Purposes, t.Recipients = []string{"one-click"}, []string{"c_a944", "inps", company, "r_emiro"}
 	t.Categories = nil
 	for _, l := range chainLinks {

@@ -229,6 +229,9 @@ func (n *Node) RecordConsent(ctx context.Context, raw []byte) (answer *ledger.An
 	if err != nil {
 		return nil, false, err
 	}
+	if s.Consent == nil {
+		return nil, false, &ledger.Problem{Code: ledger.CodeMissing, Where: "/consent", Expected: "a statement", Found: "nothing"}
+	}
 	return n.recordConsent(ctx, s)
 }
 

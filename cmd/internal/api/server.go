@@ -89,6 +89,8 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("/v1/agencies/{agency}/list", method(http.MethodPost, s.servePart))
 	mux.HandleFunc("/v1/agencies/{agency}/list/citizens", method(http.MethodPost, s.serveUnseen))
 	mux.HandleFunc("/v1/agencies/{agency}/list/look-up", method(http.MethodPost, s.serveLookUp))
+	mux.HandleFunc("/v1/agencies/{agency}/consents/look-up", method(http.MethodPost, s.serveConsentLookUp))
+	mux.HandleFunc("/v1/consents", method(http.MethodPost, s.serveConsent))
 	mux.HandleFunc("/v1/scopes/{scope}/proofs", method(http.MethodPost, s.serveSubjectProofs))
 	mux.HandleFunc("/v1/provider-checks", method(http.MethodPost, s.serveProviderCheck))
 	mux.HandleFunc("/log/{epoch}/checkpoint", method(http.MethodGet, s.serveCheckpoint))
