@@ -122,7 +122,7 @@ func (f *listFlags) run(cmd *cobra.Command) error {
 		return err
 	}
 	defer file.close()
-	l := &lister{flags: f, c: c, key: k, file: file}
+	l := &lister{signedClient: signedClient{c, k, f.ledgerOf}, flags: f, file: file}
 	l.progress = cli.NewProgress(cmd, "fetching", 0)
 	err = l.run(cmd.Context())
 	l.progress.Close()

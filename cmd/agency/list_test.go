@@ -147,7 +147,9 @@ func TestListResumes(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer file.close()
-	l := &lister{flags: f, c: &client{base: base, http: http.DefaultClient, patience: time.Second, notice: io.Discard}, key: k, file: file}
+	l := &lister{
+		signedClient: signedClient{&client{base: base, http: http.DefaultClient, patience: time.Second, notice: io.Discard}, k, f.ledgerOf}, flags: f, file: file,
+	}
 	if err := l.lookUp(t.Context()); err == nil || l.lookUps == 0 {
 		t.Fatalf("%d look-ups, noted where nothing can be: %v", l.lookUps, err)
 	}

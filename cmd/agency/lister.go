@@ -10,7 +10,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net/http"
 	"os"
@@ -18,7 +17,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/traccia-ledger/traccia/cmd/internal/agencykey"
 	"github.com/traccia-ledger/traccia/cmd/internal/cli"
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/durable"
@@ -29,9 +27,8 @@ import (
 
 // lister fetches a body's list, part by part.
 type lister struct {
+	signedClient
 	flags    *listFlags
-	c        *client
-	key      *agencykey.Key
 	file     *listFile
 	progress *cli.Progress
 	fetched  uint64
@@ -277,46 +274,4 @@ func (l *lister) note(lines []byte) error {
 		return fmt.Errorf("couldn't note the look-up's entries: %w", err)
 	}
 	return nil
-}
-
-// post sends a request that the body signs until it is answered; each attempt
-// is signed anew. A refusal is a *refusal.
-func (l *lister) post(ctx context.Context, path string, content []byte) ([]byte, error) {
-	pace := l.c.pacer()
-	for {
-		data, err := l.postOnce(ctx, path, content)
-		var later *unavailable
-		switch {
-		case ctx.Err() != nil && err != nil:
-			return nil, interrupted(ctx)
-		case errors.As(err, &later):
-			if err := pace.wait(ctx, later); err != nil {
-				return nil, &cli.CouldNotCheck{Err: err}
-			}
-		default:
-			return data, err
-		}
-	}
-}
-
-func (l *lister) postOnce(ctx context.Context, path string, content []byte) ([]byte, error) {
-	ctx, _, cancel := watched(ctx)
-	defer cancel()
-	r, err := l.c.request(ctx, "v1/agencies/"+l.key.Body+"/"+path, "application/json", content)
-	if err != nil {
-		return nil, err
-	}
-	if err := l.key.SignRequest(r, content, l.flags.ledgerOf, time.Now()); err != nil {
-		return nil, err
-	}
-	resp, err := l.c.send(r)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	if err != nil {
-		return nil, &unavailable{err: fmt.Errorf("couldn't read the ledger's answer: %w", err)}
-	}
-	return data, nil
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/traccia-ledger/traccia/cmd/internal/agencykey"
 	"github.com/traccia-ledger/traccia/cmd/internal/api"
 	"github.com/traccia-ledger/traccia/cmd/internal/dev"
+	"github.com/traccia-ledger/traccia/consent/webauthn"
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/jws"
 	"github.com/traccia-ledger/traccia/ledger/node"
@@ -54,6 +55,7 @@ func TestNode(t *testing.T) {
 			"listed":  listed,
 			"lookups": lookUps,
 			"proven":  proven,
+			"setid":   setID,
 		},
 	})
 }
@@ -102,7 +104,7 @@ func startService(dir string) (*service, error) {
 
 func (s *service) start() error {
 	var err error
-	if s.node, err = node.Open(context.Background(), s.dir, node.Options{Policies: policies.Open}); err != nil {
+	if s.node, err = node.Open(context.Background(), s.dir, node.Options{Policies: policies.Open, Consents: webauthn.Rules{}}); err != nil {
 		return err
 	}
 	l, err := net.Listen("tcp", s.addr)
@@ -199,6 +201,15 @@ func register(n *node.Node, body string, jwks []byte) error {
 		}
 	}
 	return nil
+}
+
+// setID is the command "setid FILE": the variable ID is the consent_id in a JSON file.
+func setID(ts *testscript.TestScript, _ bool, args []string) {
+	var a struct {
+		ID string `json:"consent_id"`
+	}
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &a))
+	ts.Setenv("ID", a.ID)
 }
 
 // proven is the command "proven SUBMISSION RECEIPT...": fails unless the

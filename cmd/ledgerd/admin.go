@@ -39,6 +39,7 @@ type adminCall struct {
 	List      bool            `json:"list,omitempty"`
 	Backup    string          `json:"backup,omitempty"` // absolute path of a new directory
 	History   *historyCall    `json:"history,omitempty"`
+	Consents  *consentsCall   `json:"consents,omitempty"`
 	Erase     *eraseCall      `json:"erase,omitempty"`
 	Retention *retentionCall  `json:"retention,omitempty"`
 	Policy    *policyCall     `json:"policy,omitempty"`
@@ -59,15 +60,16 @@ type revokeKey struct {
 
 // adminReply is its answer.
 type adminReply struct {
-	Index     uint64          `json:"index,omitempty"`
-	Kids      []string        `json:"kids,omitempty"`
-	Bodies    []listedBody    `json:"bodies,omitempty"`
-	Erased    *node.Erased    `json:"erased,omitempty"`
-	Retention *node.Retention `json:"retention,omitempty"`
-	File      []byte          `json:"file,omitempty"`
-	Gone      []uint32        `json:"gone,omitempty"` // years that no history shows
-	Problem   *ledger.Problem `json:"problem,omitempty"`
-	Error     string          `json:"error,omitempty"`
+	Index     uint64                  `json:"index,omitempty"`
+	Kids      []string                `json:"kids,omitempty"`
+	Bodies    []listedBody            `json:"bodies,omitempty"`
+	Erased    *node.Erased            `json:"erased,omitempty"`
+	Retention *node.Retention         `json:"retention,omitempty"`
+	File      []byte                  `json:"file,omitempty"`
+	Gone      []uint32                `json:"gone,omitempty"` // years that no history shows
+	Consents  []ledger.ConsentSummary `json:"consents,omitempty"`
+	Problem   *ledger.Problem         `json:"problem,omitempty"`
+	Error     string                  `json:"error,omitempty"`
 }
 
 type listedBody struct {
@@ -155,6 +157,8 @@ func doAdmin(ctx context.Context, n *node.Node, call adminCall) adminReply {
 	case call.History != nil:
 		reply.File, err = doHistory(ctx, n, call.History)
 		reply.Gone = n.Gone()
+	case call.Consents != nil:
+		reply.Consents, err = doConsents(ctx, n, call.Consents)
 	case call.Policy != nil:
 		reply.Index, reply.File, err = doPolicy(ctx, n, call.Policy)
 	case call.List:

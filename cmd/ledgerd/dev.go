@@ -21,6 +21,7 @@ import (
 
 	"github.com/traccia-ledger/traccia/cmd/internal/cli"
 	"github.com/traccia-ledger/traccia/cmd/internal/dev"
+	"github.com/traccia-ledger/traccia/consent/webauthn"
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/node"
 	"github.com/traccia-ledger/traccia/ledger/registry"
@@ -77,7 +78,7 @@ the whole log as an outsider would, prints a summary and ends.`,
 			ctx, end := context.WithCancel(cmd.Context())
 			defer end()
 			var summary *devSummary
-			err = run(ctx, data, node.Options{Log: log, Policies: policies.Open}, flags, func(r *ready) error {
+			err = run(ctx, data, node.Options{Log: log, Policies: policies.Open, Consents: webauthn.Rules{}}, flags, func(r *ready) error {
 				w.attach(ctx, r.node, log)
 				hub := newDevProvider(data, world)
 				if fresh {

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/traccia-ledger/traccia/cmd/internal/cli"
+	"github.com/traccia-ledger/traccia/consent/webauthn"
 	"github.com/traccia-ledger/traccia/ledger/node"
 	"github.com/traccia-ledger/traccia/policies"
 )
@@ -34,7 +35,7 @@ Run one of your own:
 	}
 	root.AddCommand(
 		devCommand(), initCommand(), serveCommand(),
-		bodyCommand(), scopeCommand(), policyCommand(), eraseCommand(), retentionCommand(), historyCommand(),
+		bodyCommand(), scopeCommand(), policyCommand(), eraseCommand(), retentionCommand(), historyCommand(), consentsCommand(),
 		fsckCommand(), reindexCommand(), backupCommand(), restoreCommand(), exportCommand(),
 	)
 	return root
@@ -53,7 +54,7 @@ func (f *ledgerFlags) add(cmd *cobra.Command) {
 }
 
 func (f *ledgerFlags) options(cmd *cobra.Command) (node.Options, error) {
-	opt := node.Options{Log: logger(cmd), Policies: policies.Open}
+	opt := node.Options{Log: logger(cmd), Policies: policies.Open, Consents: webauthn.Rules{}}
 	if f.passphraseFile != "" {
 		var err error
 		if opt.Passphrase, err = cli.ReadSecret(f.passphraseFile); err != nil {
