@@ -31,6 +31,7 @@ type historyAnswer struct {
 	Missing       []string                `json:"missing"`
 	Notes         []string                `json:"notes"`
 	Lists         []verifier.HistoryScope `json:"lists"`
+	Consents      []ledger.ConsentSummary `json:"consents"` // what the events in +consent come to
 	Logs          []verifier.HistoryShard `json:"logs"`
 	Warning       string                  `json:"warning,omitempty"`
 
@@ -131,7 +132,7 @@ func checkHistory(file string, f *historyFlags) (*historyAnswer, error) {
 func newHistoryAnswer(file string, r *verifier.HistoryReport) *historyAnswer {
 	a := &historyAnswer{
 		file: file, report: r, Complete: r.Complete, Stale: r.Stale, Excerpt: r.Excerpt,
-		Events: orEmpty(r.Events), Missing: orEmpty(r.Missing), Notes: orEmpty(r.Notes), Lists: orEmpty(r.Scopes), Logs: orEmpty(r.Shards),
+		Events: orEmpty(r.Events), Missing: orEmpty(r.Missing), Notes: orEmpty(r.Notes), Lists: orEmpty(r.Scopes), Consents: orEmpty(r.Consents), Logs: orEmpty(r.Shards),
 	}
 	a.Problems = r.Problems
 	if r.Malformed != nil {
@@ -229,6 +230,7 @@ func (a *historyAnswer) Text(w io.Writer) {
 	}
 	fmt.Fprintln(w)
 	if !a.Excerpt {
+		printConsents(w, r)
 		printLists(w, r.Scopes)
 	}
 	fmt.Fprintln(w, "Not proven by this file:")
@@ -342,14 +344,13 @@ func what(e *verifier.HistoryEvent) string {
 		return fmt.Sprintf("%s asked for data of %s and was refused", who, whose)
 	case ledger.KindCorrection, ledger.KindDispute:
 		return statedWords(e)
-	case ledger.KindConsentGiven:
-		return "you gave a consent, collected by " + who
-	case ledger.KindConsentWithdrawn:
-		return "you withdrew a consent, by way of " + who
 	case ledger.KindRequest:
 		return "you made a request, by way of " + who
 	case ledger.KindLookUp:
 		return who + " looked into this ledger"
+	}
+	if about := aboutConsent("en", e.Kind, who); about != "" {
+		return about
 	}
 	return "an event that nothing explains"
 }

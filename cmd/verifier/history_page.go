@@ -29,6 +29,7 @@ type page struct {
 	Missing, Notes                             []string
 	Events                                     []pageEvent
 	Lists                                      []pageList
+	Consents                                   []consentLine
 	Logs                                       []verifier.HistoryShard
 	Warning                                    string
 }
@@ -82,6 +83,7 @@ func newPage(lang string, r *verifier.HistoryReport) *page {
 			p.Notes = append(p.Notes, w["note_deferred"])
 		}
 	}
+	p.Consents = consentLines(lang, r)
 	if !r.Excerpt {
 		p.Warning = w["warning"]
 	}
@@ -141,6 +143,12 @@ func newPageEvent(w map[string]string, lang string, e *verifier.HistoryEvent) pa
 	p.What = strings.NewReplacer("{who}", who, "{whose}", whose).Replace(w["kind_"+e.Kind])
 	if e.Statement != "" {
 		p.What = pageStatement(w, e)
+	}
+	if about := aboutConsent(lang, e.Kind, who); about != "" {
+		p.What = about
+		if rest, ok := strings.CutPrefix(about, "you "); ok {
+			p.What = "You " + rest
+		}
 	}
 	p.explain(w, lang, e)
 	p.Further = append(p.Further, pageDecision(w, lang, e)...)
@@ -204,7 +212,7 @@ func (p *pageEvent) explain(w map[string]string, lang string, e *verifier.Histor
 var pageWords = map[string]map[string]string{
 	"it": {
 		"title": "Storico degli accessi ai tuoi dati", "of": "Codice", "who": "Chi e che cosa", "when": "Quando", "why": "Perché", "data": "Dati:", "basis": "Base giuridica",
-		"signed": "Firma", "place": "Nel registro", "number": "numero", "lists": "Elenchi controllati", "events": "eventi", "notes": "Che cosa questo documento non prova",
+		"signed": "Firma", "place": "Nel registro", "number": "numero", "consents": "I tuoi consensi", "lists": "Elenchi controllati", "events": "eventi", "notes": "Che cosa questo documento non prova",
 		"missing": "Che cosa manca", "logs": "Registri", "none": "Non risulta alcun accesso.", "entries": "voci", "witnesses": "testimoni", "monitors": "monitor",
 		"complete":   "COMPLETO fino al %s: in nessun elenco manca qualcosa.",
 		"stale":      "NON AGGIORNATO: completo fino al %s, ma è passato troppo tempo. Chiedi un documento nuovo.",
@@ -216,7 +224,6 @@ var pageWords = map[string]map[string]string{
 		"stated_recorded-in-error": "{who} dichiara di aver registrato per errore l'evento {about}", "stated_not-asked": "{who} dichiara di non aver chiesto l'accesso {about}",
 		"later": "In seguito:", "put_off": "Notizia differita fino al %s, ordine %s, firmato da %s.",
 		"kind_access": "{who} ha consultato dati di {whose}", "kind_denied": "{who} ha chiesto dati di {whose}; l'accesso è stato rifiutato",
-		"kind_consent-given": "Hai dato un consenso, raccolto da {who}", "kind_consent-withdrawn": "Hai revocato un consenso, tramite {who}",
 		"kind_request": "Hai fatto una richiesta, tramite {who}", "kind_look-up": "{who} ha consultato questo registro",
 		"both": "di entrambe le parti", "consumer_only": "solo di chi ha consultato (%s)", "provider_only": "solo di chi detiene i dati (%s)",
 		"declared": "dichiarato, non controllato", "attested": "controllato da chi lo tiene, che lo firma, fino al", "alarm": "NON CORRISPONDE a quanto annotato da chi lo tiene, che lo firma, fino al", "own": "tenuto dal registro stesso", "deferred": "non ancora mostrato",
@@ -229,7 +236,7 @@ var pageWords = map[string]map[string]string{
 	},
 	"en": {
 		"title": "Who accessed your data", "of": "Code", "who": "Who and what", "when": "When", "why": "Why", "data": "Data:", "basis": "Legal basis",
-		"signed": "Signature", "place": "In the ledger", "number": "number", "lists": "Lists checked", "events": "events", "notes": "What this document doesn't prove",
+		"signed": "Signature", "place": "In the ledger", "number": "number", "consents": "Your consents", "lists": "Lists checked", "events": "events", "notes": "What this document doesn't prove",
 		"missing": "What is missing", "logs": "Logs", "none": "No access is recorded.", "entries": "entries", "witnesses": "witnesses", "monitors": "monitors",
 		"complete":   "COMPLETE up to %s: nothing is left out of any list.",
 		"stale":      "STALE: complete up to %s, but that is too long ago. Ask for a new document.",
@@ -241,7 +248,6 @@ var pageWords = map[string]map[string]string{
 		"stated_recorded-in-error": "{who} says that it recorded event {about} in error", "stated_not-asked": "{who} says that it did not ask for access {about}",
 		"later": "Later:", "put_off": "Notice deferred until %s, order %s, signed by %s.",
 		"kind_access": "{who} consulted data of {whose}", "kind_denied": "{who} asked for data of {whose} and was refused",
-		"kind_consent-given": "You gave a consent, collected by {who}", "kind_consent-withdrawn": "You withdrew a consent, by way of {who}",
 		"kind_request": "You made a request, by way of {who}", "kind_look-up": "{who} looked into this ledger",
 		"both": "of both sides", "consumer_only": "of who consulted (%s) alone", "provider_only": "of the holder's side (%s) alone",
 		"declared": "declared, not checked", "attested": "checked by its party, which signed that up to", "alarm": "NOT AS ITS PARTY RECORDED IT, as it signed, up to", "own": "kept by the ledger itself", "deferred": "not shown yet",
