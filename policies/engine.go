@@ -242,13 +242,18 @@ func (e *Engine) DecideOn(f *ledger.Facts) (ledger.Decision, error) {
 	if err := e.check(f); err != nil {
 		return ledger.Decision{}, err
 	}
+	return e.remembered(f), nil
+}
+
+// remembered is the decision on facts that were checked, or made by Facts.
+func (e *Engine) remembered(f *ledger.Facts) ledger.Decision {
 	key := string(f.Key())
 	d, ok := e.decided.Get(key)
 	if !ok {
 		d = e.decide(f)
 		e.decided.Add(key, d)
 	}
-	return d, nil
+	return d
 }
 
 // decide takes the decision on facts that were checked.

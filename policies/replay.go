@@ -13,7 +13,11 @@ var _ ledger.Bundle = (*Engine)(nil)
 
 // Decide implements ledger.Bundle.
 func (e *Engine) Decide(a *ledger.Access) (ledger.Decision, error) {
-	return e.DecideOn(e.Facts(a))
+	f := e.Facts(a)
+	if err := ledger.CheckFacts(f); err != nil {
+		return ledger.Decision{}, err // of a receipt or an assurance that was never parsed
+	}
+	return e.remembered(f), nil
 }
 
 // Replay implements ledger.Bundle.
