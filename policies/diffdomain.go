@@ -9,9 +9,6 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/cedar-policy/cedar-go/types"
-	"github.com/cedar-policy/cedar-go/x/exp/ast"
-
 	"github.com/traccia-ledger/traccia/ledger"
 )
 
@@ -60,7 +57,7 @@ func (c *comparison) listValues(f facet) []value {
 			list = append(list, set(strconv.Itoa(n), func(facts *ledger.Facts) { facts.LoA = n }))
 		}
 	case facetSubjects:
-		starts := c.cuts()
+		starts := cutsOf(c.engines[0].atoms, c.engines[1].atoms, c.exceptAtoms)
 		for i, n := range starts {
 			v := set(strconv.Itoa(n), func(facts *ledger.Facts) { facts.Subjects = n })
 			if v.from, v.to = n, ledger.MaxSubjects; i+1 < len(starts) {
@@ -69,7 +66,7 @@ func (c *comparison) listValues(f facet) []value {
 			list = append(list, v)
 		}
 	case facetConsumer, facetProvider:
-		named := c.named(f)
+		named := namedIn(f, c.engines[0].atoms, c.engines[1].atoms, c.exceptAtoms)
 		other := "other"
 		for slices.Contains(named, other) {
 			other += "-"
@@ -134,58 +131,6 @@ func (c *comparison) kindValues(f facet) (list []value) {
 		list = append(list, value{label: label, set: [2]func(*ledger.Facts){add(0), add(1)}})
 	}
 	return list
-}
-
-// cuts are the numbers of people at which a comparison may change, and 1.
-func (c *comparison) cuts() []int {
-	starts := []int{1}
-	c.constants(facetSubjects, func(v types.Value) {
-		if n, ok := v.(types.Long); ok {
-			for _, at := range []types.Long{n, n + 1} {
-				if at > 1 && at <= ledger.MaxSubjects {
-					starts = append(starts, int(at))
-				}
-			}
-		}
-	})
-	slices.Sort(starts)
-	return slices.Compact(starts)
-}
-
-// named are the ids of bodies that policies name, ascending.
-func (c *comparison) named(f facet) (ids []string) {
-	c.constants(f, func(v types.Value) {
-		switch v := v.(type) {
-		case types.String:
-			ids = append(ids, string(v))
-		case types.EntityUID:
-			ids = append(ids, string(v.ID))
-		}
-	})
-	slices.Sort(ids)
-	return slices.Compact(ids)
-}
-
-// constants visits those that a fact is compared with.
-func (c *comparison) constants(f facet, visit func(types.Value)) {
-	for _, list := range [][]atom{c.engines[0].atoms, c.engines[1].atoms, c.exceptAtoms} {
-		for _, a := range list {
-			if a.facet != f {
-				continue
-			}
-			ast.Inspect(ast.NewNode(a.node), func(n ast.IsNode) bool {
-				if v, ok := n.(ast.NodeValue); ok {
-					if set, ok := v.Value.(types.Set); ok {
-						for e := range set.All() {
-							visit(e)
-						}
-					}
-					visit(v.Value)
-				}
-				return true
-			})
-		}
-	}
 }
 
 // domainFact says how large a fact is.

@@ -17,7 +17,7 @@ func (e *Engine) Decide(a *ledger.Access) (ledger.Decision, error) {
 	if err := ledger.CheckFacts(f); err != nil {
 		return ledger.Decision{}, err // of a receipt or an assurance that was never parsed
 	}
-	return e.remembered(f), nil
+	return e.decide(f), nil
 }
 
 // Replay implements ledger.Bundle.
@@ -27,10 +27,11 @@ func (e *Engine) Replay(d *ledger.Decision, a *ledger.Access) error {
 	}
 	with := *a
 	with.Grant = ledger.Grant{Consent: d.Facts.Consent, Entitlement: d.Facts.Entitlement}
-	again, err := e.Decide(&with)
-	if err != nil {
+	f := e.Facts(&with)
+	if err := ledger.CheckFacts(f); err != nil {
 		return refuse(ledger.CodeDecision, "body#decision", "one on facts that can be", err.Error())
 	}
+	again := e.askCedar(f)
 	if !bytes.Equal(again.Facts.Key(), d.Facts.Key()) {
 		return refuse(ledger.CodeDecision, "body#decision/facts", "those of receipt, assurance and the bodies' records, in the bundle's terms", "others")
 	}
