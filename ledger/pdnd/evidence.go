@@ -90,7 +90,7 @@ func readLoA(r *reader) int {
 }
 
 // judgeEvidence holds an evidence of this digest against the voucher of the same call.
-func judgeEvidence(e *evidence, d digest, v *voucher, at time.Time) *ledger.Problem {
+func judgeEvidence(e *evidence, d digest, v *voucher, call *Call) *ledger.Problem {
 	refuse := func(code, where, expected, found string) *ledger.Problem {
 		return &ledger.Problem{Code: code, Where: where, Expected: expected, Found: found}
 	}
@@ -104,7 +104,7 @@ func judgeEvidence(e *evidence, d digest, v *voucher, at time.Time) *ledger.Prob
 	} else if e.issuer != v.clientID && e.issuer != v.consumerID {
 		return refuse(CodeMismatch, "evidence#iss", "the voucher's client_id, "+v.clientID, showID(e.issuer))
 	}
-	if p := judgeTimes("evidence", e.issuedAt, e.notBefore, e.expires, at); p != nil {
+	if p := judgeTimes("evidence", e.issuedAt, e.notBefore, e.expires, call.OccurredAt); p != nil {
 		return p
 	}
 	if life := e.expires.Sub(e.issuedAt); life > MaxEvidenceLife {
@@ -112,6 +112,9 @@ func judgeEvidence(e *evidence, d digest, v *voucher, at time.Time) *ledger.Prob
 	}
 	if !slices.ContainsFunc(e.audience, func(a string) bool { return slices.Contains(v.audience, a) }) {
 		return refuse(CodeAudience, "evidence#aud", "a value of the voucher's aud, "+show(v.audience[0]), show(e.audience[0]))
+	}
+	if p := judgeAudience("evidence", e.audience, call.Audience); p != nil {
+		return p
 	}
 	if e.purposeID != v.purposeID {
 		return refuse(CodeMismatch, "evidence#purposeId", "the voucher's, "+v.purposeID, e.purposeID)

@@ -2,7 +2,7 @@
 
 // Package pdnd judges the tokens that Italian administrations already exchange over PDND: the voucher (PDND's access
 // token), the TrackingEvidence of the ModI patterns AUDIT_REST_01 and AUDIT_REST_02, and requests signed by
-// INTEGRITY_REST_02.
+// INTEGRITY_REST_02, and the DPoP proof (RFC 9449) of who sends a voucher that is bound to a key.
 //
 // A voucher and an evidence, decoded:
 //
@@ -77,12 +77,20 @@ type Call struct {
 	Voucher, Evidence string // compact; Evidence may be ""
 	OccurredAt        time.Time
 
-	ProducerID, ConsumerID, EServiceID, DescriptorID, PurposeID string
+	ProducerID, ConsumerID, EServiceID, PurposeID string
+
+	// Of the e-service, as its provider knows them; empty where the caller doesn't.
+	DescriptorIDs []string // versions that are served
+	Audience      []string // one of which each token is for
 }
 
 // Claims is what the tokens of a call say beyond their being good. UserID is personal: it belongs into the private part alone.
 type Claims struct {
 	VoucherJTI     string
+	ClientID       string // of PDND
+	ConsumerID     string // PDND's tenant; "" in vouchers older than July 2025
+	PurposeID      string
+	KeyThumbprint  string    // of the key that the voucher is bound to (cnf.jkt); "" for a Bearer voucher
 	EvidenceDigest string    // SHA-256 of the compact evidence in lower-case hex; "" without one
 	UserID         string    // an operator's, or service:<name>; "" where the evidence has none
 	Expires        time.Time // until then one of the tokens is live
@@ -129,7 +137,9 @@ func (c *Checker) Check(ctx context.Context, call Call) (ledger.Assurance, *Clai
 	if p := c.judgeVoucher(v, &call); p != nil {
 		return ledger.Assurance{}, nil, p
 	}
-	claims := &Claims{VoucherJTI: v.jti, Expires: v.expires}
+	claims := &Claims{
+		VoucherJTI: v.jti, ClientID: v.clientID, ConsumerID: v.consumerID, PurposeID: v.purposeID, KeyThumbprint: v.jkt, Expires: v.expires,
+	}
 	result := ledger.Assurance{
 		Profile: ledger.ProfileVoucher,
 		Voucher: ledger.VoucherCheck{Alg: string(token.alg), Kid: token.kid, Issuer: v.issuer},
@@ -154,7 +164,7 @@ func (c *Checker) checkEvidence(ctx context.Context, v *voucher, call *Call, res
 		return err
 	}
 	e := &token.claims
-	if p := judgeEvidence(e, token.digest, v, call.OccurredAt); p != nil {
+	if p := judgeEvidence(e, token.digest, v, call); p != nil {
 		return p
 	}
 	result.Profile = ledger.ProfileAudit01
@@ -191,6 +201,14 @@ func readAudience(r *reader) []string {
 		return nil
 	}
 	return values
+}
+
+// judgeAudience refuses a token for none of the audiences that the caller knows.
+func judgeAudience(where string, found, known []string) *ledger.Problem {
+	if len(known) == 0 || slices.ContainsFunc(found, func(a string) bool { return slices.Contains(known, a) }) {
+		return nil
+	}
+	return &ledger.Problem{Code: CodeAudience, Where: where + "#aud", Expected: strings.Join(known, " or "), Found: show(found[0])}
 }
 
 // stamp writes an instant for a problem.

@@ -96,7 +96,7 @@ func TestProfiles(t *testing.T) {
 		{"evidence by ES256", Call{Voucher: voucher, Evidence: sign(a.clientEC, object{"alg": "ES256", "kid": "client-ec"}, evidenceClaims()), OccurredAt: noon}, ledger.ProfileAudit01, nil},
 		{"within leeway before", Call{Voucher: voucher, OccurredAt: noon.Add(-90 * time.Second)}, ledger.ProfileVoucher, nil},
 		{"within leeway after", Call{Voucher: voucher, OccurredAt: noon.Add(540*time.Second + 29*time.Second)}, ledger.ProfileVoucher, nil},
-		{"unknown claims", Call{Voucher: sign(a.pdnd, voucherHeader, with(voucherClaims(), "cnf", object{"jkt": "x", "ratio": 1.5})), OccurredAt: noon}, ledger.ProfileVoucher, nil},
+		{"unknown claims", Call{Voucher: sign(a.pdnd, voucherHeader, with(voucherClaims(), "interaction", object{"id": "x", "ratio": 1.5})), OccurredAt: noon}, ledger.ProfileVoucher, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			result, _, err := newTestChecker(t, 0).Check(t.Context(), test.call)

@@ -29,18 +29,21 @@ type profile struct {
 	where string // names the token in problems
 	algs  []jose.SignatureAlgorithm
 	typs  []string // "" where the header needn't carry one
+	jwk   bool     // the header carries the key itself, and no kid
 }
 
 var (
-	voucherProfile  = profile{"voucher", []jose.SignatureAlgorithm{jose.RS256}, []string{"at+jwt"}}
-	evidenceProfile = profile{"evidence", []jose.SignatureAlgorithm{jose.RS256, jose.ES256}, []string{"JWT", ""}}
-	requestProfile  = profile{"header:Agid-JWT-Signature", []jose.SignatureAlgorithm{jose.RS256, jose.ES256, jose.EdDSA}, []string{"JWT"}}
+	voucherProfile  = profile{"voucher", []jose.SignatureAlgorithm{jose.RS256}, []string{"at+jwt"}, false}
+	evidenceProfile = profile{"evidence", []jose.SignatureAlgorithm{jose.RS256, jose.ES256}, []string{"JWT", ""}, false}
+	requestProfile  = profile{"header:Agid-JWT-Signature", []jose.SignatureAlgorithm{jose.RS256, jose.ES256, jose.EdDSA}, []string{"JWT"}, false}
+	proofProfile    = profile{"header:DPoP", []jose.SignatureAlgorithm{jose.RS256, jose.ES256}, []string{"dpop+jwt"}, true}
 )
 
 // parsed is a token whose form is right. Nothing in it may be believed before verify.
 type parsed struct {
 	kid     string
 	alg     jose.SignatureAlgorithm
+	jwk     []byte // raw, where the profile has it
 	claims  []member
 	compact string
 }
@@ -72,8 +75,11 @@ func (p *profile) parse(compact string) (*parsed, error) {
 			h.refuse(CodeType, "typ", p.typs[0], show(typ))
 		}
 	}
-	t.kid = h.text("kid", 128)
-	if strings.ContainsFunc(t.kid, func(c rune) bool { return c <= ' ' || c > '~' }) {
+	if p.jwk {
+		if t.jwk = find(members, "jwk"); t.jwk == nil {
+			h.wrong("jwk", "a public key")
+		}
+	} else if t.kid = h.text("kid", 128); strings.ContainsFunc(t.kid, func(c rune) bool { return c <= ' ' || c > '~' }) {
 		h.wrong("kid", "visible ASCII characters")
 	}
 	if h.problem != nil {

@@ -3,6 +3,7 @@
 package pdnd
 
 import (
+	"encoding/base64"
 	"slices"
 	"strings"
 	"time"
@@ -18,6 +19,8 @@ type voucher struct {
 	evidenceDigest                   string // SHA-256 of the compact evidence in lower-case hex, or ""
 
 	producerID, consumerID, eserviceID, descriptorID string
+
+	jkt string // RFC 7638 thumbprint of the key that it is bound to (cnf, RFC 9449), or ""
 }
 
 func readVoucher(r *reader) voucher {
@@ -41,6 +44,9 @@ func readVoucher(r *reader) voucher {
 	if r.has("digest") {
 		v.evidenceDigest = readEvidenceDigest(r)
 	}
+	if r.has("cnf") {
+		v.jkt = readThumbprint(r)
+	}
 	return v
 }
 
@@ -61,6 +67,19 @@ func readEvidenceDigest(r *reader) string {
 	return string(value[1:65])
 }
 
+// readThumbprint reads {"jkt":"<43 characters of base64url>"}. Another kind of binding would go unchecked, so it is refused.
+func readThumbprint(r *reader) string {
+	raw := find(r.members, "cnf")
+	members, err := parseObject(raw)
+	if jkt := find(members, "jkt"); err == nil && len(members) == 1 && len(jkt) == 45 && jkt[0] == '"' {
+		if sum, err := base64.RawURLEncoding.Strict().DecodeString(string(jkt[1:44])); err == nil && len(sum) == 32 {
+			return string(jkt[1:44])
+		}
+	}
+	r.refuse(ledger.CodeBadValue, "cnf", `{"jkt":43 characters of base64url}`, kind(raw)+" that is something else")
+	return ""
+}
+
 func (c *Checker) judgeVoucher(v *voucher, call *Call) *ledger.Problem {
 	if !slices.Contains(c.config.Issuers, v.issuer) {
 		return &ledger.Problem{Code: CodeIssuer, Where: "voucher#iss", Expected: strings.Join(c.config.Issuers, " or "), Found: show(v.issuer)}
@@ -72,14 +91,16 @@ func (c *Checker) judgeVoucher(v *voucher, call *Call) *ledger.Problem {
 		{"producerId", call.ProducerID, v.producerID},
 		{"consumerId", call.ConsumerID, v.consumerID},
 		{"eserviceId", call.EServiceID, v.eserviceID},
-		{"descriptorId", call.DescriptorID, v.descriptorID},
 		{"purposeId", call.PurposeID, v.purposeID},
 	} {
 		if id.expected != "" && id.found != "" && id.expected != id.found {
-			return &ledger.Problem{Code: CodeMismatch, Where: "voucher#" + id.name, Expected: "the receipt's, " + show(id.expected), Found: id.found}
+			return &ledger.Problem{Code: CodeMismatch, Where: "voucher#" + id.name, Expected: "this access's, " + show(id.expected), Found: id.found}
 		}
 	}
-	return nil
+	if len(call.DescriptorIDs) > 0 && v.descriptorID != "" && !slices.Contains(call.DescriptorIDs, v.descriptorID) {
+		return &ledger.Problem{Code: CodeMismatch, Where: "voucher#descriptorId", Expected: "a version that is served, " + strings.Join(call.DescriptorIDs, " or "), Found: v.descriptorID}
+	}
+	return judgeAudience("voucher", v.audience, call.Audience)
 }
 
 func (v *voucher) flags() []string {
