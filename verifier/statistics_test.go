@@ -213,3 +213,32 @@ func TestMonthNotTold(t *testing.T) {
 		t.Errorf("told %v", w.alarms())
 	}
 }
+
+// BenchmarkStatistics reads a log of a million events for its months.
+func BenchmarkStatistics(b *testing.B) {
+	l, _ := busyLog(b, million)
+	signer := verifiertest.NewLog(origin)
+	signer.Add(l.leaves...)
+	signed := signer.Checkpoint()
+	c := verifier.StatisticsConfig{Origin: origin, Logs: []note.Verifier{signer.Verifier()}, Year: func(uint32) checkpoint.Fetcher { return signedLog{l, signed} }}
+	for b.Loop() {
+		r, err := verifier.Statistics(b.Context(), c)
+		if err != nil || r.Logs[0].Events != million {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(million*float64(b.N)/b.Elapsed().Seconds(), "events/s")
+}
+
+// signedLog shows a checkpoint beside a log's tiles.
+type signedLog struct {
+	*tiled
+	signed []byte
+}
+
+func (l signedLog) Fetch(ctx context.Context, path string) ([]byte, error) {
+	if path == verifier.CheckpointPath {
+		return l.signed, nil
+	}
+	return l.tiled.Fetch(ctx, path)
+}

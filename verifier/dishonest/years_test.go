@@ -37,7 +37,7 @@ type yearLie struct {
 	head func(y *twoYears)                                   // instead of its first head
 	tell func(t *statistics.Totals)                          // what becomes of December's totals
 	mute bool                                                // they aren't told
-	then func(y *twoYears)                                   // at last
+	then func(y *twoYears)                                   // at last, with the lie or without
 	// Who notices, by which words: citizen, monitor, whoever follows with verifier log, whoever counts with verifier
 	// statistics, the body that compares its own line.
 	citizen, monitor, follower, counter, body told
