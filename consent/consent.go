@@ -18,7 +18,6 @@ package consent
 
 import (
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
@@ -88,8 +87,6 @@ func parseHash(s string) (h ledger.Hash, ok bool) {
 	}
 	return ledger.Hash(b), true
 }
-
-func encode(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
 
 // textFound describes a text without repeating it.
 func textFound(s string) string {
