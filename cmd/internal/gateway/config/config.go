@@ -6,8 +6,8 @@
 // The file is YAML, of which the strict part is taken: one document, no anchors, aliases, tags and merges, no name twice, no
 // unknown name. deploy/gateway.example.yaml shows all of it. A relative path is taken from the file's own directory.
 //
-// [Load] judges the form of everything; [Inspect] also opens the files that the form names. Every refusal is a
-// *ledger.Problem whose Where is the file, the line and the field (gateway.yaml:41:e_services/0/profile).
+// [Load] judges the form of everything, and opens nothing that the file names. Every refusal is a ledger.Problem whose Where
+// is the file, the line and the field (gateway.yaml:41:e_services/0/profile).
 package config
 
 import "time"
@@ -23,7 +23,12 @@ type Config struct {
 	Identity  Identity   `yaml:"identity"`
 	PDND      PDND       `yaml:"pdnd"`
 	EServices []EService `yaml:"e_services"`
+
+	where func(field string) string
 }
+
+// Where is how a problem calls a field, such as ledger/policy: by file and line. The Config must be of [Load].
+func (c *Config) Where(field string) string { return c.where(field) }
 
 // TLS are the PEM files of the certificate that consumers see.
 type TLS struct {
@@ -67,7 +72,7 @@ const (
 	ProfileAudit02     = "AUDIT_REST_02" // a TrackingEvidence whose digest the voucher names
 	ProfileAudit01     = "AUDIT_REST_01" // a TrackingEvidence
 	ProfileVoucher     = "VOUCHER_ONLY"
-	ProfileINPSHeaders = "INPS_HEADERS" // INPS-Identity-UserId and INPS-Identity-CodiceUfficio
+	ProfileINPSHeaders = "INPS_HEADERS" // INPS-Identity-UserId, and INPS-Identity-CodiceUfficio if there is one
 )
 
 // EService is one API of PDND's catalogue.

@@ -57,6 +57,7 @@ func parse(name string, data []byte) (*Config, []ledger.Problem) {
 	if r.read(data, c); len(r.problems) == 0 {
 		r.judge(c)
 	}
+	c.where = r.at
 	return c, r.problems
 }
 

@@ -138,6 +138,9 @@ func (r *reader) object(n ast.Node, field string, into reflect.Value) {
 	fields := make(map[string]reflect.Value)
 	for i := range into.NumField() {
 		name := into.Type().Field(i).Tag.Get("yaml")
+		if name == "" {
+			continue
+		}
 		names, fields[name] = append(names, name), into.Field(i)
 	}
 	seen := make(map[string]bool)

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package main
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/traccia-ledger/traccia/cmd/internal/agencykey"
+	"github.com/traccia-ledger/traccia/cmd/internal/cli"
+	"github.com/traccia-ledger/traccia/ledger/checkpoint"
+	"github.com/traccia-ledger/traccia/ledger/jws"
+)
+
+// sampleTokens were made with throw-away keys for 1 January 2026, 10 o'clock.
+type sampleTokens struct {
+	Voucher   string `json:"voucher"`
+	Evidence  string `json:"evidence"`
+	PDNDKey   string `json:"pdnd_jwk"`
+	ClientKey string `json:"client_jwk"`
+}
+
+const inTheirLife = "2026-01-01T10:05:00Z"
+
+// site is a directory with the example's configuration and all files that it names.
+type site struct {
+	t      *testing.T
+	dir    string
+	tokens sampleTokens
+}
+
+func newSite(t *testing.T) *site {
+	t.Helper()
+	s := &site{t: t, dir: t.TempDir()}
+	data, err := os.ReadFile("../../ledger/pdnd/testdata/sample-tokens.json")
+	if err == nil {
+		err = json.Unmarshal(data, &s.tokens)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	example, err := os.ReadFile("../../deploy/gateway.example.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.write("gateway.yaml", strings.Replace(string(example), "https://interop.pagopa.it/.well-known/jwks.json", "pdnd.jwks.json", 1))
+	s.write("pdnd.jwks.json", `{"keys":[`+s.tokens.PDNDKey+`]}`)
+	s.write("clients.jwks.json", `{"keys":[`+s.tokens.ClientKey+`]}`)
+	s.write("aderenti.csv", "id,name,fiscalCode,ipaCode,attributes\n2d6de81f-961a-4e12-8617-cce887ed7f86,Comune di Bologna,,c_a944,[]\n")
+	policy, err := checkpoint.FormatPolicy(&checkpoint.Policy{
+		Logs:      []checkpoint.Log{{VKey: vkey("registro.example/2026", 1)}},
+		Witnesses: []checkpoint.Witness{{Name: "w", VKey: vkey("witness.example", 4)}}, K: 1,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.write("ledger-policy.txt", string(policy))
+	s.key("inps")
+	return s
+}
+
+func vkey(name string, alg byte) string {
+	public, _, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	key := append([]byte{alg}, public...)
+	sum := sha256.Sum256(append([]byte(name+"\n"), key...))
+	return fmt.Sprintf("%s+%x+%s", name, sum[:4], base64.StdEncoding.EncodeToString(key))
+}
+
+func (s *site) key(body string) {
+	k, err := agencykey.New(body, jws.ES256)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	data, err := agencykey.Format(k, "")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.write("inps.key", string(data))
+}
+
+func (s *site) write(name, text string) {
+	if err := os.WriteFile(filepath.Join(s.dir, name), []byte(text), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *site) replace(from, to string) {
+	data, err := os.ReadFile(filepath.Join(s.dir, "gateway.yaml"))
+	if err != nil || !strings.Contains(string(data), from) {
+		s.t.Fatal("the configuration doesn't have it", err)
+	}
+	s.write("gateway.yaml", strings.Replace(string(data), from, to, 1))
+}
+
+// check runs gateway check on the site's configuration.
+func (s *site) check(args ...string) (code int, stdout, stderr string) {
+	var out, errs bytes.Buffer
+	for i, arg := range args {
+		if strings.HasSuffix(arg, ".http") {
+			args[i] = filepath.Join(s.dir, arg)
+		}
+	}
+	code = cli.Run(s.t.Context(), newRoot(), append([]string{"check", filepath.Join(s.dir, "gateway.yaml")}, args...), &out, &errs)
+	return code, out.String(), errs.String()
+}
+
+func TestExampleIsGood(t *testing.T) {
+	s := newSite(t)
+	code, out, errs := s.check()
+	if code != cli.ExitDone {
+		t.Fatalf("exit %d: %s%s", code, out, errs)
+	}
+	for _, want := range []string{
+		"receipts are signed by inps", "1 tenants",
+		"https://waas.comune.example/waas/v1 is answered by http://127.0.0.1:9002",
+		"needs a TrackingEvidence whose digest the voucher names (AUDIT_REST_02)",
+		"an event for each person at /elenco_flussi/*/flusso base64 /Flusso/Beneficiario/@CodiceFiscale of the answer",
+		"an empty list and an error about nobody are let through",
+		"tells of nobody: nothing is recorded",
+		"note: no tls",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("doesn't say %q:\n%s", want, out)
+		}
+	}
+	code, out, _ = s.check("--json", "--offline")
+	var a checkAnswer
+	if err := json.Unmarshal([]byte(out), &a); err != nil || code != cli.ExitDone || a.Schema != "traccia/gateway-check/1" || len(a.EServices) != 2 {
+		t.Errorf("exit %d, %v: %s", code, err, out)
+	}
+}
+
+func TestUnusable(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		change func(s *site)
+		where  string
+	}{
+		{"a fault of form", func(s *site) { s.replace("profile: VOUCHER_ONLY", "profile: NONE") }, "gateway.yaml:76:e_services/1/profile"},
+		{"no key", func(s *site) { os.Remove(filepath.Join(s.dir, "inps.key")) }, "gateway.yaml:23:identity/key"},
+		{"another's key", func(s *site) { s.key("c_a944") }, "gateway.yaml:23:identity/key"},
+		{"no policy", func(s *site) { s.write("ledger-policy.txt", "log x") }, "gateway.yaml:19:ledger/policy"},
+		{"no key set", func(s *site) { s.write("clients.jwks.json", "{}") }, "gateway.yaml:29:pdnd/client_keys"},
+		{"no list of bodies", func(s *site) { s.write("aderenti.csv", "x") }, "gateway.yaml:30:pdnd/tenants"},
+		{"no certificate", func(s *site) { s.replace("metrics:", "tls: {certificate: a.pem, key: b.pem}\nmetrics:") }, "gateway.yaml:13:tls"},
+		{"memory is a file", func(s *site) { s.write("memory", "x") }, "gateway.yaml:14:memory"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := newSite(t)
+			test.change(s)
+			code, out, _ := s.check("--json")
+			var a checkAnswer
+			if err := json.Unmarshal([]byte(out), &a); err != nil || code != cli.ExitNotProven {
+				t.Fatalf("exit %d, %v: %s", code, err, out)
+			}
+			if len(a.Problems) != 1 || a.Problems[0].Where != test.where {
+				t.Errorf("expected one problem at %s, found %v", test.where, a.Problems)
+			}
+		})
+	}
+	s := newSite(t)
+	os.Remove(filepath.Join(s.dir, "gateway.yaml"))
+	if code, _, _ := s.check(); code != cli.ExitCouldNotCheck {
+		t.Errorf("no file: exit %d", code)
+	}
+	if code, _, _ := newSite(t).check("--at", inTheirLife); code != cli.ExitUsage {
+		t.Errorf("--at without --call: exit %d", code)
+	}
+}
+
+// A recorded call, with the tokens that the reference shows.
+func TestCall(t *testing.T) {
+	s := newSite(t)
+	request := func(body string) string {
+		return "POST /pdnd/rest/waas-consultazione-pensioni/v1/consultazione HTTP/1.1\r\nHost: api.inps.example\r\nContent-Type: application/json\r\n" +
+			"Authorization: Bearer " + s.tokens.Voucher + "\r\nAgid-JWT-TrackingEvidence: " + s.tokens.Evidence + "\r\n" +
+			fmt.Sprintf("Content-Length: %d\r\n\r\n%s", len(body), body)
+	}
+	const asked = `{"beneficiario":{"codice_fiscale":"RSSMRA80A01H501U"}}`
+	for _, test := range []struct {
+		name, call, answer, at string
+		code                   int
+		want                   string // in the output
+	}{
+		{"one person", request(asked), "", inTheirLife, cli.ExitDone, `"consumer":"c_a944","profile":"AUDIT_REST_02","flags":["case_missing"],"persons":1}`},
+		{"another in the answer", request(asked), "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n" + `{"pensioni":[{"contitolari":[{"codice_fiscale":"RSSMRA80A01H50MM"}]}]}`, inTheirLife, cli.ExitDone, `"persons":2}`},
+		{"an answer with a wrong code", request(asked), "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n" + `{"pensioni":[{"contitolari":[{"codice_fiscale":"RSSMRA80A01H50M"}]}]}`, inTheirLife, cli.ExitNotProven, `"code":"bad_subject","where":"answer#/pensioni/*/contitolari/*/codice_fiscale"`},
+		{"too late", request(asked), "", "", cli.ExitNotProven, `"code":"expired","where":"voucher#exp"`},
+		{"nobody", request(`{}`), "", inTheirLife, cli.ExitNotProven, `"code":"no_subject","where":"request#/beneficiario/codice_fiscale"`},
+		{"another path", strings.Replace(request(asked), "consultazione HTTP", "altro HTTP", 1), "", inTheirLife, cli.ExitNotProven, `"code":"no_operation"`},
+		{"no HTTP", "x", "", inTheirLife, cli.ExitCouldNotCheck, `"found":"couldn't read the call: expected HTTP/1.1 as it went over the wire"`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s.write("call.http", test.call)
+			args := []string{"--json", "--call", "call.http"}
+			if test.answer != "" {
+				s.write("answer.http", test.answer)
+				args = append(args, "--answer", "answer.http")
+			}
+			if test.at != "" {
+				args = append(args, "--at", test.at)
+			}
+			code, out, errs := s.check(args...)
+			if code != test.code || !strings.Contains(out, test.want) {
+				t.Errorf("exit %d, expected %d and %s: %s", code, test.code, test.want, out)
+			}
+			if strings.Contains(out+errs, "RSSMRA") || strings.Contains(out+errs, "op-7f3c") || strings.Contains(out+errs, "eyJ") {
+				t.Errorf("names a person or a token: %s%s", out, errs)
+			}
+		})
+	}
+}

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package main
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"time"
+
+	"github.com/traccia-ledger/traccia/cmd/internal/agencykey"
+	"github.com/traccia-ledger/traccia/cmd/internal/cli"
+	"github.com/traccia-ledger/traccia/cmd/internal/gateway/checks"
+	"github.com/traccia-ledger/traccia/cmd/internal/gateway/config"
+	"github.com/traccia-ledger/traccia/ledger"
+	"github.com/traccia-ledger/traccia/ledger/checkpoint"
+	"github.com/traccia-ledger/traccia/ledger/pdnd"
+)
+
+// opened is what a configuration names: files read, key sets loaded.
+type opened struct {
+	key           *agencykey.Key
+	policy        *checkpoint.Policy
+	ledger        *url.URL
+	certificate   *tls.Certificate // nil without TLS
+	pdnd, clients pdnd.Keys        // nil for a URL that wasn't asked
+	consumers     *checks.Consumers
+}
+
+// maxPolicy bounds the file of the log's key and witnesses.
+const maxPolicy = 1 << 20
+
+// CodeFile: a file or URL that the configuration names can't be used.
+const codeFile = "unusable"
+
+// open reads all that a configuration names. Offline, it asks no URL. What can't be used is told with its field, all of it.
+func open(c *config.Config, offline bool) (*opened, []ledger.Problem) {
+	o := new(opened)
+	var problems []ledger.Problem
+	try := func(field, expected string, err error) {
+		if err != nil {
+			problems = append(problems, ledger.Problem{Code: codeFile, Where: c.Where(field), Expected: expected, Found: found(err)})
+		}
+	}
+	var err error
+	if c.TLS != nil {
+		certificate, err := tls.LoadX509KeyPair(c.TLS.Certificate, c.TLS.Key)
+		o.certificate = &certificate
+		try("tls", "a certificate and its key in PEM", err)
+	}
+	if info, err := os.Stat(c.Memory); err == nil && !info.IsDir() {
+		try("memory", "a directory, or nothing yet", errors.New("a file"))
+	}
+	if o.ledger, err = url.Parse(c.Ledger.URL); err != nil {
+		try("ledger/url", "a URL", err)
+	}
+	data, err := cli.ReadFile(c.Ledger.Policy, maxPolicy)
+	if err == nil {
+		o.policy, err = checkpoint.ParsePolicy(data)
+	}
+	try("ledger/policy", "the policy file that verifier takes", err)
+	o.key, err = agencykey.Read(c.Identity.Key, c.Identity.PassphraseFile)
+	try("identity/key", "the key file of "+c.Identity.Body+", made by agency key new", err)
+	if err == nil && o.key.Body != c.Identity.Body {
+		try("identity/key", "a key of "+c.Identity.Body, fmt.Errorf("a key of %s", o.key.Body))
+	}
+	for _, set := range []struct {
+		field, source string
+		into          *pdnd.Keys
+	}{{"pdnd/keys", c.PDND.Keys, &o.pdnd}, {"pdnd/client_keys", c.PDND.ClientKeys, &o.clients}} {
+		if offline && config.IsURL(set.source) {
+			continue
+		}
+		keys, err := keySet(set.source)
+		*set.into = keys
+		try(set.field, "a JWK set", err)
+	}
+	o.consumers, err = checks.LoadConsumers(&c.PDND)
+	try("pdnd/tenants", "the list of bodies in PDND's open data (aderenti.csv)", err)
+	return o, problems
+}
+
+func keySet(source string) (pdnd.Keys, error) {
+	if config.IsURL(source) {
+		return pdnd.URLKeys(source, &http.Client{Timeout: 10 * time.Second})
+	}
+	return pdnd.FileKeys(source)
+}
+
+// found says what was wrong, on one line.
+func found(err error) string {
+	if errors.Is(err, os.ErrNotExist) {
+		return "no such file"
+	}
+	return err.Error()
+}
