@@ -4,6 +4,7 @@ package ledger_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"reflect"
 	"strings"
@@ -143,6 +144,8 @@ func FuzzParseBody(f *testing.F) {
 	for _, x := range v.BodiesRefused {
 		f.Add([]byte(x.Text))
 	}
+	given := bytes.Replace([]byte(v.Bodies[0].Body), []byte(`"kind":"access"`), []byte(`"kind":"consent-given"`), 1)
+	f.Add(append(bytes.TrimSuffix(given, []byte("}")), `,"consent":{"record":{},"evidence":{}}}`...))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		b, err := ledger.ParseBody(data)
 		if err != nil {
@@ -150,6 +153,38 @@ func FuzzParseBody(f *testing.F) {
 			return
 		}
 		if again, err := ledger.FormatBody(b); err != nil || !bytes.Equal(again, data) {
+			t.Errorf("%s formats to %s, %v", data, again, err)
+		}
+	})
+}
+
+func FuzzParseConsentSubmission(f *testing.F) {
+	v := readReceiptVectors(f)
+	for _, x := range v.Submissions {
+		s, err := ledger.ParseSubmission([]byte(x.Submission))
+		if err != nil {
+			continue
+		}
+		for _, statement := range []json.RawMessage{nil, json.RawMessage(`{"record":{},"evidence":{}}`)} {
+			data, err := ledger.FormatConsentSubmission(&ledger.ConsentSubmission{Receipt: s.Receipt, Private: s.Private, Subject: s.Subjects[0], Consent: statement})
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(data)
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		s, err := ledger.ParseConsentSubmission(data)
+		if err != nil {
+			refusedWell(t, err, string(data))
+			return
+		}
+		again, err := ledger.FormatConsentSubmission(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		back, err := ledger.ParseConsentSubmission(again)
+		if err != nil || back.Receipt != s.Receipt || back.Subject != s.Subject || !bytes.Equal(back.Private.Content, s.Private.Content) {
 			t.Errorf("%s formats to %s, %v", data, again, err)
 		}
 	})

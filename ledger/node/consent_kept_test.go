@@ -162,6 +162,9 @@ func TestConsentsKept(t *testing.T) {
 	other := y.citizen(10)
 	soon := other.record(ledger.KindConsentGiven, func(r *consent.Record) { r.Validity.Until = r.Created.Add(time.Hour) })
 	other.must(soon, consenttest.Desk)
+	// Of another one the erasure of a month leaves a request in the list.
+	asked := y.citizen(11)
+	asked.must(asked.record(ledger.KindConsentGiven, func(r *consent.Record) { r.Validity.Until = time.Date(2026, 12, 15, 0, 0, 0, 0, time.UTC) }), consenttest.Desk)
 	y.settle()
 	inForce := func(c *citizen) string {
 		t.Helper()
@@ -175,6 +178,7 @@ func TestConsentsKept(t *testing.T) {
 		return list[len(list)-1].State
 	}
 	y.accesses(time.March)
+	y.access(900, 11)
 	y.settle()
 	y.accesses(time.May)
 	y.settle()
@@ -189,6 +193,9 @@ func TestConsentsKept(t *testing.T) {
 	}
 	if got := inForce(other); got != "" {
 		t.Errorf("a consent that ended in February, in May: %q", got)
+	}
+	if erased, err := y.Erase(t.Context(), []ledger.Subject{asked.Code}, "2026-03", true); err != nil || erased.Requests != 1 {
+		t.Fatalf("%+v, %v", erased, err)
 	}
 	// A withdrawal opens as long as what it ends.
 	c.must(c.record(ledger.KindConsentWithdrawn, ends(given.ID)), consenttest.Desk)
@@ -206,6 +213,9 @@ func TestConsentsKept(t *testing.T) {
 	y.retention(true)
 	if got := inForce(c); got != "" {
 		t.Errorf("in September: %q", got)
+	}
+	if got := inForce(asked); got != ledger.ConsentInForce {
+		t.Errorf("a consent valid until December, with a request of May behind it, in September: %q", got)
 	}
 	// The list goes on.
 	c.must(c.record(ledger.KindConsentGiven), consenttest.Desk)

@@ -20,6 +20,8 @@ import (
 	"github.com/traccia-ledger/traccia/ledger/node"
 	"github.com/traccia-ledger/traccia/ledger/node/nodetest"
 	"github.com/traccia-ledger/traccia/ledger/sequencer"
+	"github.com/traccia-ledger/traccia/policies"
+	"github.com/traccia-ledger/traccia/policies/policytest"
 )
 
 // citizen is one whose consents a test records.
@@ -195,13 +197,34 @@ func TestConsents(t *testing.T) {
 }
 
 // TestWithdrawnWins submits accesses beside the withdrawal of the consent that they name, over and over. In log order none
-// is recorded after it; and none that is submitted after the withdrawal was acknowledged is recorded at all.
+// is recorded as allowed after it; and none that is submitted after the withdrawal was acknowledged. Without policies what
+// is too late is refused, with policies it is denied, and recorded so.
 func TestWithdrawnWins(t *testing.T) {
-	rounds, each := 400, 8
+	rounds := 400
 	if testing.Short() {
 		rounds = 60
 	}
-	r := newLedger(t, consents)
+	t.Run("without policies", func(t *testing.T) {
+		r := newLedger(t, consents)
+		withdrawnWins(t, r, rounds, func(err error) bool { return problemCode(err) == consent.CodeNotInForce })
+		r.stop()
+	})
+	t.Run("with policies", func(t *testing.T) {
+		r := newLedger(t, node.Options{Consents: webauthn.Rules{}, Policies: policies.Open})
+		if _, err := r.ActivatePolicies(t.Context(), policytest.Bundle(t, "1", "context.consent")); err != nil {
+			t.Fatal(err)
+		}
+		withdrawnWins(t, r, rounds/2, func(err error) bool {
+			var d *node.Denied
+			return errors.As(err, &d) && d.Decision.Facts != nil && !d.Decision.Facts.Consent
+		})
+		r.stop()
+	})
+}
+
+// withdrawnWins does it for as many rounds, each of eight accesses; tooLate says whether one was refused for that.
+func withdrawnWins(t *testing.T, r *running, rounds int, tooLate func(error) bool) {
+	const each = 8
 	rnd := mathrand.New(mathrand.NewPCG(7, 7))
 	var citizens []*citizen
 	for i := range 20 {
@@ -235,7 +258,7 @@ func TestWithdrawnWins(t *testing.T) {
 				after = append(after, err)
 			case err == nil:
 				places = append(places, a.FirstIndex)
-			case problemCode(err) == consent.CodeNotInForce, errors.Is(err, sequencer.ErrMoved):
+			case tooLate(err), errors.Is(err, sequencer.ErrMoved):
 				refused++
 			default:
 				t.Errorf("an access: %v", err)
@@ -262,7 +285,7 @@ func TestWithdrawnWins(t *testing.T) {
 			}
 		}
 		allowed += len(places)
-		if len(after) != 1 || problemCode(after[0]) != consent.CodeNotInForce {
+		if len(after) != 1 || !tooLate(after[0]) {
 			t.Fatalf("round %d: an access after the withdrawal was acknowledged: %v", round, after)
 		}
 	}
@@ -270,6 +293,52 @@ func TestWithdrawnWins(t *testing.T) {
 		t.Errorf("%d accesses before a withdrawal, %d after: this tests nothing", allowed, refused)
 	}
 	t.Logf("%d accesses recorded before a withdrawal, %d refused after", allowed, refused)
+}
+
+// TestConsentDecided: what a consent, or an entitlement, is worth is a fact of the decision.
+func TestConsentDecided(t *testing.T) {
+	r := newLedger(t, node.Options{Consents: webauthn.Rules{}, Policies: policies.Open})
+	if _, err := r.ActivatePolicies(t.Context(), policytest.Bundle(t, "1", "context.consent || context.entitlement")); err != nil {
+		t.Fatal(err)
+	}
+	c := r.citizen(4)
+	given, entitled := c.record(ledger.KindConsentGiven), c.record(ledger.KindEntitlementGiven)
+	n := 0
+	expect := func(what, id string, want *ledger.Facts) {
+		t.Helper()
+		n++
+		a, _, err := r.Submit(t.Context(), c.access(n, id))
+		var denied *node.Denied
+		if errors.As(err, &denied) {
+			a = denied.Answer
+		} else if err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		body, err := ledger.ParseBody(a.Entries[0].Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := ledger.ParseDecision(body.Decision)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if allowed := want.Consent || want.Entitlement; (denied == nil) != allowed || (body.Kind == ledger.KindAccess) != allowed {
+			t.Errorf("%s: recorded as %s", what, body.Kind)
+		}
+		if d.Facts.Consent != want.Consent || d.Facts.Entitlement != want.Entitlement {
+			t.Errorf("%s: decided on %+v", what, d.Facts)
+		}
+	}
+	expect("none named", "", &ledger.Facts{})
+	expect("not given", given.ID, &ledger.Facts{})
+	c.must(given, consenttest.Desk)
+	expect("given", given.ID, &ledger.Facts{Consent: true})
+	entitled.Previous, entitled.Subject = c.Previous, c.Root(t)
+	c.must(entitled, consenttest.Desk)
+	expect("entitled", entitled.ID, &ledger.Facts{Entitlement: true})
+	c.must(c.record(ledger.KindConsentWithdrawn, ends(given.ID)), consenttest.LoginEvidence)
+	expect("withdrawn", given.ID, &ledger.Facts{})
+	expect("entitled still", entitled.ID, &ledger.Facts{Entitlement: true})
 	r.stop()
 }
 
