@@ -151,6 +151,10 @@ func (l *List) checkEvidence(s *Statement, at time.Time) (*Credential, *ledger.P
 	if v := r.Validity; v != nil && !at.Before(v.Until) {
 		return nil, problem(ledger.CodeBadTime, "record#dpv:hasDuration/traccia:until", "after it is recorded", "an instant before")
 	}
+	// One that begins in a far year would keep its keys until then.
+	if v := r.Validity; v != nil && v.Until.After(at.AddDate(MaxYears, 0, 1)) {
+		return nil, problem(ledger.CodeBadTime, "record#dpv:hasDuration/traccia:until", fmt.Sprintf("at most %d years after it is recorded", MaxYears), "a later instant")
+	}
 	if r.Mandate != "" {
 		mandate := l.find(r.Mandate, ledger.KindMandateGiven)
 		if p := mandate.usable(at, r, "record#traccia:mandate"); p != nil {

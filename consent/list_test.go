@@ -205,6 +205,11 @@ func TestDoesNotCount(t *testing.T) {
 				r.Validity = &consent.Validity{From: begin.AddDate(-1, 0, 0), Until: begin}
 			}))
 		}},
+		{"in a far year", ledger.CodeBadTime, func(w *world, p *passkeytest.Passkey) *ledger.Problem {
+			return w.add(w.record(ledger.KindConsentGiven, func(r *consent.Record) {
+				r.Validity = &consent.Validity{From: begin.AddDate(5, 0, 0), Until: begin.AddDate(6, 0, 0)}
+			}), consenttest.Desk)
+		}},
 		{"longer than the passkey", ledger.CodeBadTime, func(w *world, p *passkeytest.Passkey) *ledger.Problem {
 			return w.signed(p, w.record(ledger.KindConsentGiven, func(r *consent.Record) { r.Validity.Until = begin.AddDate(2, 0, 0) }))
 		}},
