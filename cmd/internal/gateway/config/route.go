@@ -42,10 +42,7 @@ func (c *Config) Route(r *http.Request) (*Route, *ledger.Problem) {
 	if service == nil {
 		return nil, &ledger.Problem{Code: CodeNoService, Where: "path", Expected: "a path of an e-service that this gateway serves", Found: "another"}
 	}
-	rest := path[longest:]
-	if rest == "" {
-		rest = "/"
-	}
+	rest := path[longest:] // "" and / are the same operation, and go on as they came
 	segments, ok := split(rest)
 	if !ok {
 		return nil, &ledger.Problem{Code: CodeNoOperation, Where: "path", Expected: "a path without empty and dot segments and escaped slashes", Found: "another"}
@@ -83,7 +80,7 @@ func basePath(s string) string {
 }
 
 func split(rest string) ([]string, bool) {
-	if rest == "/" {
+	if rest == "" || rest == "/" {
 		return []string{""}, true
 	}
 	segments := strings.Split(rest[1:], "/")

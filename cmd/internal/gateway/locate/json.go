@@ -3,11 +3,12 @@
 package locate
 
 import (
-	"encoding/json"
 	"errors"
 	"io"
 	"strconv"
 	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Pointer is a place in JSON.
@@ -44,16 +45,15 @@ func (p Pointer) String() string {
 // JSON reads one JSON value. A place whose array has no items leads nowhere without being missing.
 func JSON(r io.Reader, places []Pointer, f Finder) error {
 	source := &limited{r: r}
-	w := &jsonReader{source: source, decoder: json.NewDecoder(source), places: places, finder: f}
-	w.decoder.UseNumber()
+	w := &jsonReader{source: source, decoder: jsontext.NewDecoder(source, jsontext.AllowDuplicateNames(true)), places: places, finder: f}
 	states := make([]state, len(places))
 	for i := range places {
 		states[i].place = i
 	}
-	if err := w.value(states, 1); err != nil {
+	if err := w.value(states); err != nil {
 		return err
 	}
-	if _, err := w.decoder.Token(); err != io.EOF {
+	if _, err := w.decoder.ReadToken(); err != io.EOF {
 		return source.fault("something behind the JSON value")
 	}
 	return nil
@@ -64,18 +64,27 @@ type state struct{ place, at int }
 
 type jsonReader struct {
 	source  *limited
-	decoder *json.Decoder
+	decoder *jsontext.Decoder
 	places  []Pointer
 	finder  Finder
 }
 
-func (w *jsonReader) token() (json.Token, error) {
-	t, err := w.decoder.Token()
+func (w *jsonReader) token() (jsontext.Token, error) {
+	t, err := w.decoder.ReadToken()
 	if err != nil {
-		return nil, w.source.fault("no JSON")
+		return t, w.source.fault("no JSON")
 	}
 	w.source.behind = w.decoder.InputOffset()
 	return t, nil
+}
+
+// skip passes over a value that no place leads into. It goes token by token, so that memory stays bounded.
+func (w *jsonReader) skip() error {
+	for depth := w.decoder.StackDepth(); ; {
+		if _, err := w.token(); err != nil || w.decoder.StackDepth() == depth {
+			return err
+		}
+	}
 }
 
 // next is the segment that a state has to follow; ended, that it is where it leads.
@@ -87,25 +96,26 @@ func (w *jsonReader) next(s state) (segment string, ended bool) {
 	return segments[s.at], false
 }
 
-func (w *jsonReader) value(states []state, depth int) error {
+// value goes no deeper than the places do.
+func (w *jsonReader) value(states []state) error {
+	if len(states) == 0 {
+		return w.skip()
+	}
 	t, err := w.token()
 	if err != nil {
 		return err
 	}
-	switch t := t.(type) {
-	case json.Delim:
-		if depth > maxDepth {
-			return syntax("JSON nested deeper than %d", maxDepth)
-		}
-		if t == '{' {
-			return w.object(states, depth)
-		}
-		return w.array(states, depth)
-	case string:
-		return w.end(states, func(place int) error { return w.finder.Found(place, t) })
-	case nil:
+	switch t.Kind() {
+	case '{':
+		return w.object(states)
+	case '[':
+		return w.array(states)
+	case '"':
+		text := t.String() // t is good until the next token alone
+		return w.end(states, func(place int) error { return w.finder.Found(place, text) })
+	case 'n':
 		return w.end(states, w.finder.Missing)
-	case bool:
+	case 't', 'f':
 		return w.end(states, func(place int) error { return w.finder.Wrong(place, "a boolean") })
 	}
 	return w.end(states, func(place int) error { return w.finder.Wrong(place, "a number") })
@@ -138,35 +148,32 @@ func (w *jsonReader) through(states []state, kind string) ([]state, error) {
 	return on, nil
 }
 
-func (w *jsonReader) object(states []state, depth int) error {
+func (w *jsonReader) object(states []state) error {
 	states, err := w.through(states, "an object")
 	if err != nil {
 		return err
 	}
 	seen := make([]bool, len(states))
-	for w.decoder.More() {
+	for w.more() {
 		t, err := w.token()
 		if err != nil {
 			return err
 		}
-		name, ok := t.(string)
-		if !ok {
-			return syntax("no JSON")
-		}
+		name := t.String()
 		var inside []state
 		for i, s := range states {
 			if segment, _ := w.next(s); segment == name && segment != "*" {
 				inside, seen[i] = append(inside, state{s.place, s.at + 1}), true
 			}
 		}
-		if err := w.value(inside, depth+1); err != nil {
+		if err := w.value(inside); err != nil {
 			return err
 		}
 	}
 	return w.close(states, seen)
 }
 
-func (w *jsonReader) array(states []state, depth int) error {
+func (w *jsonReader) array(states []state) error {
 	states, err := w.through(states, "an array")
 	if err != nil {
 		return err
@@ -176,14 +183,14 @@ func (w *jsonReader) array(states []state, depth int) error {
 		segment, _ := w.next(s)
 		seen[i] = segment == "*"
 	}
-	for n := 0; w.decoder.More(); n++ {
+	for n := 0; w.more(); n++ {
 		var inside []state
 		for i, s := range states {
 			if segment, _ := w.next(s); segment == "*" || segment == strconv.Itoa(n) {
 				inside, seen[i] = append(inside, state{s.place, s.at + 1}), true
 			}
 		}
-		if err := w.value(inside, depth+1); err != nil {
+		if err := w.value(inside); err != nil {
 			return err
 		}
 	}
@@ -202,4 +209,10 @@ func (w *jsonReader) close(states []state, seen []bool) error {
 		}
 	}
 	return nil
+}
+
+// more says whether an object or array goes on, or is broken, which the next token tells.
+func (w *jsonReader) more() bool {
+	kind := w.decoder.PeekKind()
+	return kind != '}' && kind != ']'
 }

@@ -27,7 +27,7 @@ import (
 const (
 	// MaxValue bounds one value, in bytes as it stands in the document: INPS's flows have up to 10 MB of base64.
 	MaxValue = 16 << 20
-	maxDepth = 128
+	maxDepth = 128 // of XML; of JSON the decoder bounds it
 	maxSteps = 32
 )
 

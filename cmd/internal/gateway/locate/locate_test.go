@@ -54,7 +54,7 @@ func TestJSON(t *testing.T) {
 		{"/a", ``, "no JSON"},
 		{"/a", `{"a":"x"`, "0 x,no JSON"},
 		{"/a", `{"a":"x"} {}`, "0 x,something behind the JSON value"},
-		{"/*", strings.Repeat("[", 200), "0 wrong an array,JSON nested deeper than 128"},
+		{"/*", strings.Repeat("[", 20_000), "0 wrong an array,no JSON"},
 	} {
 		var places []Pointer
 		for p := range strings.FieldsSeq(test.pointers) {

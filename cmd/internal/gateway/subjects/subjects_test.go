@@ -224,3 +224,26 @@ func FuzzOfAnswer(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkOfAnswer(b *testing.B) {
+	family10 := `{"nucleo":[` + strings.TrimSuffix(strings.Repeat(`{"codice_fiscale":"RSSMRA80A01H501U","nome":"x","indirizzo":{"via":"y","numero":12}},`, 10), ",") + `]}`
+	list := make([]string, 10)
+	for i := range list {
+		list[i] = flow(person(eleven(i)) + strings.Repeat("<PrestazioniSociali CodicePrestazione=\"A1.16\"/>\n", 40))
+	}
+	large := `{"nucleo":[` + strings.TrimSuffix(strings.Repeat(`{"codice_fiscale":"RSSMRA80A01H501U","nome":"x","indirizzo":{"via":"y","numero":12}},`, 12_000), ",") + `]}`
+	for _, test := range []struct {
+		name, body string
+		operation  *config.Operation
+	}{{"family", family10, &family}, {"flussi", flows(list...), &flussi}, {"1MiB", large, &family}} {
+		b.Run(test.name, func(b *testing.B) {
+			b.SetBytes(int64(len(test.body)))
+			h := http.Header{"Content-Type": {"application/json"}}
+			for b.Loop() {
+				if _, err := OfAnswer(test.operation, 200, h, strings.NewReader(test.body), nil); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
