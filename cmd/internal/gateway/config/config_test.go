@@ -113,6 +113,13 @@ func TestRoute(t *testing.T) {
 			t.Errorf("%s %s: %s, expected %s", test.method, test.path, got, test.want)
 		}
 	}
+	for _, name := range overrides {
+		r := httptest.NewRequest("GET", "/waas/v1/flussi/x", nil)
+		r.Header.Set(name, "x")
+		if _, p := c.Route(r); p == nil || p.Where != "header:"+name {
+			t.Errorf("%s: %v", name, p)
+		}
+	}
 	route, _ := c.Route(httptest.NewRequest("GET", "/waas/v1/flussi/a%20b", nil))
 	if route.Variables["id"] != "a b" || route.Rest != "/flussi/a%20b" {
 		t.Errorf("route %+v", route)

@@ -26,10 +26,19 @@ const (
 	CodeNoMethod    = "no_method"
 )
 
+// overrides are headers by which some servers take a request for one of another method or path.
+var overrides = []string{"X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "X-Original-URL", "X-Rewrite-URL"}
+
 // Route finds the operation of a request by its path: the longest URL of an e-service, and then the template, of which one
 // with a text in a segment goes before one with a variable. A path with empty or dot segments, or with an escaped slash, is
-// for nothing: the provider's server might read it as another than the gateway. Problems repeat nothing of the path.
+// for nothing: the provider's server might read it as another than the gateway. So might it a request with a header that
+// overrides method or path, which is refused. Problems repeat nothing of the path.
 func (c *Config) Route(r *http.Request) (*Route, *ledger.Problem) {
+	for _, name := range overrides {
+		if len(r.Header.Values(name)) > 0 {
+			return nil, &ledger.Problem{Code: ledger.CodeBadValue, Where: "header:" + name, Expected: "no header that overrides method or path", Found: "one"}
+		}
+	}
 	path := r.URL.EscapedPath()
 	var service *EService
 	longest := -1
