@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+// Package memory is what a provider's gateway remembers by itself, in a database
+// of its own that the ledger never reaches: what the ledger acknowledged to it,
+// and which single-use tokens it has taken.
+//
+// A directory has a key file and Pebble's files. A row begins with a letter;
+// numbers are big-endian, instants unix_ms, K1 and K2 keys that only the key file
+// gives (formats' NS, LP and HMAC):
+//
+//	p jti[16]                      instant ‖ sealed submission      on its way to the ledger
+//	s handle[32]                   u32 number ‖ u64 index           the last of a subject in a year's log
+//	g handle[32] u32 from          u32 to ‖ instant                 numbers not told yet
+//	e u32 epoch u64 index          leaf[32] ‖ u32 number ‖ jti[16] ‖ instant ‖ sealed subject
+//	c u32 epoch u64 size           root[32] ‖ instant               acknowledged, not seen witnessed yet
+//	t token[32]                    instant                          a token used, until then
+//	x instant token[32]            nothing                          the same by their end
+//
+//	handle = HMAC(K1, NS/memory-subject ‖ 00 ‖ LP(subject) ‖ LP(origin))
+//	token  = HMAC(K1, NS/memory-token ‖ 00 ‖ LP(kind) ‖ LP(jti))
+//	sealed = aead_nonce[24] ‖ XChaCha20-Poly1305(K2, aead_nonce, plaintext, AAD = the row's key ‖ what stands before)
+//
+// So without the key file the database names nobody. Whoever has both reads whose
+// data were given to whom: the directory is as secret as the data.
+//
+// What must always hold: a submission is on disk before the ledger hears of it,
+// and what the ledger answered before anything is released. So after a crash every
+// event that may be in the log is either known here, or its submission is sent
+// again until it is.
+package memory
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	db "github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+)
+
+// Options are what Open may be told. The zero value is good.
+type Options struct {
+	Logger *slog.Logger     // slog.Default() when nil
+	Now    func() time.Time // time.Now when nil
+}
+
+// Memory is an open directory. It is safe for concurrent use.
+type Memory struct {
+	keys  *keys
+	db    *db.DB
+	close func() error
+	now   func() time.Time
+
+	mu     sync.Mutex               // held while a row is read and its successor applied, never while waiting for the disk
+	ticket uint64                   // of the last call; guarded by mu
+	open   map[*Pending]bool        // calls whose outcome isn't known; guarded by mu
+	gaps   map[[gapKeyLen]byte]*gap // every row g; guarded by mu
+
+	tokens sync.Mutex // held likewise for rows t and x
+}
+
+// Create makes an empty memory for the body that runs the gateway, which is the
+// scope of what it records, in a ledger. The directory must be absent or empty.
+func Create(dir, scope, ledgerName string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("couldn't create the memory: %w", err)
+	}
+	names, err := os.ReadDir(dir)
+	if err == nil && len(names) > 0 {
+		err = fmt.Errorf("%s is not empty: %w", dir, os.ErrExist)
+	}
+	if err != nil {
+		return fmt.Errorf("couldn't create the memory: %w", err)
+	}
+	store, err := openDB(dir, true, slog.New(slog.DiscardHandler))
+	if err == nil {
+		err = store.Close()
+	}
+	// Last: without it nothing is opened.
+	if err == nil {
+		err = createKeys(filepath.Join(dir, keyFile), scope, ledgerName)
+	}
+	if err != nil {
+		return fmt.Errorf("couldn't create the memory: %w", err)
+	}
+	return nil
+}
+
+// Open opens the memory of that body and ledger that Create made in dir. The
+// error wraps fs.ErrNotExist where there is none.
+func Open(dir, scope, ledgerName string, o Options) (*Memory, error) {
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	k, err := readKeys(filepath.Join(dir, keyFile))
+	if err != nil {
+		return nil, fmt.Errorf("couldn't open the memory: %w", err)
+	}
+	if k.scope != scope || k.ledger != ledgerName {
+		return nil, fmt.Errorf("couldn't open the memory: %s is that of %s in %s, expected %s in %s", dir, k.scope, k.ledger, scope, ledgerName)
+	}
+	store, err := openDB(dir, false, o.Logger)
+	if err != nil {
+		return nil, fmt.Errorf("couldn't open the memory: %w", err)
+	}
+	m := &Memory{keys: k, db: store, close: sync.OnceValue(store.Close), now: o.Now, open: map[*Pending]bool{}, gaps: map[[gapKeyLen]byte]*gap{}}
+	if err = m.load(); err != nil {
+		return nil, errors.Join(fmt.Errorf("couldn't open the memory: %w", err), store.Close())
+	}
+	return m, nil
+}
+
+// Close closes the memory; nothing may be under way.
+func (m *Memory) Close() error { return m.close() }
+
+// load finds what was left open: those submissions are older than any gap.
+func (m *Memory) load() error {
+	err := scan(m.db, 'p', func(key, value []byte) error {
+		if len(key) != 1+16 || len(value) < 8 {
+			return errDamaged
+		}
+		m.ticket++
+		m.open[&Pending{jti: [16]byte(key[1:]), ticket: m.ticket}] = true
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return scan(m.db, 'g', func(key, value []byte) error {
+		if len(key) != gapKeyLen || len(value) != 4+8 {
+			return errDamaged
+		}
+		m.gaps[[gapKeyLen]byte(key)] = &gap{to: binary.BigEndian.Uint32(value), ticket: m.ticket}
+		return nil
+	})
+}
+
+var errDamaged = errors.New("a row isn't as it was written")
+
+// scan calls back for each row of a letter, in order; key and value are valid until
+// the callback returns.
+func scan(r db.Reader, letter byte, row func(key, value []byte) error) error {
+	it, err := r.NewIter(&db.IterOptions{LowerBound: []byte{letter}, UpperBound: []byte{letter + 1}})
+	if err != nil {
+		return err
+	}
+	for it.First(); it.Valid() && err == nil; it.Next() {
+		var value []byte
+		if value, err = it.ValueAndErr(); err == nil {
+			err = row(it.Key(), value)
+		}
+	}
+	return errors.Join(err, it.Error(), it.Close())
+}
+
+// get returns a copy of a row; nil if there is none.
+func (m *Memory) get(key []byte) ([]byte, error) {
+	value, closer, err := m.db.Get(key)
+	if errors.Is(err, db.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	value = append([]byte{}, value...)
+	return value, closer.Close()
+}
+
+// memTable holds some thousand calls; large submissions pass it.
+const memTable = 16 << 20
+
+func openDB(dir string, create bool, log *slog.Logger) (*db.DB, error) {
+	o := &db.Options{
+		FormatMajorVersion: db.FormatNewest,
+		ErrorIfExists:      create, ErrorIfNotExists: !create,
+		MemTableSize: memTable,
+		Logger:       logger{log},
+	}
+	for i := range o.Levels {
+		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10) // most calls ask for rows that aren't there yet
+	}
+	return db.Open(filepath.Join(dir, "db"), o)
+}
+
+// logger takes Pebble's lines, which name files and nothing else.
+type logger struct{ log *slog.Logger }
+
+func (l logger) Infof(format string, args ...any) { l.log.Debug(fmt.Sprintf(format, args...)) }
+
+func (l logger) Errorf(format string, args ...any) { l.log.Error(fmt.Sprintf(format, args...)) }
+
+// Fatalf may not return: Pebble couldn't write its log. What wasn't acknowledged by
+// then isn't released, and the next start finds out what the ledger recorded.
+func (l logger) Fatalf(format string, args ...any) {
+	l.log.Error(fmt.Sprintf(format, args...))
+	panic("the gateway's memory can't be written")
+}

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package memory
+
+import (
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	db "github.com/cockroachdb/pebble/v2"
+)
+
+// Seen notes a token that may be used once, and says whether it was noted before.
+// A token that is new is on disk when this returns. It is remembered until that
+// instant, after which the caller refuses it for its age.
+func (m *Memory) Seen(kind, jti string, until time.Time) (bool, error) {
+	handle := m.keys.handle("memory-token", kind, jti)
+	end := max(until.UnixMilli(), m.now().UnixMilli()) + 1
+	b := m.db.NewBatch()
+	defer b.Close()
+	seen, err := m.note(b, handle, uint64(end))
+	if err == nil && !seen {
+		err = b.SyncWait()
+	}
+	if err != nil {
+		return false, fmt.Errorf("couldn't note a token: %w", err)
+	}
+	return seen, nil
+}
+
+func (m *Memory) note(b *db.Batch, handle [32]byte, end uint64) (seen bool, err error) {
+	m.tokens.Lock()
+	defer m.tokens.Unlock()
+	key := append([]byte{'t'}, handle[:]...)
+	old, err := m.get(key)
+	if err != nil || old != nil {
+		return old != nil, err
+	}
+	value := binary.BigEndian.AppendUint64(nil, end)
+	if err := b.Set(key, value, nil); err != nil {
+		return false, err
+	}
+	if err := b.Set(append(append([]byte{'x'}, value...), handle[:]...), nil, nil); err != nil {
+		return false, err
+	}
+	return false, m.db.ApplyNoSyncWait(b, db.Sync)
+}
+
+// Sweep forgets the tokens that are over.
+func (m *Memory) Sweep() error {
+	m.tokens.Lock()
+	defer m.tokens.Unlock()
+	b := m.db.NewBatch()
+	defer b.Close()
+	it, err := m.db.NewIter(&db.IterOptions{LowerBound: []byte{'x'}, UpperBound: append([]byte{'x'}, m.instant()...)})
+	if err != nil {
+		return fmt.Errorf("couldn't forget tokens: %w", err)
+	}
+	const atOnce = 1 << 16 // of some 80 bytes
+	for it.First(); it.Valid() && err == nil && b.Count() < atOnce; it.Next() {
+		key := it.Key()
+		if err = b.Delete(key, nil); err == nil {
+			err = b.Delete(append([]byte{'t'}, key[9:]...), nil)
+		}
+	}
+	if closed := it.Close(); err == nil {
+		err = closed
+	}
+	if err == nil && !b.Empty() {
+		err = b.Commit(db.NoSync) // what a crash brings back is swept again
+	}
+	if err != nil {
+		return fmt.Errorf("couldn't forget tokens: %w", err)
+	}
+	return nil
+}
