@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+// Package gateway stands at a provider's edge: no receipt, no data (docs/gateway.md).
+//
+// A call goes one way: its tokens are judged, the persons of its request found,
+// what the policies surely deny isn't asked for, the provider is called, its answer
+// kept until it is whole, the persons in it found, and one submission for all of
+// them recorded in the ledger. The answer is released when the ledger's proof was
+// verified and the provider's own memory has it on disk.
+//
+// What must always hold: of an answer about a person not one byte leaves before
+// that. Whatever breaks, the consumer gets a problem and nothing else. No code, no
+// operator and no token reaches a log line, a metric, an error or a file that
+// isn't encrypted.
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/traccia-ledger/traccia/cmd/internal/agencykey"
+	"github.com/traccia-ledger/traccia/cmd/internal/gateway/checks"
+	"github.com/traccia-ledger/traccia/cmd/internal/gateway/config"
+	"github.com/traccia-ledger/traccia/cmd/internal/gateway/memory"
+	"github.com/traccia-ledger/traccia/cmd/internal/gateway/subjects"
+	"github.com/traccia-ledger/traccia/ledger"
+	"github.com/traccia-ledger/traccia/ledger/checkpoint"
+)
+
+// Judge says whose call it is. An error that is a *ledger.Problem is the call's
+// fault.
+type Judge interface {
+	Check(ctx context.Context, r *http.Request, body []byte, route *config.Route) (*checks.Call, error)
+}
+
+// Parts are what a configuration names, opened.
+type Parts struct {
+	Config *config.Config
+	Judge  Judge
+	Key    *agencykey.Key     // of Config.Identity
+	Policy *checkpoint.Policy // of Config.Ledger
+	Ledger *url.URL           // the same's
+}
+
+// Gateway serves calls. Close ends it.
+type Gateway struct {
+	parts    atomic.Pointer[Parts]
+	memory   *memory.Memory
+	recorder *recorder
+	lessons  *lessons
+	store    *store
+	upstream *http.Transport
+	log      *slog.Logger
+	metrics  *metrics
+
+	patience time.Duration // of a call with the ledger
+
+	background sync.WaitGroup
+	ctx        context.Context // of what goes on without a call
+	stop       func()
+}
+
+const (
+	// recordPatience is how long a call waits for the ledger.
+	recordPatience = 10 * time.Second
+	settlePause    = 2 * time.Second
+	watchPause     = 5 * time.Second
+)
+
+// New returns a gateway over its memory, which it doesn't close.
+func New(p *Parts, m *memory.Memory, log *slog.Logger, r prometheus.Registerer) (*Gateway, error) {
+	g := &Gateway{memory: m, log: log, metrics: newMetrics(m, log, r), patience: recordPatience}
+	g.parts.Store(p)
+	logs, err := logKeys(p.Policy)
+	if err != nil {
+		return nil, err
+	}
+	g.recorder = newRecorder(p.Ledger, logs, m, log)
+	g.lessons = newLessons(p.Ledger, log)
+	if g.store, err = openStore(filepath.Join(p.Config.Memory, "answers")); err != nil {
+		return nil, fmt.Errorf("couldn't prepare a place for answers: %w", err)
+	}
+	g.upstream = http.DefaultTransport.(*http.Transport).Clone()
+	g.upstream.Proxy, g.upstream.MaxIdleConnsPerHost, g.upstream.MaxIdleConns = nil, 256, 1024
+	g.upstream.DisableCompression = true // the digest is of what the provider sent
+	g.ctx, g.stop = context.WithCancel(context.Background())
+	g.background.Go(func() { g.every(settlePause, g.settle) })
+	g.background.Go(func() { g.every(watchPause, g.watch) })
+	return g, nil
+}
+
+func logKeys(p *checkpoint.Policy) ([]note.Verifier, error) {
+	var list []note.Verifier
+	for _, l := range p.Logs {
+		v, err := checkpoint.ParseKey(l.VKey)
+		if err != nil {
+			return nil, fmt.Errorf("couldn't use a log's key: %w", err)
+		}
+		list = append(list, v)
+	}
+	return list, nil
+}
+
+// Close ends what goes on without a call. Calls have ended before.
+func (g *Gateway) Close() {
+	g.stop()
+	g.background.Wait()
+	g.upstream.CloseIdleConnections()
+}
+
+// Errors of Reload.
+var errRestart = errors.New("listen, metrics, memory, identity/body, ledger/name, ledger/url and ledger/policy change with a restart alone")
+
+// Reload goes on with another configuration; calls under way end with the old one.
+// On an error the old one stays.
+func (g *Gateway) Reload(p *Parts) error {
+	a, b := g.parts.Load(), p
+	if a.Config.Listen != b.Config.Listen || a.Config.Metrics != b.Config.Metrics || a.Config.Memory != b.Config.Memory ||
+		a.Config.Identity.Body != b.Config.Identity.Body || a.Config.Ledger != b.Config.Ledger || (a.Config.TLS == nil) != (b.Config.TLS == nil) {
+		return errRestart
+	}
+	g.parts.Store(p)
+	return nil
+}
+
+func (g *Gateway) every(pause time.Duration, do func()) {
+	for {
+		do()
+		select {
+		case <-g.ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+	}
+}
+
+// settle finds out what became of submissions that no call waits for. What is
+// recorded of them was never released, and a statement says so.
+func (g *Gateway) settle() {
+	list, err := g.recorder.settle(g.ctx)
+	if err != nil && !errors.Is(err, errUnknown) {
+		g.log.Error("couldn't settle a submission", "error", err)
+	}
+	for _, done := range list {
+		g.metrics.outcome("settled")
+		g.log.Warn("an access is recorded of which nothing was released", "receipt", done.answer.ReceiptID)
+	}
+}
+
+func (g *Gateway) watch() {
+	if err := g.memory.Sweep(); err != nil {
+		g.log.Error("couldn't forget tokens", "error", err)
+	}
+	p := g.parts.Load()
+	err := g.recorder.watch(g.ctx, p.Ledger, p.Policy)
+	if errors.Is(err, checkpoint.ErrFork) {
+		g.metrics.fork.Set(1)
+		g.log.Error("the ledger showed this gateway another log than its witnesses: keep the memory as it is", "error", err)
+	} else if err != nil && g.ctx.Err() == nil {
+		g.log.Warn("couldn't compare acknowledged checkpoints with what witnesses have seen", "error", err)
+	}
+}
+
+// ServeHTTP serves one call.
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	began := time.Now()
+	c := &call{Gateway: g, Parts: g.parts.Load(), w: w, r: r}
+	outcome := c.serve()
+	g.metrics.outcome(outcome)
+	g.metrics.seconds.WithLabelValues("call").Observe(time.Since(began).Seconds())
+	if outcome == outcomeGone {
+		panic(http.ErrAbortHandler) // or net/http would answer 200
+	}
+}
+
+// outcomeGone: the consumer left, and nothing was sent.
+const outcomeGone = "gone"
+
+// call is one call on its way.
+type call struct {
+	*Gateway
+	*Parts
+	w     http.ResponseWriter
+	r     *http.Request
+	route *config.Route
+	body  []byte // of the request
+	who   *checks.Call
+}
+
+// serve returns the outcome, a word for the metrics.
+func (c *call) serve() string {
+	var problem *ledger.Problem
+	if c.route, problem = c.Config.Route(c.r); problem != nil {
+		return c.refuse(routeStatus(problem.Code), problem)
+	}
+	var err error
+	c.body, err = io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, c.route.Service.MaxRequest))
+	if errors.As(err, new(*http.MaxBytesError)) {
+		return c.refuse(http.StatusRequestEntityTooLarge, &ledger.Problem{
+			Code: ledger.CodeTooLong, Where: "body", Expected: fmt.Sprintf("at most %d bytes", c.route.Service.MaxRequest), Found: "more",
+		})
+	} else if err != nil {
+		return outcomeGone
+	}
+	if c.who, err = c.Judge.Check(c.r.Context(), c.r, c.body, c.route); err != nil {
+		return c.fault(err, tokenStatus)
+	}
+	if c.route.Operation.NoPersons {
+		return c.pass()
+	}
+	asked, err := subjects.OfRequest(c.route, c.r, bytes.NewReader(c.body))
+	if err != nil {
+		return c.fault(err, always(http.StatusBadRequest))
+	}
+	return c.guarded(asked)
+}
+
+// guarded is the path of a call about persons.
+func (c *call) guarded(asked []ledger.Subject) string {
+	receipt := receiptOf(c.Config.Ledger.Name, c.Config.Identity.Body, c.route, c.who)
+	private := c.who.Private
+	if len(asked) > 0 {
+		receipt.Subjects.Count = len(asked)
+		if c.lessons.denies(receipt, &c.who.Assurance) {
+			return c.denyEarly(receipt, &private, asked)
+		}
+	}
+	ctx, cancel := context.WithTimeout(c.r.Context(), c.route.Service.Timeout)
+	defer cancel()
+	began := time.Now()
+	resp, err := c.call(ctx)
+	if err != nil {
+		return c.noAnswer(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode >= http.StatusInternalServerError || resp.StatusCode < http.StatusOK {
+		// What it says isn't released, so there is nothing to record.
+		return c.refuse(http.StatusBadGateway, providerProblem(fmt.Sprintf("status %d", resp.StatusCode)))
+	}
+	content, err := c.store.hold(resp.Body, c.route.Service.MaxAnswer)
+	if err != nil {
+		return c.noAnswer(err)
+	}
+	defer content.close()
+	c.metrics.seconds.WithLabelValues("provider").Observe(time.Since(began).Seconds())
+
+	all, err := subjects.OfAnswer(c.route.Operation, resp.StatusCode, resp.Header, content.reader(), asked)
+	if err != nil {
+		return c.fault(err, always(http.StatusBadGateway))
+	}
+	if len(all) == 0 { // the operation may be about nobody
+		return c.release(resp, content, nil)
+	}
+	private.ResponseDigest = content.digest()
+	done, outcome := c.record(receipt, &private, all)
+	if done == nil {
+		return outcome
+	}
+	if done.denied {
+		return c.deny(done)
+	}
+	return c.release(resp, content, done)
+}
+
+// denyEarly has an access recorded that the policies deny. Had they changed just
+// then, it would stand as authorised: the consumer may call again.
+func (c *call) denyEarly(receipt *ledger.Receipt, private *ledger.Private, asked []ledger.Subject) string {
+	done, outcome := c.record(receipt, private, asked)
+	if done == nil {
+		return outcome
+	}
+	if done.denied {
+		return c.deny(done)
+	}
+	c.log.Warn("an access is recorded of which nothing was released: the policies changed", "receipt", done.answer.ReceiptID)
+	return c.later(&ledger.Problem{Code: "policies_changed", Expected: "the same call again", Found: "policies that changed during this one"})
+}
+
+// record has the call recorded. Without a proof in hand it answers the consumer
+// itself, and returns nil and the outcome. It goes on when the consumer is gone:
+// the outcome has to be known.
+func (c *call) record(receipt *ledger.Receipt, private *ledger.Private, list []ledger.Subject) (*recorded, string) {
+	began := time.Now()
+	submission, err := seal(c.Key, receipt, private, list)
+	if err != nil {
+		return nil, c.fault(err, always(http.StatusInternalServerError))
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.r.Context()), c.patience)
+	defer cancel()
+	done, err := c.recorder.record(ctx, receipt.JTI, submission)
+	c.metrics.seconds.WithLabelValues("ledger").Observe(time.Since(began).Seconds())
+	var no *refused
+	switch {
+	case err == nil:
+		c.lessons.learn(c.ctx, done.body)
+		return done, ""
+	case errors.As(err, &no):
+		c.log.Error("the ledger refused a receipt", "code", no.problem.Code, "where", no.problem.Where, "expected", no.problem.Expected)
+		return nil, c.refuse(http.StatusBadGateway, &ledger.Problem{
+			Code: "not_recorded", Where: "ledger", Expected: "an access that can be recorded", Found: "a refusal by the ledger, " + no.problem.Code,
+		})
+	case errors.Is(err, errUnknown):
+		return nil, c.later(&ledger.Problem{Code: "ledger_unavailable", Where: "ledger", Expected: "the same call again, later", Found: "a ledger that doesn't answer"})
+	}
+	c.log.Error("nothing is released", "error", err)
+	return nil, c.refuse(http.StatusBadGateway, &ledger.Problem{Code: "not_proven", Where: "ledger", Expected: "a proof that the access is recorded", Found: "none that holds"})
+}

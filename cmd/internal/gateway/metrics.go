@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package gateway
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/traccia-ledger/traccia/cmd/internal/gateway/memory"
+)
+
+// metrics count and time; no label holds anything of a call but a word of ours.
+type metrics struct {
+	calls   *prometheus.CounterVec
+	seconds *prometheus.HistogramVec
+	fork    prometheus.Gauge
+}
+
+func newMetrics(m *memory.Memory, log *slog.Logger, r prometheus.Registerer) *metrics {
+	x := &metrics{
+		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "traccia_gateway_calls_total", Help: "Calls by outcome: released, passed, denied, gone, broken_off, settled, or the code of the problem.",
+		}, []string{"outcome"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "traccia_gateway_seconds", Help: "How long a part of a call took: provider, ledger, or the whole call.",
+			Buckets: prometheus.ExponentialBuckets(0.001, 2, 16),
+		}, []string{"part"}),
+		fork: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "traccia_gateway_fork", Help: "1 when the ledger acknowledged a log that its witnesses don't know: an alarm.",
+		}),
+	}
+	r.MustRegister(x.calls, x.seconds, x.fork)
+	gauge := func(name, help string, value func(memory.Status) float64) {
+		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 {
+			s, err := m.Status()
+			if err != nil {
+				log.Error("couldn't read the memory", "error", err)
+			}
+			return value(s)
+		}))
+	}
+	gauge("traccia_gateway_missing_numbers", "Numbers of subjects that the ledger left out: an alarm.", func(s memory.Status) float64 { return float64(s.Missing) })
+	gauge("traccia_gateway_unsettled", "Submissions whose outcome isn't known yet.", func(s memory.Status) float64 { return float64(s.Unsettled) })
+	gauge("traccia_gateway_unwitnessed_seconds", "Age of the oldest acknowledged checkpoint that no witnessed one contains yet; above 600 an alarm.", func(s memory.Status) float64 {
+		if s.Waiting.IsZero() {
+			return 0
+		}
+		return time.Since(s.Waiting).Seconds()
+	})
+	return x
+}
+
+func (x *metrics) outcome(word string) { x.calls.WithLabelValues(word).Inc() }

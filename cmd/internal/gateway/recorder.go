@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/traccia-ledger/traccia/cmd/internal/fetch"
+	"github.com/traccia-ledger/traccia/cmd/internal/gateway/memory"
+	"github.com/traccia-ledger/traccia/cmd/internal/provider"
+	"github.com/traccia-ledger/traccia/ledger"
+	"github.com/traccia-ledger/traccia/ledger/checkpoint"
+)
+
+const (
+	maxLedgerAnswer = 32 << 20 // 10,000 subjects take some 3 MB
+	firstPause      = 50 * time.Millisecond
+	longestPause    = 2 * time.Second
+)
+
+// Errors of a submission that isn't proven to be recorded.
+var (
+	// errUnknown: nobody knows whether it is recorded; it is sent again until that
+	// is known.
+	errUnknown = errors.New("the ledger didn't answer")
+	// errDishonest: the ledger's answer doesn't prove what it says.
+	errDishonest = errors.New("the ledger's answer isn't proven")
+)
+
+// refused is a submission that the ledger took for wrong: nothing is recorded.
+type refused struct{ problem ledger.Problem }
+
+func (r *refused) Error() string { return "the ledger refused the submission: " + r.problem.Error() }
+
+// recorded is a submission that stands in the log, proven and remembered.
+type recorded struct {
+	answer   *ledger.Answer
+	body     *ledger.Body // the first
+	denied   bool
+	policies json.RawMessage // as the ledger explained a denial
+}
+
+// recorder has submissions recorded, each once, whatever breaks.
+type recorder struct {
+	url    *url.URL
+	client *http.Client
+	logs   []note.Verifier
+	memory *memory.Memory
+	log    *slog.Logger
+
+	mu   sync.Mutex
+	left map[*memory.Pending]bool // that no call waits for; guarded by mu
+}
+
+// newRecorder takes over what an earlier run left unsettled.
+func newRecorder(to *url.URL, logs []note.Verifier, m *memory.Memory, log *slog.Logger) *recorder {
+	r := &recorder{url: to.JoinPath("v1", "access-receipts"), logs: logs, memory: m, log: log, left: map[*memory.Pending]bool{}}
+	r.client = fetch.NewClient(to)
+	r.client.Transport.(*http.Transport).MaxIdleConnsPerHost = 256
+	for _, p := range m.Unsettled() {
+		r.left[p] = true
+	}
+	return r
+}
+
+// record sends a submission until it is answered or ctx ends. Whatever it returns,
+// the memory knows it: the error is errUnknown, errDishonest, *refused, or one of
+// the memory.
+func (r *recorder) record(ctx context.Context, jti string, s *ledger.Submission) (*recorded, error) {
+	raw, err := ledger.FormatSubmission(s)
+	if err != nil {
+		return nil, err
+	}
+	p, err := r.memory.Begin(jti, raw)
+	if err != nil {
+		return nil, err
+	}
+	pause := firstPause
+	for {
+		done, after, err := r.try(ctx, p, raw, s)
+		if !errors.Is(err, errUnknown) {
+			if err != nil && !errors.As(err, new(*refused)) {
+				r.leave(p)
+			}
+			return done, err
+		}
+		// Calls that failed together come back apart.
+		timer := time.NewTimer(max(after, pause/2+rand.N(pause/2)))
+		pause = min(2*pause, longestPause)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			r.leave(p)
+			return nil, err
+		case <-timer.C:
+		}
+	}
+}
+
+func (r *recorder) leave(p *memory.Pending) {
+	r.mu.Lock()
+	r.left[p] = true
+	r.mu.Unlock()
+}
+
+// settle sends what was left once more, and returns what turned out to be
+// recorded: accesses of which nothing was released.
+func (r *recorder) settle(ctx context.Context) (list []*recorded, err error) {
+	r.mu.Lock()
+	left := make([]*memory.Pending, 0, len(r.left))
+	for p := range r.left {
+		left = append(left, p)
+	}
+	r.mu.Unlock()
+	for _, p := range left {
+		raw, err := r.memory.Submission(p)
+		if err != nil {
+			return list, err
+		}
+		s, err := ledger.ParseSubmission(raw)
+		if err != nil {
+			return list, err
+		}
+		done, _, err := r.try(ctx, p, raw, s)
+		if errors.Is(err, errUnknown) {
+			return list, err // the others fare no better
+		}
+		if err != nil && !errors.As(err, new(*refused)) {
+			r.log.Error("an unsettled submission stays so", "error", err)
+			continue
+		}
+		r.mu.Lock()
+		delete(r.left, p)
+		r.mu.Unlock()
+		if done != nil && !done.denied {
+			list = append(list, done)
+		}
+	}
+	return list, nil
+}
+
+// try sends a submission once. after is how long the ledger asks to wait.
+func (r *recorder) try(ctx context.Context, p *memory.Pending, raw []byte, s *ledger.Submission) (done *recorded, after time.Duration, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.url.String(), bytes.NewReader(raw))
+	if err != nil {
+		return nil, 0, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := r.client.Do(req)
+	if err != nil {
+		return nil, 0, errUnknown
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(io.LimitReader(resp.Body, maxLedgerAnswer))
+	if err != nil {
+		return nil, 0, errUnknown
+	}
+	var problem struct {
+		Code, Where, Expected, Found string
+		Policies, Answer             json.RawMessage
+	}
+	switch resp.StatusCode {
+	case http.StatusOK, http.StatusCreated:
+		done, err = r.acknowledge(p, data, s)
+		return done, 0, err
+	case http.StatusForbidden:
+		if json.Unmarshal(data, &problem) == nil && len(problem.Answer) > 0 {
+			if done, err = r.acknowledge(p, problem.Answer, s); err == nil {
+				done.policies = problem.Policies
+			}
+			return done, 0, err
+		}
+	case http.StatusBadRequest, http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity:
+		// Another server in between may answer so too; only the ledger names a code.
+		if json.Unmarshal(data, &problem) == nil && problem.Code != "" {
+			if err := r.memory.Drop(p); err != nil {
+				return nil, 0, err
+			}
+			return nil, 0, &refused{ledger.Problem{Code: problem.Code, Where: problem.Where, Expected: problem.Expected, Found: problem.Found}}
+		}
+	}
+	seconds, _ := strconv.ParseUint(resp.Header.Get("Retry-After"), 10, 8)
+	return nil, time.Duration(seconds) * time.Second, errUnknown
+}
+
+// acknowledge proves an answer and remembers it, before anything comes of it.
+func (r *recorder) acknowledge(p *memory.Pending, raw []byte, s *ledger.Submission) (*recorded, error) {
+	entries, err := provider.Entries(raw, r.logs, s, time.Now())
+	if err != nil {
+		return nil, r.dishonest(err)
+	}
+	a, err := ledger.ParseAnswer(raw)
+	if err != nil {
+		return nil, r.dishonest(err)
+	}
+	at, err := checkpoint.Open([]byte(a.Checkpoint), r.logs...)
+	if err != nil {
+		return nil, r.dishonest(err)
+	}
+	body, err := ledger.ParseBody(a.Entries[0].Body)
+	if err != nil {
+		return nil, r.dishonest(err)
+	}
+	if err := r.memory.Acknowledge(p, at, entries); err != nil {
+		if errors.As(err, new(*ledger.Problem)) {
+			return nil, r.dishonest(err)
+		}
+		return nil, err
+	}
+	return &recorded{answer: a, body: body, denied: body.Kind == ledger.KindDenied}, nil
+}
+
+func (r *recorder) dishonest(why error) error {
+	r.log.Error("the ledger's answer isn't proven, or contradicts an earlier one; nothing is released on it", "error", why)
+	return fmt.Errorf("%w: %w", errDishonest, why)
+}
+
+// watch compares acknowledged checkpoints with what the policy's witnesses have
+// seen of the log, and forgets those that it contains. A fork is an error that
+// wraps checkpoint.ErrFork; its checkpoint is kept.
+func (r *recorder) watch(ctx context.Context, base *url.URL, policy *checkpoint.Policy) error {
+	list, err := r.memory.Unwitnessed()
+	if err != nil {
+		return err
+	}
+	for len(list) > 0 {
+		origin := list[0].Origin
+		n := slices.IndexFunc(list, func(a memory.Acknowledged) bool { return a.Origin != origin })
+		if n < 0 {
+			n = len(list)
+		}
+		if err := r.watchLog(ctx, base, policy, list[:n]); err != nil {
+			return err
+		}
+		list = list[n:]
+	}
+	return nil
+}
+
+func (r *recorder) watchLog(ctx context.Context, base *url.URL, policy *checkpoint.Policy, list []memory.Acknowledged) error {
+	_, epoch, err := ledger.ParseOrigin(list[0].Origin)
+	if err != nil {
+		return err
+	}
+	log := &once{from: fetch.NewLog(base.JoinPath("log", strconv.FormatUint(uint64(epoch), 10))), got: map[string][]byte{}}
+	signed, err := log.Fetch(ctx, "checkpoint")
+	if err != nil {
+		return fmt.Errorf("couldn't fetch the log's checkpoint: %w", err)
+	}
+	seen, err := policy.Open(signed)
+	if err != nil {
+		return fmt.Errorf("couldn't take the log's checkpoint: %w", err)
+	}
+	for _, a := range list {
+		if a.Size > seen.Size || a.Origin != seen.Origin {
+			continue // it waits for a later one
+		}
+		if err := checkpoint.Consistent(ctx, log, a.Checkpoint, seen.Checkpoint); err != nil {
+			return fmt.Errorf("couldn't find the acknowledged size %d in what witnesses have seen: %w", a.Size, err)
+		}
+		if err := r.memory.Witnessed(a.Checkpoint); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// once fetches each path once. It is for the many checkpoints of one look.
+type once struct {
+	from checkpoint.Fetcher
+	mu   sync.Mutex
+	got  map[string][]byte // guarded by mu
+}
+
+func (o *once) Fetch(ctx context.Context, path string) ([]byte, error) {
+	o.mu.Lock()
+	data, ok := o.got[path]
+	o.mu.Unlock()
+	if ok {
+		return data, nil
+	}
+	data, err := o.from.Fetch(ctx, path)
+	if err == nil {
+		o.mu.Lock()
+		o.got[path] = data
+		o.mu.Unlock()
+	}
+	return data, err
+}
