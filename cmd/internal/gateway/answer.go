@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/traccia-ledger/traccia/cmd/internal/gateway/checks"
 	"github.com/traccia-ledger/traccia/ledger"
 )
 
@@ -130,7 +131,8 @@ func (c *call) pass() string {
 	return c.release(resp, content, nil)
 }
 
-// sendPatience is how long a consumer may take for each part of an answer.
+// sendPatience is how long a consumer may take to send its request, and to take each
+// part of an answer.
 const sendPatience = 30 * time.Second
 
 // release sends an answer. done is nil where it is about nobody.
@@ -210,15 +212,26 @@ func (c *call) deny(done *recorded) string {
 	return "denied"
 }
 
-// fault answers an error: a problem with the status for its code, any other with
-// 500 and no more said.
-func (c *call) fault(err error, status func(*ledger.Problem) int) string {
+// reject answers a call that is wrong by itself.
+func (c *call) reject(err error) string {
+	var p *ledger.Problem
+	if !errors.As(err, &p) {
+		if c.r.Context().Err() != nil {
+			return outcomeGone
+		}
+		c.log.Error("couldn't judge a call", "error", err)
+		p = &ledger.Problem{Code: "unchecked"}
+	}
+	checks.Refuse(c.w, err)
+	return p.Code
+}
+
+// fault answers an error that isn't the call's: a problem with this status, any
+// other with 500 and no more said.
+func (c *call) fault(err error, status int) string {
 	var p *ledger.Problem
 	if errors.As(err, &p) {
-		return c.refuse(status(p), p)
-	}
-	if c.r.Context().Err() != nil {
-		return outcomeGone
+		return c.refuse(status, p)
 	}
 	c.log.Error("couldn't serve a call", "error", err)
 	return c.refuse(http.StatusInternalServerError, &ledger.Problem{Code: "internal", Expected: "an answer", Found: "an error of the gateway's own"})

@@ -204,9 +204,11 @@ type call struct {
 func (c *call) serve() string {
 	var problem *ledger.Problem
 	if c.route, problem = c.Config.Route(c.r); problem != nil {
-		return c.refuse(routeStatus(problem.Code), problem)
+		return c.reject(problem)
 	}
 	var err error
+	rc := http.NewResponseController(c.w)
+	rc.SetReadDeadline(time.Now().Add(sendPatience))
 	c.body, err = io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, c.route.Service.MaxRequest))
 	if errors.As(err, new(*http.MaxBytesError)) {
 		return c.refuse(http.StatusRequestEntityTooLarge, &ledger.Problem{
@@ -215,15 +217,17 @@ func (c *call) serve() string {
 	} else if err != nil {
 		return outcomeGone
 	}
+	rc.SetReadDeadline(time.Time{})
 	if c.who, err = c.Judge.Check(c.r.Context(), c.r, c.body, c.route); err != nil {
-		return c.fault(err, tokenStatus)
+		return c.reject(err)
 	}
+	c.metrics.reused(c.who)
 	if c.route.Operation.NoPersons {
 		return c.pass()
 	}
 	asked, err := subjects.OfRequest(c.route, c.r, bytes.NewReader(c.body))
 	if err != nil {
-		return c.fault(err, always(http.StatusBadRequest))
+		return c.reject(err)
 	}
 	return c.guarded(asked)
 }
@@ -259,7 +263,7 @@ func (c *call) guarded(asked []ledger.Subject) string {
 
 	all, err := subjects.OfAnswer(c.route.Operation, resp.StatusCode, resp.Header, content.reader(), asked)
 	if err != nil {
-		return c.fault(err, always(http.StatusBadGateway))
+		return c.fault(err, http.StatusBadGateway)
 	}
 	if len(all) == 0 { // the operation may be about nobody
 		return c.release(resp, content, nil)
@@ -296,7 +300,7 @@ func (c *call) record(receipt *ledger.Receipt, private *ledger.Private, list []l
 	began := time.Now()
 	submission, err := seal(c.Key, receipt, private, list)
 	if err != nil {
-		return nil, c.fault(err, always(http.StatusInternalServerError))
+		return nil, c.fault(err, http.StatusInternalServerError)
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.r.Context()), c.patience)
 	defer cancel()

@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/traccia-ledger/traccia/cmd/internal/gateway/checks"
 	"github.com/traccia-ledger/traccia/cmd/internal/gateway/memory"
 )
 
@@ -15,6 +16,7 @@ import (
 type metrics struct {
 	calls   *prometheus.CounterVec
 	seconds *prometheus.HistogramVec
+	tokens  *prometheus.CounterVec
 	fork    prometheus.Gauge
 }
 
@@ -27,11 +29,14 @@ func newMetrics(m *memory.Memory, log *slog.Logger, r prometheus.Registerer) *me
 			Name: "traccia_gateway_seconds", Help: "How long a part of a call took: provider, ledger, or the whole call.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 2, 16),
 		}, []string{"part"}),
+		tokens: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "traccia_gateway_tokens_reused_total", Help: "Vouchers and evidences that came again within their lives, which is normal.",
+		}, []string{"token"}),
 		fork: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "traccia_gateway_fork", Help: "1 when the ledger acknowledged a log that its witnesses don't know: an alarm.",
 		}),
 	}
-	r.MustRegister(x.calls, x.seconds, x.fork)
+	r.MustRegister(x.calls, x.seconds, x.tokens, x.fork)
 	gauge := func(name, help string, value func(memory.Status) float64) {
 		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 {
 			s, err := m.Status()
@@ -53,3 +58,12 @@ func newMetrics(m *memory.Memory, log *slog.Logger, r prometheus.Registerer) *me
 }
 
 func (x *metrics) outcome(word string) { x.calls.WithLabelValues(word).Inc() }
+
+func (x *metrics) reused(c *checks.Call) {
+	if c.VoucherReused {
+		x.tokens.WithLabelValues("voucher").Inc()
+	}
+	if c.EvidenceReused {
+		x.tokens.WithLabelValues("evidence").Inc()
+	}
+}
