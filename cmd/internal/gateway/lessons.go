@@ -25,9 +25,9 @@ type lessons struct {
 	log  *slog.Logger
 
 	mu       sync.Mutex
-	engine   *policies.Engine // nil until known, or where none is active; guarded by mu
-	fetching ledger.Hash      // the bundle that is on its way; guarded by mu
-	kinds    map[string][]string
+	engine   *policies.Engine    // nil until known, or where none is active; guarded by mu
+	fetching ledger.Hash         // the bundle that is on its way; guarded by mu
+	kinds    map[string][]string // of bodies, by id; guarded by mu
 }
 
 func newLessons(base *url.URL, log *slog.Logger) *lessons {
@@ -38,9 +38,11 @@ func newLessons(base *url.URL, log *slog.Logger) *lessons {
 // that it names is in force.
 func (l *lessons) denies(r *ledger.Receipt, a *ledger.Assurance) bool {
 	l.mu.Lock()
-	engine, kinds, provider := l.engine, l.kinds[r.Consumer], l.kinds[r.Provider]
+	engine := l.engine
+	kinds, known := l.kinds[r.Consumer]
+	provider, providerKnown := l.kinds[r.Provider]
 	l.mu.Unlock()
-	if engine == nil || kinds == nil || provider == nil {
+	if engine == nil || !known || !providerKnown {
 		return false
 	}
 	facts := engine.Facts(&ledger.Access{Receipt: r, Assurance: a, Grant: ledger.Grant{Consent: r.ConsentID != ""}})

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/traccia-ledger/traccia/cmd/internal/cli"
+	"github.com/traccia-ledger/traccia/cmd/internal/gateway/config"
+	"github.com/traccia-ledger/traccia/cmd/internal/gateway/memory"
+	"github.com/traccia-ledger/traccia/ledger/own"
+)
+
+type initAnswer struct {
+	cli.Done
+	Memory string `json:"memory"`
+}
+
+func (a *initAnswer) Text(w io.Writer) {
+	fmt.Fprintf(w, "the gateway's memory was made in %s; who has its memory.key and its files reads whose data were given to whom\n", a.Memory)
+}
+
+func initCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "init CONFIG",
+		Short: "Make a new gateway's memory",
+		Long: `init makes the provider's own memory in the directory that CONFIG names, with a key of its
+own. It never replaces one: what a gateway remembers is what the nightly check of the
+ledger stands on, and one that starts with nothing raises an alarm for each number that
+it wasn't told.`,
+		Example: `  gateway init /etc/traccia/gateway.yaml`,
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := config.Load(args[0])
+			if err != nil {
+				return err
+			}
+			if err := memory.Create(c.Memory, c.Identity.Body, c.Ledger.Name); err != nil {
+				return err
+			}
+			return cli.Print(cmd, &initAnswer{Memory: c.Memory})
+		},
+	}
+}
+
+// recordsSocket is where a gateway that serves hands out its records: in a directory that its owner alone can enter.
+const recordsSocket = "records.sock"
+
+func listenRecords(dir string, m *memory.Memory, start func(network, address string, h http.Handler, secure bool) (string, error)) error {
+	path := filepath.Join(dir, recordsSocket)
+	// One that a crash left: the memory is locked, so nobody listens there.
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("couldn't listen: %w", err)
+	}
+	_, err := start("unix", path, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		// Chunked: what breaks off is seen to.
+		if err := writeRecords(w, m); err != nil {
+			panic(http.ErrAbortHandler)
+		}
+	}), false)
+	return err
+}
+
+func writeRecords(w io.Writer, m *memory.Memory) error {
+	out := bufio.NewWriterSize(w, 1<<16)
+	line := make([]byte, 0, own.MaxLine)
+	err := m.Records(func(e *own.Entry) error {
+		line = own.AppendEntry(line[:0], e)
+		_, err := out.Write(line)
+		return err
+	})
+	return errors.Join(err, out.Flush())
+}
+
+func recordsCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "records CONFIG",
+		Short: "Write what the ledger acknowledged, for the provider's check",
+		Long: `records writes the provider's own records, a line for each event, as verifier provider
+takes them: all that the gateway's memory has at this instant, whether it serves or not.
+They name citizens.`,
+		Example: `  umask 077
+  gateway records /etc/traccia/gateway.yaml > own.ndjson
+  verifier provider --scope inps --records own.ndjson …`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := config.Load(args[0])
+			if err != nil {
+				return err
+			}
+			return exportRecords(cmd.Context(), c, cmd.OutOrStdout())
+		},
+	}
+}
+
+func exportRecords(ctx context.Context, c *config.Config, out io.Writer) error {
+	path := filepath.Join(c.Memory, recordsSocket)
+	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", path)
+	}}}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://gateway/records", nil)
+	if err != nil {
+		return err
+	}
+	resp, err := client.Do(req)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
+		m, err := openMemory(c, slog.New(slog.DiscardHandler)) // nobody serves
+		if err != nil {
+			return err
+		}
+		return errors.Join(writeRecords(out, m), m.Close())
+	}
+	if err != nil {
+		return fmt.Errorf("couldn't ask the gateway that serves: %w", err)
+	}
+	defer resp.Body.Close()
+	if _, err := io.Copy(out, resp.Body); err != nil {
+		return fmt.Errorf("couldn't write the records: %w", err)
+	}
+	return nil
+}
