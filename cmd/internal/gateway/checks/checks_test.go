@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/traccia-ledger/traccia/cmd/internal/gateway/config"
 	"github.com/traccia-ledger/traccia/ledger"
@@ -258,3 +259,38 @@ func TestRecent(t *testing.T) {
 		t.Errorf("%d are kept", len(r.now)+len(r.old))
 	}
 }
+
+func FuzzConsumers(f *testing.F) {
+	f.Add("id,name,fiscalCode,ipaCode,attributes\n" + bologna + ",Comune di Bologna,,c_a944,[]\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		k := &Consumers{tenants: make(map[string]string), clients: make(map[string]string)}
+		if k.read(strings.NewReader(text)) != nil {
+			return
+		}
+		borne := make(map[string]bool)
+		for tenant, body := range k.tenants {
+			if ledger.CheckID(body) != nil || borne[body] {
+				t.Errorf("tenant %s is %q, or another is too", tenant, body)
+			}
+			borne[body] = true
+		}
+	})
+}
+
+// A call whose voucher and evidence were used before, and whose request is signed anew.
+func BenchmarkCheck(b *testing.B) {
+	s := service(config.ProfileAudit02)
+	route := &config.Route{Service: s, Operation: &config.Operation{}, Rest: "/consultazione"}
+	checker := newChecker(b)
+	checker.config.Seen = never{}
+	r, body := call(func(h http.Header) { audit02(h, voucherClaims(), evidenceClaims()); signed(h, nil) })
+	for b.Loop() {
+		if _, err := checker.Check(b.Context(), r, body, route); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+type never struct{}
+
+func (never) Seen(string, string, time.Time) (bool, error) { return false, nil }
