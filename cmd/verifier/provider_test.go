@@ -119,6 +119,7 @@ type hubLedger struct {
 	policy   *checkpoint.Policy
 	sent     int
 	last     *ledger.Submission
+	all      []*ledger.Submission
 	verifier note.Verifier
 }
 
@@ -265,6 +266,7 @@ func (l *hubLedger) submit(count int, keep bool) error {
 			return err
 		}
 		l.last = s
+		l.all = append(l.all, s)
 		count--
 	}
 	return nil

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package main
+
+import (
+	"bytes"
+	_ "embed"
+	"fmt"
+	"html/template"
+	"os"
+
+	"github.com/traccia-ledger/traccia/cmd/internal/cli"
+)
+
+//go:embed reconcile.html
+var reconcileText string
+
+// As that of histories, the page fetches nothing.
+var reconcileTemplate = template.Must(template.New("reconcile").Parse(reconcileText))
+
+type reconcilePage struct {
+	Lang, Period, Verdict, Class, More string
+	W                                  map[string]string
+	A                                  *reconcileAnswer
+}
+
+// writeReconcilePage writes a comparison as a page to print.
+func writeReconcilePage(path, lang string, a *reconcileAnswer) error {
+	w := reconcileWords[lang]
+	p := reconcilePage{Lang: lang, W: w, A: a, Verdict: w[string(a.Result)], Class: "bad"}
+	if a.Result == cli.Proven {
+		p.Class = "good"
+	}
+	from, to := a.Period.From, a.Period.To
+	p.Period = fmt.Sprintf(w["period"], orDash(from), orDash(to), a.Period.Zone)
+	if more := a.Found - uint64(len(a.Problems)); more > 0 {
+		p.More = fmt.Sprintf(w["more"], len(a.Problems), a.Found)
+	}
+	var out bytes.Buffer
+	if err := reconcileTemplate.Execute(&out, p); err != nil {
+		return fmt.Errorf("couldn't make the page: %w", err)
+	}
+	if err := os.WriteFile(path, out.Bytes(), 0o600); err != nil {
+		return fmt.Errorf("couldn't write the page: %w", err)
+	}
+	return nil
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "…"
+	}
+	return s
+}
+
+var reconcileWords = map[string]map[string]string{
+	"it": {
+		"title": "Riconciliazione degli accessi", "period": "Periodo: dal %s al %s (%s)", "compared": "Confronto", "matched": "Corrispondenti",
+		"in_ledger": "Mancanti nel registro", "at_gateway": "Mancanti al gateway", "in_tracing": "Mancanti nel tracciamento", "differing": "Differenti",
+		"traces-ledger": "tracce del gateway e registro", "traces-tracing": "tracce del gateway e tracciamento PDND", "ledger-tracing": "registro e tracciamento PDND",
+		"calls": "Chiamate al gateway", "receipts": "Ricevute nel registro", "requests": "Richieste nel tracciamento", "findings": "Differenze", "what": "Che cosa",
+		"where": "Dove", "expected": "Atteso", "found": "Trovato", "notes": "Che cosa questo documento non prova", "more": "Le prime %d di %d.",
+		"proven": "Le fonti concordano.", "not_proven": "Le fonti NON concordano.", "unchecked": "Il confronto non è stato possibile.",
+	},
+	"en": {
+		"title": "Reconciliation of accesses", "period": "Period: %s to %s (%s)", "compared": "Comparison", "matched": "Matched",
+		"in_ledger": "Missing in the ledger", "at_gateway": "Missing at the gateway", "in_tracing": "Missing in tracing", "differing": "Differing",
+		"traces-ledger": "the gateway's traces and the ledger", "traces-tracing": "the gateway's traces and PDND's tracing", "ledger-tracing": "the ledger and PDND's tracing",
+		"calls": "Calls at the gateway", "receipts": "Receipts in the ledger", "requests": "Requests in tracing", "findings": "Differences", "what": "What",
+		"where": "Where", "expected": "Expected", "found": "Found", "notes": "What this document doesn't prove", "more": "The first %d of %d.",
+		"proven": "The sources agree.", "not_proven": "The sources do NOT agree.", "unchecked": "Nothing could be compared.",
+	},
+}
