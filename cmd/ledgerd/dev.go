@@ -349,7 +349,7 @@ Try in another terminal, from this directory:
 
   # as INPS's hub: compare its own records with the log
   %s provider --scope inps --records %s --proofs %s \
-    --keys %s --url %s --policy %s --signing-key %s
+    --keys %s --url %s --policy %s --signing-key %s --in-flight 5s
 
   # send the same submission again: the same entry, nothing new
   %s receipt submit %s --url %s --out %s

@@ -288,7 +288,15 @@ func printEvent(w io.Writer, e *verifier.HistoryEvent, stated []*verifier.Histor
 	case verifier.StateOpen, verifier.StateUnexplained:
 		fmt.Fprintf(w, "%-21s %s\n", when, what(e))
 		if e.Purpose != "" {
-			fmt.Fprintf(w, "%-21s why: %s; legal basis: %s\n", "", e.Purpose, strings.TrimSuffix(e.LegalBasis+", "+e.LegalReference, ", "))
+			v := defaultVocabulary()
+			why, _ := inWords(v.purposes, e.Purpose, "en")
+			basis, _ := inWords(v.bases, e.LegalBasis, "en")
+			fmt.Fprintf(w, "%-21s why: %s; legal basis: %s\n", "", why, strings.TrimSuffix(basis+", "+e.LegalReference, ", "))
+			what := make([]string, len(e.DataCategories))
+			for i, c := range e.DataCategories {
+				what[i], _ = inWords(v.categories, c, "en")
+			}
+			fmt.Fprintf(w, "%-21s data: %s\n", "", strings.Join(what, ", "))
 			fmt.Fprintf(w, "%-21s %s\n", "", signatures(e))
 		}
 		for _, line := range decided(e) {

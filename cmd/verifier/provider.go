@@ -294,15 +294,22 @@ func newProviderAnswer(scope string, r *verifier.ProviderReport) *providerAnswer
 		a.Until = instant(r.Until)
 	}
 	a.Result, a.Problems = cli.Unproven, r.Problems
-	if r.Proven() {
+	switch {
+	case r.Proven():
 		a.Result = cli.Proven
+	case r.Head == 0 && len(r.Problems) == 1: // nothing is old enough to be judged
+		a.Result = cli.Unchecked
 	}
 	return a
 }
 
 // Text says how the records and the log stand to people.
 func (a *providerAnswer) Text(w io.Writer) {
-	fmt.Fprintf(w, "%s: %d leaves, compared with the records of %s up to %s (leaf %d)\n", a.Origin, a.Size, a.Scope, a.Until, a.Head)
+	if a.Head == 0 {
+		fmt.Fprintf(w, "%s: %d leaves, all too young to be compared with the records of %s (--in-flight)\n", a.Origin, a.Size, a.Scope)
+	} else {
+		fmt.Fprintf(w, "%s: %d leaves, compared with the records of %s up to %s (leaf %d)\n", a.Origin, a.Size, a.Scope, a.Until, a.Head)
+	}
 	fmt.Fprintf(w, "  %d events of %d citizens; %d too young to be judged; %d lines about other years\n", a.Entries, a.Subjects, a.Pending, a.Others)
 	fmt.Fprintf(w, "  %d keys were ever registered for %s\n", a.Keys, a.Scope)
 	if a.Found > len(a.Problems) {
