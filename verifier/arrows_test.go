@@ -55,7 +55,7 @@ var owners = []struct {
 	roots   []string
 }{
 	{"github.com/google/trillian", []string{"ledger/engine"}},
-	{"github.com/cockroachdb/pebble", []string{"ledger/pebble"}},
+	{"github.com/cockroachdb/pebble", []string{"ledger/pebble", "cmd/internal/gateway/memory"}},
 	{"github.com/go-jose/go-jose", []string{"ledger/pdnd", "ledger/node", "cmd"}},
 	{"github.com/spf13/cobra", []string{"cmd"}},
 	{"github.com/cedar-policy", []string{"policies"}},

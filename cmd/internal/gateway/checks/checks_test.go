@@ -212,7 +212,7 @@ func TestOnce(t *testing.T) {
 		}
 		_, err := checker.Check(t.Context(), r, body, route)
 		var p *ledger.Problem
-		if !errors.As(err, &p) || p.Code != CodeUsed || p.Where != name || Status(p) != http.StatusUnauthorized {
+		if !errors.As(err, &p) || p.Code != CodeUsed || p.Where != name || statusOf(p) != http.StatusUnauthorized {
 			t.Errorf("%s: again: %v", name, err)
 		}
 	}

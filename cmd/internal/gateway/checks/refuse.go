@@ -13,9 +13,9 @@ import (
 	"github.com/traccia-ledger/traccia/ledger/pdnd"
 )
 
-// Status is what HTTP says to a call that is refused: 404 and 405 where it is for nothing here, 403 where a good token is
+// statusOf is what HTTP says to a call that is refused: 404 and 405 where it is for nothing here, 403 where a good token is
 // for something else, 400 where the request itself is wrong, 401 for every other fault of a token.
-func Status(p *ledger.Problem) int {
+func statusOf(p *ledger.Problem) int {
 	switch {
 	case p.Code == config.CodeNoService || p.Code == config.CodeNoOperation:
 		return http.StatusNotFound
@@ -49,7 +49,7 @@ func Refuse(w http.ResponseWriter, err error) int {
 	said := ledger.Problem{Code: "unchecked", Where: "gateway", Expected: "the same call again, later", Found: "a check that couldn't be made"}
 	var p *ledger.Problem
 	if errors.As(err, &p) {
-		status, said = Status(p), *p
+		status, said = statusOf(p), *p
 	}
 	h := w.Header()
 	switch status {
