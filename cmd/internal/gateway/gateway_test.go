@@ -294,8 +294,8 @@ func TestLedgerFails(t *testing.T) {
 		"too many for a moment":      {func(w http.ResponseWriter, _ *http.Request, _ http.Handler) { w.WriteHeader(429) }, 2, 200, "", 1},
 		"killed before it answers":   {lost, 1, 200, "", 1},
 		"its answers never arrive":   {lost, always, 503, "ledger_unavailable", 1},
-		"another server answers 403": {func(w http.ResponseWriter, _ *http.Request, _ http.Handler) { http.Error(w, "no", 403) }, always, 503, "ledger_unavailable", 1},
-		"another server answers 422": {func(w http.ResponseWriter, _ *http.Request, _ http.Handler) { http.Error(w, "no", 422) }, always, 503, "ledger_unavailable", 1},
+		"another server answers 403": {func(w http.ResponseWriter, _ *http.Request, _ http.Handler) { http.Error(w, "no", http.StatusForbidden) }, always, 503, "ledger_unavailable", 1},
+		"another server answers 422": {func(w http.ResponseWriter, _ *http.Request, _ http.Handler) { http.Error(w, "no", http.StatusUnprocessableEntity) }, always, 503, "ledger_unavailable", 1},
 		"it refuses": {func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
 			w.WriteHeader(422)
 			io.WriteString(w, `{"code":"key_revoked","where":"receipt#kid"}`)
