@@ -7,9 +7,10 @@ import "slices"
 // Kinds of event.
 const (
 	KindAccess           = "access"
-	KindDenied           = "denied"     // an access that was refused
-	KindCorrection       = "correction" // a statement on an access: recorded in error
-	KindDispute          = "dispute"    // a statement on an access: not asked for
+	KindDenied           = "denied"      // an access that was refused
+	KindCorrection       = "correction"  // a statement on an access: recorded in error
+	KindDispute          = "dispute"     // a statement on an access: not asked for
+	KindUndelivered      = "undelivered" // a statement on an access: nothing was released
 	KindConsentGiven     = "consent-given"
 	KindConsentRefused   = "consent-refused"
 	KindConsentWithdrawn = "consent-withdrawn"
@@ -52,6 +53,7 @@ var kinds = []Kind{
 	{Name: KindAccess, Class: classAccess},
 	{Name: KindDenied, Class: classAccess},
 	{Name: KindCorrection, Class: classAccess, Statement: StatementError},
+	{Name: KindUndelivered, Class: classAccess, Statement: StatementUndelivered},
 	{Name: KindDispute, Class: classAccess, Role: RoleConsumer, Statement: StatementNotAsked},
 	{Name: KindConsentGiven, Class: classConsent, Scope: ScopeConsent, Role: RoleRequester, Consent: true},
 	{Name: KindConsentRefused, Class: classConsent, Scope: ScopeConsent, Role: RoleRequester, Consent: true},

@@ -9,6 +9,9 @@ const (
 	// StatementError: its issuer recorded it in error. Such a statement stands in
 	// the scope of what it is about.
 	StatementError = "recorded-in-error"
+	// StatementUndelivered: its issuer released nothing of what the receipt
+	// authorised. It stands in the scope of what it is about too.
+	StatementUndelivered = "undelivered"
 	// StatementNotAsked: its consumer didn't ask for that. Such a statement stands
 	// in ScopeReported.
 	StatementNotAsked = "not-asked"

@@ -150,7 +150,7 @@ type HistoryEvent struct {
 	Statements []Place   `json:"statements,omitempty"`  // events that state something of this one
 	About      *Place    `json:"about,omitempty"`       // the event that this one states something of
 	Receipt    string    `json:"receipt,omitempty"`     // that this one states something of
-	Statement  string    `json:"statement,omitempty"`   // what: recorded-in-error, not-asked
+	Statement  string    `json:"statement,omitempty"`   // what: recorded-in-error, undelivered, not-asked
 	Text       string    `json:"text,omitempty"`        // and in whose words
 	IssuerName string    `json:"issuer_name,omitempty"` // of a statement
 }

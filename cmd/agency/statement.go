@@ -23,12 +23,13 @@ import (
 
 // What a statement says of itself.
 const (
-	correctionPurpose = "Rettifica di una registrazione"
-	disputePurpose    = "Contestazione di una registrazione"
-	statementBasis    = "https://w3id.org/dpv/legal/eu/gdpr#A6-1-c"
-	statementNorm     = "Regolamento (UE) 2016/679, art. 5, par. 1, lett. d)"
-	statementCategory = "https://w3id.org/dpv#ObservedPersonalData"
-	statementPath     = "/statements"
+	correctionPurpose  = "Rettifica di una registrazione"
+	undeliveredPurpose = "Mancata consegna"
+	disputePurpose     = "Contestazione di una registrazione"
+	statementBasis     = "https://w3id.org/dpv/legal/eu/gdpr#A6-1-c"
+	statementNorm      = "Regolamento (UE) 2016/679, art. 5, par. 1, lett. d)"
+	statementCategory  = "https://w3id.org/dpv#ObservedPersonalData"
+	statementPath      = "/statements"
 )
 
 // signing is what all of them take.
@@ -82,6 +83,7 @@ func receiptStatementCommand() *cobra.Command {
 		Long: `statement makes a submission that says something of an access which is in the ledger:
 
   recorded-in-error  the body that signed its receipt recorded it in error
+  undelivered        that body released nothing of what the receipt authorised
   not-asked          the consumer that the receipt names did not ask for it
 
 Nothing that is recorded is taken out. The statement becomes an event of its own,
@@ -105,7 +107,7 @@ deferred is deferred with it.`,
 	}
 	f.add(cmd, true)
 	flags := cmd.Flags()
-	flags.StringVar(&f.kind, "kind", "", ledger.StatementError+" or "+ledger.StatementNotAsked)
+	flags.StringVar(&f.kind, "kind", "", ledger.StatementError+", "+ledger.StatementUndelivered+" or "+ledger.StatementNotAsked)
 	flags.StringVar(&f.receipt, "receipt", "", "the receipt that it is about, ISS/JTI")
 	flags.StringVar(&f.provider, "provider", "", "the provider that the receipt names")
 	flags.StringVar(&f.consumer, "consumer", "", "the consumer that the receipt names; with "+ledger.StatementNotAsked+" the key's body")
@@ -123,6 +125,9 @@ func (f *statementFlags) run(now time.Time) (*signAnswer, error) {
 		return nil, err
 	}
 	purpose := correctionPurpose
+	if f.kind == ledger.StatementUndelivered {
+		purpose = undeliveredPurpose
+	}
 	if f.kind == ledger.StatementNotAsked {
 		purpose = disputePurpose
 		setDefault(&f.consumer, k.Body)

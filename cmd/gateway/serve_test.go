@@ -381,12 +381,12 @@ func TestKilled(t *testing.T) {
 		t.Fatalf("%+v", list)
 	}
 	p.start()
-	p.eventually("the event is known", func() bool { return len(p.records()) == 1 })
+	p.eventually("the event is known", func() bool { return len(p.records()) == 2 }) // and the statement that nothing was released
 	if resp, body, err := p.call(p.sample.Evidence); err != nil || resp.StatusCode != 200 {
 		t.Fatalf("%v %s %v\n%s", resp, body, err, p.stderr)
 	}
 	list := p.records()
-	if len(list) != 2 || list[0].Number != 0 || list[1].Number != 1 {
+	if len(list) != 3 || list[0].Number != 0 || list[2].Number != 2 {
 		t.Errorf("%+v", list)
 	}
 }

@@ -269,8 +269,9 @@ func statedWords(e *verifier.HistoryEvent) string {
 		about = "event " + place(*e.About)
 	}
 	words := map[string]string{
-		ledger.StatementError:    " says that it recorded %s in error",
-		ledger.StatementNotAsked: " says that it did not ask for %s",
+		ledger.StatementError:       " says that it recorded %s in error",
+		ledger.StatementUndelivered: " says that nothing was released of %s",
+		ledger.StatementNotAsked:    " says that it did not ask for %s",
 	}[e.Statement]
 	text := named(e.Issuer, e.IssuerName) + fmt.Sprintf(words, about)
 	if e.Text != "" {
@@ -350,7 +351,7 @@ func what(e *verifier.HistoryEvent) string {
 		return fmt.Sprintf("%s consulted data of %s", who, whose)
 	case ledger.KindDenied:
 		return fmt.Sprintf("%s asked for data of %s and was refused", who, whose)
-	case ledger.KindCorrection, ledger.KindDispute:
+	case ledger.KindCorrection, ledger.KindDispute, ledger.KindUndelivered:
 		return statedWords(e)
 	case ledger.KindRequest:
 		return "you made a request, by way of " + who

@@ -139,7 +139,7 @@ const sendPatience = 30 * time.Second
 func (c *call) release(resp *http.Response, content *held, done *recorded) string {
 	if c.r.Context().Err() != nil {
 		if done != nil {
-			c.log.Info("a consumer left before its answer was released", "receipt", done.answer.ReceiptID)
+			c.undelivered(c.Key, done)
 		}
 		return outcomeGone
 	}

@@ -156,8 +156,39 @@ func (g *Gateway) settle() {
 	}
 	for _, done := range list {
 		g.metrics.outcome("settled")
-		g.log.Warn("an access is recorded of which nothing was released", "receipt", done.answer.ReceiptID)
+		g.undelivered(g.parts.Load().Key, done)
 	}
+}
+
+// undelivered states of an access that nothing of it was released. A statement
+// that the ledger doesn't answer to is settled as any submission.
+func (g *Gateway) undelivered(key *agencykey.Key, done *recorded) {
+	err := g.state(key, done)
+	if err != nil {
+		g.log.Error("couldn't state that an access wasn't released", "receipt", done.answer.ReceiptID, "error", err)
+		return
+	}
+	g.metrics.outcome("undelivered")
+}
+
+func (g *Gateway) state(key *agencykey.Key, done *recorded) error {
+	about, err := ledger.ParseReceipt(done.body.Receipt)
+	if err != nil {
+		return err
+	}
+	list := make([]ledger.Subject, len(done.subjects))
+	for i, s := range done.subjects {
+		list[i] = s.Subject
+	}
+	receipt := undelivered(&about.Receipt)
+	submission, err := seal(key, receipt, new(ledger.Private), list)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(g.ctx), g.patience)
+	defer cancel()
+	_, err = g.recorder.record(ctx, receipt.JTI, submission)
+	return err
 }
 
 func (g *Gateway) watch() {
@@ -289,7 +320,7 @@ func (c *call) denyEarly(receipt *ledger.Receipt, private *ledger.Private, asked
 	if done.denied {
 		return c.deny(done)
 	}
-	c.log.Warn("an access is recorded of which nothing was released: the policies changed", "receipt", done.answer.ReceiptID)
+	c.undelivered(c.Key, done)
 	return c.later(&ledger.Problem{Code: "policies_changed", Expected: "the same call again", Found: "policies that changed during this one"})
 }
 

@@ -286,16 +286,20 @@ func TestLedgerFails(t *testing.T) {
 		n      int
 		status int
 		code   string
-		events int // in the end
+		events int // in the end, a statement among them where nothing was released
 	}{
-		"down for a moment":          {func(w http.ResponseWriter, _ *http.Request, _ http.Handler) { cut(w) }, 2, 200, "", 1},
-		"down":                       {func(w http.ResponseWriter, _ *http.Request, _ http.Handler) { cut(w) }, always, 503, "ledger_unavailable", 1},
-		"busy for a moment":          {func(w http.ResponseWriter, _ *http.Request, _ http.Handler) { w.WriteHeader(503) }, 2, 200, "", 1},
-		"too many for a moment":      {func(w http.ResponseWriter, _ *http.Request, _ http.Handler) { w.WriteHeader(429) }, 2, 200, "", 1},
-		"killed before it answers":   {lost, 1, 200, "", 1},
-		"its answers never arrive":   {lost, always, 503, "ledger_unavailable", 1},
-		"another server answers 403": {func(w http.ResponseWriter, _ *http.Request, _ http.Handler) { http.Error(w, "no", http.StatusForbidden) }, always, 503, "ledger_unavailable", 1},
-		"another server answers 422": {func(w http.ResponseWriter, _ *http.Request, _ http.Handler) { http.Error(w, "no", http.StatusUnprocessableEntity) }, always, 503, "ledger_unavailable", 1},
+		"down for a moment":        {func(w http.ResponseWriter, _ *http.Request, _ http.Handler) { cut(w) }, 2, 200, "", 1},
+		"down":                     {func(w http.ResponseWriter, _ *http.Request, _ http.Handler) { cut(w) }, always, 503, "ledger_unavailable", 2},
+		"busy for a moment":        {func(w http.ResponseWriter, _ *http.Request, _ http.Handler) { w.WriteHeader(503) }, 2, 200, "", 1},
+		"too many for a moment":    {func(w http.ResponseWriter, _ *http.Request, _ http.Handler) { w.WriteHeader(429) }, 2, 200, "", 1},
+		"killed before it answers": {lost, 1, 200, "", 1},
+		"its answers never arrive": {lost, always, 503, "ledger_unavailable", 2},
+		"another server answers 403": {func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
+			http.Error(w, "no", http.StatusForbidden)
+		}, always, 503, "ledger_unavailable", 2},
+		"another server answers 422": {func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
+			http.Error(w, "no", http.StatusUnprocessableEntity)
+		}, always, 503, "ledger_unavailable", 2},
 		"it refuses": {func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
 			w.WriteHeader(422)
 			io.WriteString(w, `{"code":"key_revoked","where":"receipt#kid"}`)
@@ -318,7 +322,7 @@ func TestLedgerFails(t *testing.T) {
 				t.Errorf("%d %s %v", g.status, g.body, g.err)
 			}
 			f.onTheWay(nil)
-			f.eventually("every submission is settled", func() bool { return len(f.memory.Unsettled()) == 0 })
+			f.eventually("every submission is settled", func() bool { return len(f.memory.Unsettled()) == 0 && len(f.records()) == c.events })
 			if n := f.events(); n != c.events || len(f.records()) != c.events {
 				t.Errorf("%d events, %d in memory, want %d", n, len(f.records()), c.events)
 			}
@@ -400,7 +404,26 @@ func TestClientGone(t *testing.T) {
 			next.ServeHTTP(w, r)
 		})
 	})
-	f.eventually("the event is known", func() bool { return len(f.records()) == 1 && len(f.memory.Unsettled()) == 0 })
+	f.eventually("the event is known", func() bool { return len(f.records()) == 2 && len(f.memory.Unsettled()) == 0 })
+	f.stated()
+}
+
+// stated: the second event says of the first that nothing was released.
+func (f *fixture) stated() {
+	f.t.Helper()
+	list := f.records()
+	_, jti, _ := strings.Cut(list[1].Receipt, "/")
+	a, err := f.node.Fetch(f.t.Context(), "inps", jti)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	b, err := ledger.ParseBody(a.Entries[0].Body)
+	if err != nil || b.Kind != ledger.KindUndelivered || b.Subject.Code != list[0].Subject {
+		f.t.Fatalf("%+v, %v", b, err)
+	}
+	if r, err := ledger.ParseReceipt(b.Receipt); err != nil || r.Statement.Receipt != list[0].Receipt {
+		f.t.Errorf("%+v, %v", r, err)
+	}
 }
 
 // TestRestart: what a gateway didn't learn before it ended, the next one does.
@@ -422,8 +445,9 @@ func TestRestart(t *testing.T) {
 	f.stop()
 	f.onTheWay(nil)
 	f.start()
-	f.eventually("the event is known", func() bool { return len(f.records()) == 1 && len(f.memory.Unsettled()) == 0 })
-	if g := f.post("/persona", about(s)); g.status != 200 || f.records()[1].Number != 1 {
+	f.eventually("the event is known", func() bool { return len(f.records()) == 2 && len(f.memory.Unsettled()) == 0 })
+	f.stated()
+	if g := f.post("/persona", about(s)); g.status != 200 || f.records()[2].Number != 2 {
 		t.Errorf("%d %s, %+v", g.status, g.body, f.records())
 	}
 }

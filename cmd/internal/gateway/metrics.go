@@ -23,7 +23,7 @@ type metrics struct {
 func newMetrics(m *memory.Memory, log *slog.Logger, r prometheus.Registerer) *metrics {
 	x := &metrics{
 		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "traccia_gateway_calls_total", Help: "Calls by outcome: released, passed, denied, gone, broken_off, settled, or the code of the problem.",
+			Name: "traccia_gateway_calls_total", Help: "Calls by outcome: released, passed, denied, gone, broken_off, settled, undelivered, or the code of the problem.",
 		}, []string{"outcome"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "traccia_gateway_seconds", Help: "How long a part of a call took: provider, ledger, or the whole call.",

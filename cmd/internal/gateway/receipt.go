@@ -26,6 +26,19 @@ func receiptOf(ledgerName, iss string, route *config.Route, call *checks.Call) *
 	}
 }
 
+// undelivered is the statement that nothing was released of what a receipt
+// authorised.
+func undelivered(about *ledger.Receipt) *ledger.Receipt {
+	now := time.Now()
+	return &ledger.Receipt{
+		Aud: about.Aud, Iss: about.Iss, JTI: uuid.NewString(), IssuedAt: now.Unix(), Role: about.Role, Provider: about.Provider, Consumer: about.Consumer,
+		Purpose: "Mancata consegna", LegalBasis: "https://w3id.org/dpv/legal/eu/gdpr#A6-1-c",
+		LegalReference: "Regolamento (UE) 2016/679, art. 5, par. 1, lett. d)", DataCategories: []string{"https://w3id.org/dpv#ObservedPersonalData"},
+		Actor: ledger.ActorService, Operation: ledger.Operation{Method: "POST", Path: "/statements"}, OccurredAt: now.UTC().Format(time.RFC3339),
+		Statement: &ledger.Statement{Kind: ledger.StatementUndelivered, Receipt: about.ReceiptID()},
+	}
+}
+
 // seal makes the submission of a receipt: it commits to the private part and the
 // subjects, and is signed.
 func seal(key *agencykey.Key, r *ledger.Receipt, private *ledger.Private, subjects []ledger.Subject) (*ledger.Submission, error) {

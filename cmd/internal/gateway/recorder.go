@@ -52,6 +52,7 @@ type recorded struct {
 	answer   *ledger.Answer
 	body     *ledger.Body // the first
 	denied   bool
+	subjects []ledger.SaltedSubject
 	policies json.RawMessage // as the ledger explained a denial
 }
 
@@ -147,7 +148,7 @@ func (r *recorder) settle(ctx context.Context) (list []*recorded, err error) {
 		r.mu.Lock()
 		delete(r.left, p)
 		r.mu.Unlock()
-		if done != nil && !done.denied {
+		if done != nil && done.body.Kind == ledger.KindAccess {
 			list = append(list, done)
 		}
 	}
@@ -222,7 +223,7 @@ func (r *recorder) acknowledge(p *memory.Pending, raw []byte, s *ledger.Submissi
 		}
 		return nil, err
 	}
-	return &recorded{answer: a, body: body, denied: body.Kind == ledger.KindDenied}, nil
+	return &recorded{answer: a, body: body, denied: body.Kind == ledger.KindDenied, subjects: s.Subjects}, nil
 }
 
 func (r *recorder) dishonest(why error) error {
