@@ -286,7 +286,7 @@ func TestKinds(t *testing.T) {
 	if _, ok := ledger.KindOf("other"); ok {
 		t.Error("a kind that there isn't")
 	}
-	for _, s := range []string{ledger.StatementError, ledger.StatementNotAsked} {
+	for _, s := range []string{ledger.StatementError, ledger.StatementUndelivered, ledger.StatementNotAsked} {
 		if k := (&ledger.Statement{Kind: s}).StatedKind(); k.Statement != s || k.Accesses() {
 			t.Errorf("%s: %+v", s, k)
 		}

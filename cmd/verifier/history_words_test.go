@@ -28,8 +28,10 @@ func told() *verifier.HistoryReport {
 	}
 	correction := statement
 	correction.Index, correction.Kind, correction.Statement, correction.Text, correction.About = 41, ledger.KindCorrection, ledger.StatementError, "", nil
+	undelivered := correction
+	undelivered.Index, undelivered.Kind, undelivered.Statement = 42, ledger.KindUndelivered, ledger.StatementUndelivered
 	erased := verifier.HistoryEvent{Epoch: 2026, Index: 5, Scope: "inps", State: verifier.StateErased, Ground: "request", Request: &verifier.Place{Epoch: 2026, Index: 50}}
-	return &verifier.HistoryReport{Subject: "RSSMRA80A01H501U", Events: []verifier.HistoryEvent{erased, access, statement, correction}}
+	return &verifier.HistoryReport{Subject: "RSSMRA80A01H501U", Events: []verifier.HistoryEvent{erased, access, statement, correction, undelivered}}
 }
 
 func TestHistoryText(t *testing.T) {
@@ -40,6 +42,7 @@ func TestHistoryText(t *testing.T) {
 		"notice deferred until 2027-06-30T00:00:00Z by order decreto 17/2026, signed by Procura di Bologna (procura_bo)",
 		"LATER: Comune di Bologna (c_a944) says that it did not ask for event 2026/12: “Nessuna pratica <nostra>” (event 2026/40)",
 		"Comune di Bologna (c_a944) says that it recorded receipt inps/5a0e7b3c-52f0-4d0e-9d5e-3f1b7f0f7a11 in error (event 2026/41)",
+		"Comune di Bologna (c_a944) says that nothing was released of receipt inps/5a0e7b3c-52f0-4d0e-9d5e-3f1b7f0f7a11 (event 2026/42)",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the text lacks %q:\n%s", want, &out)
@@ -56,6 +59,7 @@ func TestHistoryPageWords(t *testing.T) {
 			"Notizia differita fino al 30/06/2027 00:00:00 UTC, ordine decreto 17/2026, firmato da Procura di Bologna (procura_bo).",
 			"In seguito: Comune di Bologna (c_a944) dichiara di non aver chiesto l&#39;accesso 2026/12: “Nessuna pratica &lt;nostra&gt;”",
 			"dichiara di aver registrato per errore l&#39;evento inps/5a0e7b3c-52f0-4d0e-9d5e-3f1b7f0f7a11",
+			"dichiara di non aver consegnato alcun dato dell&#39;accesso inps/5a0e7b3c-52f0-4d0e-9d5e-3f1b7f0f7a11",
 		},
 		"en": {
 			"on a request (event 2026/50) signed by who says that you made it. If you didn&#39;t, something is being hidden from you.",

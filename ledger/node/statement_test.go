@@ -46,6 +46,7 @@ func TestStatements(t *testing.T) {
 		{"of all its subjects", nodetest.Access{States: ledger.StatementError, About: 1, Subjects: 3, First: 10}, ledger.KindCorrection, nodetest.Hub},
 		{"the consumer's correction", nodetest.Access{States: ledger.StatementError, About: 3, Subjects: 1, First: 12}, ledger.KindCorrection, ledger.ScopeReported},
 		{"the consumer's dispute", nodetest.Access{States: ledger.StatementNotAsked, About: 2, Subjects: 1, First: 10}, ledger.KindDispute, ledger.ScopeReported},
+		{"the hub's, of nothing released", nodetest.Access{States: ledger.StatementUndelivered, About: 1, Subjects: 1, First: 11}, ledger.KindUndelivered, nodetest.Hub},
 	} {
 		_, body, err := r.make(100+n, test.access)
 		if err != nil {
