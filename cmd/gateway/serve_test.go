@@ -356,6 +356,7 @@ func TestKilled(t *testing.T) {
 	p.start()
 	var kill atomic.Bool
 	kill.Store(true)
+	process, killed := p.process, make(chan struct{})
 	between := func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		if !kill.Load() {
 			next.ServeHTTP(w, r)
@@ -366,17 +367,19 @@ func TestKilled(t *testing.T) {
 		if rec.Code != http.StatusCreated {
 			t.Errorf("the ledger answered %d %s", rec.Code, rec.Body)
 		}
-		p.process.Process.Kill()
-		p.process.Wait()
+		process.Process.Kill()
+		process.Wait()
 		kill.Store(false)
 		if conn, _, err := w.(http.Hijacker).Hijack(); err == nil {
 			conn.(*net.TCPConn).Close()
 		}
+		close(killed)
 	}
 	p.between.Store(&between)
 	if resp, body, err := p.call(p.sample.Evidence); err == nil {
 		t.Fatalf("answered %v %s by a gateway that was killed", resp, body)
 	}
+	<-killed
 	if list := p.records(); len(list) != 0 {
 		t.Fatalf("%+v", list)
 	}
