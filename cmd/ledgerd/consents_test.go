@@ -31,7 +31,7 @@ func TestConsents(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.Register(t, n)
-	citizen := &consenttest.Citizen{Code: nodetest.Person(3), At: time.Now().UTC().Truncate(time.Second)}
+	citizen := &consenttest.Citizen{Code: nodetest.Person(3), At: w.Now.UTC().Truncate(time.Second)}
 	collector := &consenttest.Collector{Ledger: nodetest.Name, ID: nodetest.Consumers[0], Key: nodetest.Signer(nodetest.Consumers[0], 0)}
 	given := citizen.Record(t, nodetest.Name, ledger.KindConsentGiven)
 	given.Terms.Recipients, given.Terms.Purposes = []string{nodetest.Consumers[0]}, []string{"Verifica dei requisiti"}
