@@ -3,7 +3,6 @@
 package main
 
 import (
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -223,40 +222,12 @@ func (a *access) submission(now time.Time) (*ledger.Receipt, []byte, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	s := &ledger.Submission{Voucher: a.private.Voucher, Evidence: a.private.Evidence, Deferral: a.deferral}
-	if a.deferral != "" {
-		receipt.Deferral = ledger.Hex(ledger.DeferralDigest(a.deferral))
-	}
-	data, err := sealSubmission(a.key, s, receipt, a.private, a.subjects)
-	return receipt, data, err
-}
-
-// sealSubmission makes salts, commits the receipt to private part and subjects,
-// signs it, and gives the submission's bytes, on one line.
-func sealSubmission(key *agencykey.Key, s *ledger.Submission, receipt *ledger.Receipt, private *ledger.Private, subjects []ledger.Subject) ([]byte, error) {
-	var err error
-	if s.Private.Content, err = ledger.FormatPrivate(private); err != nil {
-		return nil, err
-	}
-	rand.Read(s.Private.Salt[:])
-	s.Subjects = make([]ledger.SaltedSubject, len(subjects))
-	for i, subject := range subjects {
-		s.Subjects[i].Subject = subject
-		rand.Read(s.Subjects[i].Salt[:])
-	}
-	tree, err := ledger.NewSubjectTree(s.Subjects)
+	s, err := a.key.Seal(receipt, a.private, a.subjects, a.deferral)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	receipt.PrivateDigest = ledger.PrivateDigest(&s.Private.Salt, s.Private.Content)
-	receipt.Subjects = ledger.SubjectCommitment{Count: tree.Len(), Root: tree.Root()}
-	if s.Receipt, err = ledger.SignReceipt(receipt, key.Kid, key.Signer); err != nil {
-		return nil, err
-	}
-	if _, err := s.Open(); err != nil {
-		return nil, err
-	}
-	return ledger.FormatSubmission(s)
+	data, err := ledger.FormatSubmission(s)
+	return receipt, data, err
 }
 
 // receipt fills in what the claims left out.

@@ -60,9 +60,13 @@ func (f *signing) write(k *agencykey.Key, receipt *ledger.Receipt) (*signAnswer,
 	if err != nil {
 		return nil, err
 	}
-	data, err := sealSubmission(k, new(ledger.Submission), receipt, new(ledger.Private), subjects)
+	s, err := k.Seal(receipt, new(ledger.Private), subjects, "")
 	if err != nil {
 		return nil, &cli.Usage{Err: err}
+	}
+	data, err := ledger.FormatSubmission(s)
+	if err != nil {
+		return nil, err
 	}
 	if err := durable.Replace(f.out, append(data, '\n'), 0o600); err != nil {
 		return nil, fmt.Errorf("couldn't write the submission: %w", err)

@@ -181,7 +181,7 @@ func (g *Gateway) state(key *agencykey.Key, done *recorded) error {
 		list[i] = s.Subject
 	}
 	receipt := undelivered(&about.Receipt)
-	submission, err := seal(key, receipt, new(ledger.Private), list)
+	submission, err := key.Seal(receipt, new(ledger.Private), list, "")
 	if err != nil {
 		return err
 	}
@@ -329,7 +329,7 @@ func (c *call) denyEarly(receipt *ledger.Receipt, private *ledger.Private, asked
 // the outcome has to be known.
 func (c *call) record(receipt *ledger.Receipt, private *ledger.Private, list []ledger.Subject) (*recorded, string) {
 	began := time.Now()
-	submission, err := seal(c.Key, receipt, private, list)
+	submission, err := c.Key.Seal(receipt, private, list, "")
 	if err != nil {
 		return nil, c.fault(err, http.StatusInternalServerError)
 	}

@@ -3,12 +3,10 @@
 package gateway
 
 import (
-	"crypto/rand"
 	"time"
 
 	"github.com/google/uuid"
 
-	"github.com/traccia-ledger/traccia/cmd/internal/agencykey"
 	"github.com/traccia-ledger/traccia/cmd/internal/gateway/checks"
 	"github.com/traccia-ledger/traccia/cmd/internal/gateway/config"
 	"github.com/traccia-ledger/traccia/ledger"
@@ -37,31 +35,4 @@ func undelivered(about *ledger.Receipt) *ledger.Receipt {
 		Actor: ledger.ActorService, Operation: ledger.Operation{Method: "POST", Path: "/statements"}, OccurredAt: now.UTC().Format(time.RFC3339),
 		Statement: &ledger.Statement{Kind: ledger.StatementUndelivered, Receipt: about.ReceiptID()},
 	}
-}
-
-// seal makes the submission of a receipt: it commits to the private part and the
-// subjects, and is signed.
-func seal(key *agencykey.Key, r *ledger.Receipt, private *ledger.Private, subjects []ledger.Subject) (*ledger.Submission, error) {
-	s := &ledger.Submission{Voucher: private.Voucher, Evidence: private.Evidence}
-	var err error
-	if s.Private.Content, err = ledger.FormatPrivate(private); err != nil {
-		return nil, err
-	}
-	rand.Read(s.Private.Salt[:])
-	s.Subjects = make([]ledger.SaltedSubject, len(subjects))
-	for i, subject := range subjects {
-		s.Subjects[i].Subject = subject
-		rand.Read(s.Subjects[i].Salt[:])
-	}
-	tree, err := ledger.NewSubjectTree(s.Subjects)
-	if err != nil {
-		return nil, err
-	}
-	r.PrivateDigest = ledger.PrivateDigest(&s.Private.Salt, s.Private.Content)
-	r.Subjects = ledger.SubjectCommitment{Count: tree.Len(), Root: tree.Root()}
-	if s.Receipt, err = ledger.SignReceipt(r, key.Kid, key.Signer); err != nil {
-		return nil, err
-	}
-	_, err = s.Open() // which also finds a person's code in what the configuration says of the operation
-	return s, err
 }
