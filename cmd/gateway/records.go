@@ -5,6 +5,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -59,7 +60,7 @@ it wasn't told.`,
 // recordsSocket is where a gateway that serves hands out its records: in a directory that its owner alone can enter.
 const recordsSocket = "records.sock"
 
-func listenRecords(dir string, m *memory.Memory, start func(network, address string, h http.Handler, secure bool) (string, error)) error {
+func listenRecords(dir string, m *memory.Memory, start func(network, address string, h http.Handler, config *tls.Config) (string, error)) error {
 	path := filepath.Join(dir, recordsSocket)
 	// One that a crash left: the memory is locked, so nobody listens there.
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -70,7 +71,7 @@ func listenRecords(dir string, m *memory.Memory, start func(network, address str
 		if err := writeRecords(w, m); err != nil {
 			panic(http.ErrAbortHandler)
 		}
-	}), false)
+	}), nil)
 	return err
 }
 

@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -20,7 +19,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/spf13/cobra"
 	"golang.org/x/net/netutil"
 
@@ -29,7 +27,7 @@ import (
 	"github.com/traccia-ledger/traccia/cmd/internal/gateway/checks"
 	"github.com/traccia-ledger/traccia/cmd/internal/gateway/config"
 	"github.com/traccia-ledger/traccia/cmd/internal/gateway/memory"
-	"github.com/traccia-ledger/traccia/ledger/durable"
+	"github.com/traccia-ledger/traccia/cmd/internal/serving"
 )
 
 const (
@@ -142,61 +140,39 @@ type ready struct {
 
 func (s *service) listen(ctx context.Context, c *config.Config, registry *prometheus.Registry, readyFile string) error {
 	var r ready
-	failed := make(chan error, 3)
-	var servers []*http.Server
-	start := func(network, address string, h http.Handler, secure bool) (string, error) {
+	var servers serving.Servers
+	start := func(network, address string, h http.Handler, config *tls.Config) (string, error) {
 		l, err := net.Listen(network, address)
 		if err != nil {
 			return "", fmt.Errorf("couldn't listen: %w", err)
 		}
-		l = netutil.LimitListener(l, maxConnections)
-		server := &http.Server{
-			Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 96 << 10, // three tokens of 16 KiB fit
-			ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
-		}
-		if secure {
-			server.TLSConfig = &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return s.certificate.Load(), nil }}
-		}
-		servers = append(servers, server)
-		go func() {
-			var err error
-			if secure {
-				err = server.ServeTLS(l, "", "")
-			} else {
-				err = server.Serve(l)
-			}
-			if !errors.Is(err, http.ErrServerClosed) {
-				failed <- fmt.Errorf("couldn't go on serving: %w", err)
-			}
-		}()
+		server := serving.New(h, s.log)
+		server.MaxHeaderBytes = 96 << 10 // three tokens of 16 KiB fit
+		server.TLSConfig = config
+		servers.Start(server, netutil.LimitListener(l, maxConnections))
 		return l.Addr().String(), nil
 	}
-	stop := func() {
-		end, cancel := context.WithTimeout(context.Background(), drainPatience)
-		defer cancel()
-		for _, server := range servers {
-			if server.Shutdown(end) != nil {
-				server.Close()
-			}
-		}
-	}
-	defer stop()
+	defer servers.Stop(drainPatience)
 	var err error
 	if err = listenRecords(c.Memory, s.memory, start); err != nil {
 		return err
 	}
 	if c.Metrics != "" {
-		if r.Metrics, err = start("tcp", c.Metrics, metricsHandler(ctx, registry), false); err != nil {
+		if r.Metrics, err = start("tcp", c.Metrics, serving.Metrics(registry, stopping(ctx)), nil); err != nil {
 			return err
 		}
 	}
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
-	if r.Listen, err = start("tcp", c.Listen, s.gateway, c.TLS != nil); err != nil {
+	var secure *tls.Config
+	if c.TLS != nil {
+		secure = &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return s.certificate.Load(), nil }}
+	}
+	if r.Listen, err = start("tcp", c.Listen, s.gateway, secure); err != nil {
 		return err
 	}
-	if err := writeReady(readyFile, r); err != nil {
+	if err := serving.WriteReady(readyFile, r); err != nil {
 		return err
 	}
 	s.log.Info("taking calls", "listen", r.Listen, "metrics", r.Metrics, "e_services", len(c.EServices))
@@ -205,7 +181,7 @@ func (s *service) listen(ctx context.Context, c *config.Config, registry *promet
 		case <-ctx.Done():
 			s.log.Info("stopping: calls under way are ended first")
 			return nil
-		case err := <-failed:
+		case err := <-servers.Failed():
 			return err
 		case <-hup:
 			s.reload()
@@ -213,29 +189,12 @@ func (s *service) listen(ctx context.Context, c *config.Config, registry *promet
 	}
 }
 
-func metricsHandler(ctx context.Context, registry *prometheus.Registry) http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
-	mux.HandleFunc("GET /ready", func(w http.ResponseWriter, _ *http.Request) {
+// stopping says why no more calls are taken.
+func stopping(ctx context.Context) func() string {
+	return func() string {
 		if ctx.Err() != nil {
-			http.Error(w, "stopping", http.StatusServiceUnavailable)
-			return
+			return "stopping"
 		}
-		fmt.Fprintln(w, "ready")
-	})
-	return mux
-}
-
-func writeReady(path string, r ready) error {
-	if path == "" {
-		return nil
+		return ""
 	}
-	data, err := json.Marshal(r)
-	if err != nil {
-		return err
-	}
-	if err := durable.Replace(path, append(data, '\n'), 0o644); err != nil {
-		return fmt.Errorf("couldn't write the ready file: %w", err)
-	}
-	return nil
 }

@@ -4,24 +4,21 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"path/filepath"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/spf13/cobra"
 	"golang.org/x/net/netutil"
 
 	"github.com/traccia-ledger/traccia/cmd/internal/api"
 	"github.com/traccia-ledger/traccia/cmd/internal/cli"
-	"github.com/traccia-ledger/traccia/ledger/durable"
+	"github.com/traccia-ledger/traccia/cmd/internal/serving"
 	"github.com/traccia-ledger/traccia/ledger/node"
 )
 
@@ -107,6 +104,10 @@ func run(ctx context.Context, dir string, opt node.Options, flags serveFlags, st
 }
 
 func serveNode(ctx context.Context, n *node.Node, log *slog.Logger, registry *prometheus.Registry, flags serveFlags, started func(*ready) error) error {
+	secure, err := serving.TLS(flags.tlsCert, flags.tlsKey)
+	if err != nil {
+		return err
+	}
 	listener, err := net.Listen("tcp", flags.listen)
 	if err != nil {
 		return fmt.Errorf("couldn't listen: %w", err)
@@ -124,31 +125,18 @@ func serveNode(ctx context.Context, n *node.Node, log *slog.Logger, registry *pr
 		return err
 	}
 	service := api.New(n, log, registry)
-	public := httpServer(service.Handler(), log)
-	public.RegisterOnShutdown(service.EndBatches)
 	// A submission may be long and a batch has no end: the handlers set their
 	// own deadlines, a line or a body at a time.
-	private := httpServer(metricsHandler(n, registry), log)
-	admin := httpServer(adminHandler(n), log)
-
-	failed := make(chan error, 3)
-	serve := func(s *http.Server, l net.Listener, secure bool) {
-		var err error
-		if secure {
-			err = s.ServeTLS(l, flags.tlsCert, flags.tlsKey)
-		} else {
-			err = s.Serve(l)
-		}
-		if !errors.Is(err, http.ErrServerClosed) {
-			failed <- fmt.Errorf("couldn't go on serving: %w", err)
-		}
-	}
-	go serve(public, listener, flags.tlsCert != "")
-	go serve(private, metrics, false)
-	go serve(admin, socket, false)
+	public := serving.New(service.Handler(), log)
+	public.TLSConfig = secure
+	public.RegisterOnShutdown(service.EndBatches)
+	var servers serving.Servers
+	servers.Start(public, listener)
+	servers.Start(serving.New(serving.Metrics(registry, unready(n)), log), metrics)
+	servers.Start(serving.New(adminHandler(n), log), socket)
 
 	scheme := "http"
-	if flags.tlsCert != "" {
+	if secure != nil {
 		scheme = "https"
 	}
 	r := ready{
@@ -159,24 +147,18 @@ func serveNode(ctx context.Context, n *node.Node, log *slog.Logger, registry *pr
 	log.Info("serving", "url", r.URL, "metrics", r.MetricsURL, "origin", fmt.Sprintf("%s/%d", n.Settings.Name, n.Epoch()), "size", n.Latest().Root.Size)
 	err = started(&r)
 	if err == nil {
-		err = writeReady(flags.readyFile, r)
+		err = serving.WriteReady(flags.readyFile, r)
 	}
 	if err == nil {
 		select {
 		case <-ctx.Done():
 			log.Info("stopping: requests under way are finished first")
-		case err = <-failed:
+		case err = <-servers.Failed():
 		case <-stopped(n):
 			err = n.Err()
 		}
 	}
-	end, cancel := context.WithTimeout(context.Background(), flags.shutdownPatience)
-	defer cancel()
-	for _, s := range []*http.Server{public, private, admin} {
-		if s.Shutdown(end) != nil {
-			s.Close()
-		}
-	}
+	servers.Stop(flags.shutdownPatience)
 	return err
 }
 
@@ -193,31 +175,13 @@ func stopped(n *node.Node) <-chan struct{} {
 	return done
 }
 
-func httpServer(h http.Handler, log *slog.Logger) *http.Server {
-	return &http.Server{
-		Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
-		ErrorLog: slog.NewLogLogger(quiet{log.Handler()}, slog.LevelWarn),
-	}
-}
-
-// quiet keeps net/http's own lines, which name clients' addresses, at debug.
-type quiet struct{ slog.Handler }
-
-func (q quiet) Enabled(ctx context.Context, _ slog.Level) bool {
-	return q.Handler.Enabled(ctx, slog.LevelDebug)
-}
-
-func metricsHandler(n *node.Node, registry *prometheus.Registry) http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
-	mux.HandleFunc("GET /ready", func(w http.ResponseWriter, _ *http.Request) {
+func unready(n *node.Node) func() string {
+	return func() string {
 		if n.Err() != nil {
-			http.Error(w, "not recording", http.StatusServiceUnavailable)
-			return
+			return "not recording"
 		}
-		fmt.Fprintln(w, "ready")
-	})
-	return mux
+		return ""
+	}
 }
 
 // checkPlain refuses to serve in the clear anywhere but on loopback.
@@ -233,21 +197,6 @@ func checkPlain(flags serveFlags) error {
 		if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
 			return cli.Usagef("%s: plain HTTP is served on loopback only, found %q; use --tls-cert and --tls-key", l.flag, l.address)
 		}
-	}
-	return nil
-}
-
-// writeReady writes the ready file whole or not at all.
-func writeReady(path string, r ready) error {
-	if path == "" {
-		return nil
-	}
-	data, err := json.Marshal(r)
-	if err != nil {
-		return err
-	}
-	if err := durable.Replace(path, append(data, '\n'), 0o644); err != nil {
-		return fmt.Errorf("couldn't write the ready file: %w", err)
 	}
 	return nil
 }
