@@ -137,6 +137,22 @@ func (c *client) request(ctx context.Context, path, contentType string, body []b
 	return r, nil
 }
 
+// ask sends a request and reads the answer of 200 or 201 whole. Errors are those of
+// post.
+func (c *client) ask(r *http.Request) (status int, data []byte, err error) {
+	ctx, _, cancel := watched(r.Context())
+	defer cancel()
+	resp, err := c.send(r.WithContext(ctx))
+	if err != nil {
+		return 0, nil, err
+	}
+	defer resp.Body.Close()
+	if data, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer)); err != nil {
+		return 0, nil, &unavailable{err: fmt.Errorf("couldn't read the ledger's answer: %w", err)}
+	}
+	return resp.StatusCode, data, nil
+}
+
 func (c *client) send(r *http.Request) (*http.Response, error) {
 	resp, err := c.http.Do(r)
 	if err != nil {
@@ -184,8 +200,6 @@ func mayPass(status int) bool {
 	return status >= 500 || status == http.StatusTooManyRequests || status == http.StatusRequestTimeout
 }
 
-// parseProblem reads a problem+json for people to read. It is tolerant: a proxy
-// in between may have written it.
 // answerIn is the answer that a problem holds, if any.
 func answerIn(problem []byte) json.RawMessage {
 	var p struct {
@@ -197,6 +211,8 @@ func answerIn(problem []byte) json.RawMessage {
 	return p.Answer
 }
 
+// parseProblem reads a problem+json for people to read. It is tolerant: a proxy
+// in between may have written it.
 func parseProblem(data []byte) (p ledger.Problem, detail string) {
 	var members map[string]any
 	if json.Unmarshal(data, &members) != nil {
@@ -264,6 +280,25 @@ func (p *pacer) wait(ctx context.Context, cause *unavailable) error {
 		return interrupted(ctx)
 	case <-time.After(pause):
 		return nil
+	}
+}
+
+// patiently asks until the ledger answers, or for too long.
+func patiently[T any](ctx context.Context, c *client, ask func() (T, error)) (answer T, err error) {
+	pace := c.pacer()
+	for {
+		answer, err = ask()
+		var later *unavailable
+		switch {
+		case ctx.Err() != nil && err != nil:
+			return answer, interrupted(ctx)
+		case errors.As(err, &later):
+			if err := pace.wait(ctx, later); err != nil {
+				return answer, &cli.CouldNotCheck{Err: err}
+			}
+		default:
+			return answer, err
+		}
 	}
 }
 

@@ -402,7 +402,14 @@ func (d *desk) record(ctx context.Context, r *consent.Record) (*consentAnswer, e
 	if err != nil {
 		return nil, err
 	}
-	data, err := d.c.patiently(ctx, func() ([]byte, error) { return d.send(ctx, content) })
+	data, err := patiently(ctx, d.c, func() ([]byte, error) {
+		request, err := d.c.request(ctx, "v1/consents", "application/json", content)
+		if err != nil {
+			return nil, err
+		}
+		_, data, err := d.c.ask(request) // sent again it is the same entry
+		return data, err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -418,20 +425,4 @@ func (d *desk) record(ctx context.Context, r *consent.Record) (*consentAnswer, e
 		id = r.Ends
 	}
 	return &consentAnswer{Consent: id, ReceiptID: answer.ReceiptID, FirstIndex: answer.FirstIndex, File: d.flags.out, kind: r.Kind}, nil
-}
-
-// send has it recorded once; sent again it is the same entry.
-func (d *desk) send(ctx context.Context, content []byte) ([]byte, error) {
-	ctx, _, cancel := watched(ctx)
-	defer cancel()
-	resp, err := d.c.post(ctx, "v1/consents", "application/json", content)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	if err != nil {
-		return nil, &unavailable{err: fmt.Errorf("couldn't read the ledger's answer: %w", err)}
-	}
-	return data, nil
 }

@@ -153,39 +153,23 @@ func readAnswer(status int, raw []byte, want *identity) (*answer, error) {
 // submit sends one submission until it is answered. A refusal by the ledger is
 // a *ledger.Problem; that of an access that is denied comes with its answer.
 func (c *client) submit(ctx context.Context, raw []byte, want *identity) (*answer, error) {
-	pace := c.pacer()
-	for {
-		a, err := c.submitOnce(ctx, raw, want)
-		var later *unavailable
-		var refused *refusal
-		switch {
-		case ctx.Err() != nil && err != nil:
-			return nil, interrupted(ctx)
-		case errors.As(err, &later):
-			if err := pace.wait(ctx, later); err != nil {
-				return nil, &cli.CouldNotCheck{Err: err}
-			}
-		case errors.As(err, &refused):
-			return refused.recorded(want)
-		default:
-			return a, err
+	a, err := patiently(ctx, c, func() (*answer, error) {
+		r, err := c.request(ctx, "v1/access-receipts", "application/json", raw)
+		if err != nil {
+			return nil, err
 		}
+		status, data, err := c.ask(r)
+		if err != nil {
+			return nil, err
+		}
+		return readAnswer(status, data, want)
+	})
+	var gaveUp *cli.CouldNotCheck
+	var refused *refusal
+	if !errors.As(err, &gaveUp) && errors.As(err, &refused) {
+		return refused.recorded(want)
 	}
-}
-
-func (c *client) submitOnce(ctx context.Context, raw []byte, want *identity) (*answer, error) {
-	ctx, _, cancel := watched(ctx)
-	defer cancel()
-	resp, err := c.post(ctx, "v1/access-receipts", "application/json", raw)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	if err != nil {
-		return nil, &unavailable{err: fmt.Errorf("couldn't read the ledger's answer: %w", err)}
-	}
-	return readAnswer(resp.StatusCode, data, want)
+	return a, err
 }
 
 // recorded is the verdict, with the answer of an access that is denied.
