@@ -283,7 +283,7 @@ var agencyWords = map[string]string{
 func plainAgency(p ledger.Problem) string {
 	words := agencyWords[p.Code]
 	if words == "" {
-		return Plain(p)
+		words = Plain(p).En
 	}
-	return words + " [" + p.Where + ": expected " + p.Expected + ", found " + p.Found + "]"
+	return words + exactly(p)
 }

@@ -80,9 +80,25 @@ type HistoryReport struct {
 	Events        []HistoryEvent          // by year and index
 	Consents      []ledger.ConsentSummary // as of the last head; empty of an excerpt
 	Problems      []ledger.Problem
-	// Missing says each problem in plain words; Notes what isn't proven, though nothing is wrong.
-	Missing []string
-	Notes   []string
+	notes         []Text // see Notes
+}
+
+// Missing says each problem in plain words of a language, it or en, and then exactly.
+func (r *HistoryReport) Missing(lang string) []string {
+	list := make([]string, len(r.Problems))
+	for i, p := range r.Problems {
+		list[i] = Plain(p).In(lang) + exactly(p)
+	}
+	return list
+}
+
+// Notes says in a language, it or en, what isn't proven, though nothing is wrong.
+func (r *HistoryReport) Notes(lang string) []string {
+	list := make([]string, len(r.notes))
+	for i, n := range r.notes {
+		list[i] = n.In(lang)
+	}
+	return list
 }
 
 // HistoryShard is one year of a bundle.

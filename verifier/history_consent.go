@@ -11,7 +11,7 @@ func (c *historyCheck) consents() {
 	if c.bundle.Excerpt {
 		for _, e := range c.events {
 			if e.opened != nil && e.opened.Receipt.ConsentID != "" && e.opened.Body.Scope != ledger.ScopeConsent {
-				c.note("Event %d/%d names a consent, which an excerpt doesn't show.", e.at.epoch, e.at.index)
+				c.note(noteConsentNotShown, e.at.epoch, e.at.index)
 			}
 		}
 		return
@@ -53,7 +53,7 @@ func (c *historyCheck) addConsent(list Consents, e *historyEvent, partial bool) 
 	switch {
 	case p == nil:
 	case partial:
-		c.note("Event %d/%d rests on what a year before this file began, or doesn't count.", e.at.epoch, e.at.index)
+		c.note(noteConsentBefore, e.at.epoch, e.at.index)
 	default:
 		e.faults = append(e.faults, *p)
 	}
@@ -67,7 +67,7 @@ func (c *historyCheck) checkConsent(list Consents, e *historyEvent, wrong bool) 
 	switch {
 	case p == nil:
 	case p.Code == ledger.CodeConsentErased && !wrong:
-		c.note("Event %d/%d rests on a consent that nobody can check any more: an event of your consents was erased.", e.at.epoch, e.at.index)
+		c.note(noteConsentErased, e.at.epoch, e.at.index)
 		return
 	case e.opened.Body.Kind != ledger.KindDenied:
 		e.fault(CodeNoConsent, p.Where, p.Expected, p.Found)

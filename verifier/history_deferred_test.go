@@ -38,7 +38,7 @@ func TestHistoryOfDeferred(t *testing.T) {
 		if r.Scopes[1].Scope != ledger.ScopeDeferred || !r.Scopes[1].Withheld || r.Events[0].Deferred != nil {
 			t.Errorf("%v: %+v", now, r.Scopes)
 		}
-		if notes := strings.Join(r.Notes, "\n"); !strings.Contains(notes, "Accesses of 2025 whose notice a judge or a law defers may exist") {
+		if notes := strings.Join(r.Notes("en"), "\n"); !strings.Contains(notes, "Accesses of 2025 whose notice a judge or a law defers may exist") {
 			t.Errorf("%v: %s", now, notes)
 		}
 	}

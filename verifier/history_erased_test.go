@@ -132,7 +132,7 @@ func TestHistoryAfterErasure(t *testing.T) {
 		t.Errorf("%+v", request)
 	}
 	const words = "was erased on a request that gestore signed, saying that you made it"
-	if notes := strings.Join(r.Notes, "\n"); strings.Count(notes, words) != 2 || !strings.Contains(notes, "If you didn't ask, something is being hidden from you.") {
+	if notes := strings.Join(r.Notes("en"), "\n"); strings.Count(notes, words) != 2 || !strings.Contains(notes, "If you didn't ask, something is being hidden from you.") {
 		t.Errorf("%s", notes)
 	}
 	if r := e.want(e.history(nodetest.Person(2)), verifier.StateOpen, verifier.StateOpen, verifier.StateOpen); !r.Proven() || !r.Complete {

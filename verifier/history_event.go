@@ -174,7 +174,7 @@ func (c *historyCheck) erasures() {
 			e.state, e.ground = StateErased, "retention"
 		case request != nil:
 			e.state, e.ground, e.request = StateErased, "request", request
-			c.note("Event %d/%d was erased on a request that %s signed, saying that you made it (event %d/%d). If you didn't ask, something is being hidden from you.",
+			c.note(noteErasedOnRequest,
 				e.at.epoch, e.at.index, request.opened.Receipt.Iss, request.at.epoch, request.at.index)
 		default:
 			e.state = StateWithheld

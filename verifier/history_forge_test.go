@@ -387,8 +387,8 @@ func TestForgedHistory(t *testing.T) {
 			if found := codes(r); r.Complete != (c.want == "") || c.want != "" && !slices.Contains(found, c.want) {
 				t.Errorf("complete %v, want %q: %v", r.Complete, c.want, r.Problems)
 			}
-			if c.want != "" && (r.Proven() || len(r.Missing) != len(r.Problems)) {
-				t.Errorf("proven, or not said in words: %v", r.Missing)
+			if c.want != "" && (r.Proven() || len(r.Missing("en")) != len(r.Problems)) {
+				t.Errorf("proven, or not said in words: %v", r.Missing("en"))
 			}
 			var states []string
 			for _, e := range r.Events {

@@ -75,8 +75,8 @@ func TestHistoryReplays(t *testing.T) {
 			m.settle()
 			file := m.bundle()
 			blind := m.check(file)
-			if !blind.Complete || !slices.ContainsFunc(blind.Notes, func(n string) bool { return strings.HasPrefix(n, "2 decisions weren't replayed") }) {
-				t.Errorf("without the policies: complete %v, %v, %v", blind.Complete, blind.Problems, blind.Notes)
+			if !blind.Complete || !slices.ContainsFunc(blind.Notes("en"), func(n string) bool { return strings.HasPrefix(n, "2 decisions weren't replayed") }) {
+				t.Errorf("without the policies: complete %v, %v, %v", blind.Complete, blind.Problems, blind.Notes("en"))
 			}
 			r := m.checkBy(file, replays)
 			if r.Complete != (name != forged) || slices.Contains(codes(r), ledger.CodeDecision) != (name == forged) {
@@ -96,8 +96,8 @@ func TestHistoryReplays(t *testing.T) {
 			if g := r.Events[1].Grounds; len(g) != 1 || g[0].Policy != "checks" || g[0].It != "Controlla." {
 				t.Errorf("grounds %v", g)
 			}
-			if !slices.ContainsFunc(r.Notes, func(n string) bool { return strings.HasPrefix(n, "On 1 of the accesses nobody decided") }) {
-				t.Errorf("notes %v", r.Notes)
+			if !slices.ContainsFunc(r.Notes("en"), func(n string) bool { return strings.HasPrefix(n, "On 1 of the accesses nobody decided") }) {
+				t.Errorf("notes %v", r.Notes("en"))
 			}
 		})
 	}

@@ -70,8 +70,11 @@ func (c *historyCheck) add(p *ledger.Problem) {
 	}
 }
 
-func (c *historyCheck) note(format string, args ...any) {
-	c.report.Notes = append(c.report.Notes, fmt.Sprintf(format, args...))
+func (c *historyCheck) note(t Text, args ...any) {
+	if len(args) > 0 {
+		t = Text{fmt.Sprintf(t.It, args...), fmt.Sprintf(t.En, args...)}
+	}
+	c.report.notes = append(c.report.notes, t)
 }
 
 // shard checks one year up to its index proof, and collects its events.
@@ -325,7 +328,7 @@ func (c *historyCheck) key(s *historyShard, l history.List) (*[32]byte, *ledger.
 		if s.cosigned.Latest.After(ledger.DeferralLimit(s.epoch)) {
 			return nil, problem(CodeDeferredOverdue, where, "the VRF proof of the citizen's key, "+fmt.Sprint(ledger.DeferralMonths)+" months after the year", "none")
 		}
-		c.note("Accesses of %d whose notice a judge or a law defers may exist: the key of %s isn't given before the last order ends.", s.epoch, l.Scope)
+		c.note(noteDeferred, s.epoch, l.Scope)
 		return nil, nil
 	}
 	beta, err := vrf.Verify(s.preamble.VRFKey, l.Pi, ledger.SubjectAlpha(c.bundle.Subject, l.Scope, s.epoch))
@@ -358,7 +361,7 @@ func (c *historyCheck) attested() {
 				scope.Attested = until
 			} else {
 				scope.Alarm = until
-				c.note("%s compared its own records of %d with the ledger up to %s, and says that they don't agree.", scope.Scope, s.epoch, instantText(until))
+				c.note(noteAlarm, scope.Scope, s.epoch, instantText(until))
 			}
 		}
 	}

@@ -44,7 +44,7 @@ func (c *historyCheck) statements() {
 		case about != nil:
 			e.states(about)
 		case unseen:
-			c.note("Event %d/%d is a statement on receipt %s, whose event isn't shown: it was erased, or isn't in this file.", e.at.epoch, e.at.index, s.Receipt)
+			c.note(noteStatedUnseen, e.at.epoch, e.at.index, s.Receipt)
 		default:
 			e.fault(CodeNoReceipt, "receipt#statement/receipt", "a receipt of an event before it in the citizen's lists", "another")
 		}

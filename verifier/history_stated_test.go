@@ -121,7 +121,7 @@ func TestHistoryWrongStatements(t *testing.T) {
 					t.Errorf("a statement that doesn't count is shown beside event %d", e.Index)
 				}
 			}
-			for _, words := range r.Missing {
+			for _, words := range r.Missing("en") {
 				if strings.HasPrefix(words, "A rule of the ledger is broken") && !strings.Contains(words, "wrong_") {
 					t.Errorf("no plain words: %s", words)
 				}
@@ -141,7 +141,7 @@ func TestHistoryStatementOnErased(t *testing.T) {
 	if !r.Proven() || r.Events[0].Ground != "request" || *r.Events[0].Request != (verifier.Place{Epoch: 2026, Index: at}) {
 		t.Fatalf("%v, %+v", r.Problems, r.Events[0])
 	}
-	notes := strings.Join(r.Notes, "\n")
+	notes := strings.Join(r.Notes("en"), "\n")
 	for _, want := range []string{"was erased on a request that gestore signed, saying that you made it", "If you didn't ask, something is being hidden from you.", "is a statement on receipt " + provider + "/" + firstJTI} {
 		if !strings.Contains(notes, want) {
 			t.Errorf("no note says %q:\n%s", want, notes)
@@ -173,8 +173,8 @@ func TestHistoryDeferred(t *testing.T) {
 	m.event(e)
 	m.settle()
 	r := judged(m)
-	if !r.Proven() || len(r.Events) != 0 || !strings.Contains(strings.Join(r.Notes, "\n"), "whose notice a judge or a law defers may exist") {
-		t.Errorf("before the list is given: %v, %+v, %v", r.Problems, r.Events, r.Notes)
+	if !r.Proven() || len(r.Events) != 0 || !strings.Contains(strings.Join(r.Notes("en"), "\n"), "whose notice a judge or a law defers may exist") {
+		t.Errorf("before the list is given: %v, %+v, %v", r.Problems, r.Events, r.Notes("en"))
 	}
 	m.given = true
 	r = judged(m)

@@ -157,8 +157,8 @@ func TestRealHistory(t *testing.T) {
 	if want := []string{"hub", "hub", "+reported", "hub", "+ledger"}; !slices.Equal(scopes, want) {
 		t.Errorf("events in %v, want %v: two look-ups of a month leave one event", scopes, want)
 	}
-	if len(r.Scopes) != 5 || len(r.Missing) != 0 {
-		t.Errorf("%d scopes, missing %v", len(r.Scopes), r.Missing)
+	if len(r.Scopes) != 5 || len(r.Missing("en")) != 0 {
+		t.Errorf("%d scopes, missing %v", len(r.Scopes), r.Missing("en"))
 	}
 	// Not after two days.
 	if r = verifier.History(h.file, h.policy, time.Now().Add(49*time.Hour), rules); !r.Stale || r.Proven() || r.CompleteUntil.IsZero() {
@@ -194,5 +194,29 @@ func TestRealExcerpt(t *testing.T) {
 	}
 	if _, err := h.bundle.Choose(map[uint32][]uint64{epoch + 1: {1}}); err == nil {
 		t.Error("an excerpt of another year")
+	}
+}
+
+// TestWordsInBothLanguages: each code and note is said in Italian and English, and a note takes the same arguments in both.
+func TestWordsInBothLanguages(t *testing.T) {
+	p := newMade(t, 2025, nil)
+	p.final = true
+	m := newMade(t, 2026, p.settle())
+	m.event(event{erased: true})
+	m.event(event{scope: ledger.ScopeReported, iss: consumer})
+	r := m.settle().check(m.bundle())
+	if len(r.Problems) == 0 || len(r.Notes("it")) < 5 {
+		t.Fatalf("problems %v, notes %v", r.Problems, r.Notes("it"))
+	}
+	for _, pair := range [][2][]string{{r.Missing("it"), r.Missing("en")}, {r.Notes("it"), r.Notes("en")}} {
+		for i, it := range pair[0] {
+			en := pair[1][i]
+			if it == "" || it == en || strings.Contains(it+en, "%!") {
+				t.Errorf("said as %q and %q", it, en)
+			}
+		}
+	}
+	if got := verifier.Plain(ledger.Problem{Code: "something"}).In("it"); !strings.Contains(got, "something") {
+		t.Errorf("an unknown code is said as %q", got)
 	}
 }

@@ -107,7 +107,7 @@ func TestAttested(t *testing.T) {
 				}
 			}
 			said := func(words string) (n int) {
-				for _, note := range r.Notes {
+				for _, note := range r.Notes("en") {
 					if strings.Contains(note, words) {
 						n++
 					}

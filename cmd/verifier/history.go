@@ -132,7 +132,7 @@ func checkHistory(file string, f *historyFlags) (*historyAnswer, error) {
 func newHistoryAnswer(file string, r *verifier.HistoryReport) *historyAnswer {
 	a := &historyAnswer{
 		file: file, report: r, Complete: r.Complete, Stale: r.Stale, Excerpt: r.Excerpt,
-		Events: orEmpty(r.Events), Missing: orEmpty(r.Missing), Notes: orEmpty(r.Notes), Lists: orEmpty(r.Scopes), Consents: orEmpty(r.Consents), Logs: orEmpty(r.Shards),
+		Events: orEmpty(r.Events), Missing: r.Missing("en"), Notes: r.Notes("en"), Lists: orEmpty(r.Scopes), Consents: orEmpty(r.Consents), Logs: orEmpty(r.Shards),
 	}
 	a.Problems = r.Problems
 	if r.Malformed != nil {
@@ -234,7 +234,7 @@ func (a *historyAnswer) Text(w io.Writer) {
 		printLists(w, r.Scopes)
 	}
 	fmt.Fprintln(w, "Not proven by this file:")
-	for _, n := range r.Notes {
+	for _, n := range a.Notes {
 		fmt.Fprintf(w, "  - %s\n", n)
 	}
 	if a.Warning != "" {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"html/template"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -59,7 +58,7 @@ func writePage(path, lang string, r *verifier.HistoryReport) error {
 
 func newPage(lang string, r *verifier.HistoryReport) *page {
 	w := pageWords[lang]
-	p := &page{Lang: lang, Title: w["title"], Subject: string(r.Subject), W: w, Notes: r.Notes, Logs: r.Shards}
+	p := &page{Lang: lang, Title: w["title"], Subject: string(r.Subject), W: w, Notes: r.Notes(lang), Logs: r.Shards}
 	switch {
 	case r.Excerpt && r.Proven():
 		p.Verdict, p.Class = w["excerpt"], "good"
@@ -68,20 +67,7 @@ func newPage(lang string, r *verifier.HistoryReport) *page {
 	case r.Stale && !r.CompleteUntil.IsZero():
 		p.Verdict, p.Class = fmt.Sprintf(w["stale"], pageTime(r.CompleteUntil)), "bad"
 	default:
-		p.Verdict, p.Class, p.Missing = w["incomplete"], "bad", r.Missing
-	}
-	if lang == "it" {
-		// Those of problems stay as the verifier says them: they are for whoever looks into it.
-		p.Notes = []string{w["note_revoked"], w["note_purpose"]}
-		if slices.ContainsFunc(r.Events, unreplayed) {
-			p.Notes = append(p.Notes, w["note_decisions"])
-		}
-		if slices.ContainsFunc(r.Events, func(e verifier.HistoryEvent) bool { return e.Effect == ledger.EffectRecorded }) {
-			p.Notes = append(p.Notes, w["note_recorded"])
-		}
-		if slices.ContainsFunc(r.Scopes, func(s verifier.HistoryScope) bool { return s.Withheld }) {
-			p.Notes = append(p.Notes, w["note_deferred"])
-		}
+		p.Verdict, p.Class, p.Missing = w["incomplete"], "bad", r.Missing(lang)
 	}
 	p.Consents = consentLines(lang, r)
 	if !r.Excerpt {
@@ -110,10 +96,6 @@ func newPage(lang string, r *verifier.HistoryReport) *page {
 		p.Lists = append(p.Lists, l)
 	}
 	return p
-}
-
-func unreplayed(e verifier.HistoryEvent) bool {
-	return e.State == verifier.StateOpen && e.Effect != "" && e.Effect != ledger.EffectRecorded && !e.Replayed
 }
 
 func pageTime(t time.Time) string { return t.UTC().Format("02/01/2006 15:04:05 UTC") }
@@ -228,12 +210,7 @@ var pageWords = map[string]map[string]string{
 		"kind_request": "Hai fatto una richiesta, tramite {who}", "kind_look-up": "{who} ha consultato questo registro",
 		"both": "di entrambe le parti", "consumer_only": "solo di chi ha consultato (%s)", "provider_only": "solo di chi detiene i dati (%s)",
 		"declared": "dichiarato, non controllato", "attested": "controllato da chi lo tiene, che lo firma, fino al", "alarm": "NON CORRISPONDE a quanto annotato da chi lo tiene, che lo firma, fino al", "own": "tenuto dal registro stesso", "deferred": "non ancora mostrato",
-		"note_decisions": "Alcune decisioni di accesso non sono state ricalcolate, perché le regole di allora non sono a disposizione di chi verifica: che le regole lo permettessero lo dice il registro.",
-		"note_recorded":  "Su alcuni accessi nessuna regola ha deciso: sono stati soltanto annotati.",
-		"decided_allow":  "Consentito:", "decided_deny": "Rifiutato:", "decided_none": "Rifiutato: nessuna regola lo consente.",
-		"note_revoked":  "Che nessun'altra chiave fosse stata revocata lo vede solo chi legge l'intero registro, come i monitor.",
-		"note_purpose":  "Che la finalità dichiarata sia vera, e che nessuno abbia letto i dati senza passare dal registro, non si può provare.",
-		"note_deferred": "Possono esistere accessi la cui notizia è differita da un giudice o dalla legge.",
+		"decided_allow": "Consentito:", "decided_deny": "Rifiutato:", "decided_none": "Rifiutato: nessuna regola lo consente.",
 	},
 	"en": {
 		"title": "Who accessed your data", "of": "Code", "who": "Who and what", "when": "When", "why": "Why", "data": "Data:", "basis": "Legal basis",

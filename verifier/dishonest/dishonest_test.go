@@ -62,8 +62,8 @@ func (l *lie) play(t *testing.T, lying bool) saw {
 		"monitor": s.monitor.found, "witness": *s.refused,
 		"provider": s.attests(policy), "agency": s.compares(policy),
 	}}
-	for _, p := range out.report.Problems {
-		out.lines["citizen"] = append(out.lines["citizen"], p.Code+": "+verifier.Plain(p))
+	for i, words := range out.report.Missing("en") {
+		out.lines["citizen"] = append(out.lines["citizen"], out.report.Problems[i].Code+": "+words)
 	}
 	return out
 }
@@ -116,8 +116,8 @@ func TestLies(t *testing.T) {
 			if complete := lying.report.Complete; complete != (l.citizen == nil) {
 				t.Errorf("complete: %v, %v", complete, lying.report.Malformed)
 			}
-			if !slices.ContainsFunc(lying.report.Notes, func(n string) bool { return strings.Contains(n, l.note) }) {
-				t.Errorf("the citizen isn't told %q: %q", l.note, lying.report.Notes)
+			if !slices.ContainsFunc(lying.report.Notes("en"), func(n string) bool { return strings.Contains(n, l.note) }) {
+				t.Errorf("the citizen isn't told %q: %q", l.note, lying.report.Notes("en"))
 			}
 			// The citizen has these from their monitor alone.
 			if _, ok := l.citizen[verifier.CodeNoMonitor]; ok && len(l.citizen) == 1 && !lying.blind.Complete {
