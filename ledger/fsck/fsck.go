@@ -148,7 +148,7 @@ func (c *check) run(ctx context.Context) error {
 	for _, part := range []struct {
 		where string
 		run   func(context.Context) error
-	}{{"wrap", c.wraps}, {"blob", c.blobs}, {"tree", c.trees}, {"consent_end", c.consentEnds}, {"store", c.strays}} {
+	}{{"wrap", c.wraps}, {"blob", c.blobs}, {"tree", c.trees}, {"consent_end", c.consentEnds}, {"session", c.sessions}, {"store", c.strays}} {
 		if err := c.damaged(part.where, part.run(ctx)); err != nil {
 			return err
 		}

@@ -40,6 +40,21 @@ func (c *check) wraps(ctx context.Context) error {
 	return err
 }
 
+// sessions looks at the form of their rows: what is in them opens for their browsers alone.
+func (c *check) sessions(ctx context.Context) error {
+	malformed := 0
+	err := c.Rows.Scan(ctx, store.TableSession, nil, nil, 0, func(key, _ []byte) error {
+		if !rows.IsSessionKey(key) {
+			malformed++
+		}
+		return nil
+	})
+	if malformed > 0 {
+		c.report.problem(CodeMalformed, store.TableSession.String(), "keys of 20 bytes", fmt.Sprintf("%d others", malformed))
+	}
+	return err
+}
+
 // readBundles reads the policies that the shard's records activate.
 func (s *shard) readBundles(ctx context.Context) error {
 	for _, p := range s.log.registry.Policies() {

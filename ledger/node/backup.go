@@ -314,6 +314,9 @@ func (r *restoring) store(ctx context.Context, note *BackupNote) error {
 	if err == nil {
 		err = sameLogs(got, note.Logs)
 	}
+	if err == nil {
+		err = endSessions(ctx, folder.Path("."), pebble.Options{Logger: r.log})
+	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("couldn't verify the backup: %w", err), folder.Abandon())
 	}

@@ -51,6 +51,7 @@ const (
 
 	TableConsent    Table = 27 // where the events of each citizen's list in +consent stand
 	TableConsentEnd Table = 28 // consents by the end of their validity
+	TableSession    Table = 29 // sessions of the pages, each sealed under a secret that its browser alone has
 )
 
 var tableNames = map[Table]string{
@@ -59,7 +60,7 @@ var tableNames = map[Table]string{
 	TableBody: "body", TablePrivate: "private", TableReceipt: "receipt", TableCounter: "counter",
 	TableWrap: "wrap", TableRecord: "record", TableBlob: "blob",
 	TableHead: "head", TableLookUp: "look_up",
-	TableConsent: "consent", TableConsentEnd: "consent_end",
+	TableConsent: "consent", TableConsentEnd: "consent_end", TableSession: "session",
 }
 
 // String returns the table's name in SQL.
