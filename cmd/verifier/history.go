@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/traccia-ledger/traccia/cmd/internal/cli"
+	"github.com/traccia-ledger/traccia/cmd/internal/words"
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/checkpoint"
 	"github.com/traccia-ledger/traccia/ledger/history"
@@ -260,20 +261,18 @@ func statements(events []verifier.HistoryEvent) map[verifier.Place][]*verifier.H
 	return of
 }
 
-func place(p verifier.Place) string { return fmt.Sprintf("%d/%d", p.Epoch, p.Index) }
-
 // statedWords says what a body states of an access.
 func statedWords(e *verifier.HistoryEvent) string {
 	about := "receipt " + e.Receipt
 	if e.About != nil {
-		about = "event " + place(*e.About)
+		about = "event " + words.Place(*e.About)
 	}
-	words := map[string]string{
+	says := map[string]string{
 		ledger.StatementError:       " says that it recorded %s in error",
 		ledger.StatementUndelivered: " says that nothing was released of %s",
 		ledger.StatementNotAsked:    " says that it did not ask for %s",
 	}[e.Statement]
-	text := named(e.Issuer, e.IssuerName) + fmt.Sprintf(words, about)
+	text := words.Named(e.Issuer, e.IssuerName) + fmt.Sprintf(says, about)
 	if e.Text != "" {
 		text += ": \u201c" + e.Text + "\u201d"
 	}
@@ -289,13 +288,12 @@ func printEvent(w io.Writer, e *verifier.HistoryEvent, stated []*verifier.Histor
 	case verifier.StateOpen, verifier.StateUnexplained:
 		fmt.Fprintf(w, "%-21s %s\n", when, what(e))
 		if e.Purpose != "" {
-			v := defaultVocabulary()
-			why, _ := inWords(v.purposes, e.Purpose, "en")
-			basis, _ := inWords(v.bases, e.LegalBasis, "en")
-			fmt.Fprintf(w, "%-21s why: %s; legal basis: %s\n", "", why, strings.TrimSuffix(basis+", "+e.LegalReference, ", "))
+			speak := words.In("en", pageTime)
+			basis := speak.Basis(e.LegalBasis).Label
+			fmt.Fprintf(w, "%-21s why: %s; legal basis: %s\n", "", speak.Purpose(e.Purpose).Label, strings.TrimSuffix(basis+", "+e.LegalReference, ", "))
 			what := make([]string, len(e.DataCategories))
 			for i, c := range e.DataCategories {
-				what[i], _ = inWords(v.categories, c, "en")
+				what[i] = speak.Category(c).Label
 			}
 			fmt.Fprintf(w, "%-21s data: %s\n", "", strings.Join(what, ", "))
 			fmt.Fprintf(w, "%-21s %s\n", "", signatures(e))
@@ -304,7 +302,7 @@ func printEvent(w io.Writer, e *verifier.HistoryEvent, stated []*verifier.Histor
 			fmt.Fprintf(w, "%-21s %s\n", "", line)
 		}
 		if d := e.Deferred; d != nil {
-			fmt.Fprintf(w, "%-21s notice deferred until %s by order %s, signed by %s\n", "", d.Until, d.Reference, named(d.By, d.Name))
+			fmt.Fprintf(w, "%-21s notice deferred until %s by order %s, signed by %s\n", "", d.Until, d.Reference, words.Named(d.By, d.Name))
 		}
 		for _, s := range stated {
 			fmt.Fprintf(w, "%-21s LATER: %s\n", "", statedWords(s))
@@ -312,7 +310,7 @@ func printEvent(w io.Writer, e *verifier.HistoryEvent, stated []*verifier.Histor
 	case verifier.StateErased:
 		ground := "its term of retention is over"
 		if e.Ground == "request" {
-			ground = "on a request that you are said to have made, see below and event " + place(*e.Request)
+			ground = "on a request that you are said to have made, see below and event " + words.Place(*e.Request)
 		}
 		fmt.Fprintf(w, "%-21s its content was erased: %s\n", when, ground)
 	default:
@@ -345,7 +343,7 @@ func decided(e *verifier.HistoryEvent) (lines []string) {
 
 // what says who did what.
 func what(e *verifier.HistoryEvent) string {
-	who, whose := named(e.Agency, e.Name), named(e.Provider, e.ProviderName)
+	who, whose := words.Named(e.Agency, e.Name), words.Named(e.Provider, e.ProviderName)
 	switch e.Kind {
 	case ledger.KindAccess:
 		return fmt.Sprintf("%s consulted data of %s", who, whose)
@@ -358,17 +356,10 @@ func what(e *verifier.HistoryEvent) string {
 	case ledger.KindLookUp:
 		return who + " looked into this ledger"
 	}
-	if about := aboutConsent("en", e.Kind, who); about != "" {
+	if about := words.In("en", pageTime).Consent(e.Kind, who); about != "" {
 		return about
 	}
 	return "an event that nothing explains"
-}
-
-func named(id, name string) string {
-	if name == "" || name == id {
-		return id
-	}
-	return name + " (" + id + ")"
 }
 
 // signatures says whose word an event is.

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/traccia-ledger/traccia/cmd/internal/words"
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/verifier"
 )
@@ -18,7 +19,10 @@ func TestConsentWords(t *testing.T) {
 	r := &verifier.HistoryReport{Shards: []verifier.HistoryShard{{Origin: "registro.example/2026"}}}
 	states := []string{ledger.ConsentInForce, ledger.ConsentRefused, ledger.ConsentWithdrawn, ledger.ConsentExpired, ledger.ConsentDoubtful}
 	evidence := []string{"passkey", "desk", "login", "registration"}
-	for kind := range consentKinds["en"] {
+	for _, kind := range []string{
+		ledger.KindConsentGiven, ledger.KindConsentRefused, ledger.KindConsentWithdrawn, ledger.KindConsentExpired, ledger.KindEntitlementGiven,
+		ledger.KindEntitlementEnded, ledger.KindPasskeyEnrolled, ledger.KindPasskeyRevoked, ledger.KindMandateGiven, ledger.KindMandateEnded,
+	} {
 		for i, state := range states {
 			r.Consents = append(r.Consents, ledger.ConsentSummary{
 				ID: "6f1c2d3e-52f0-4d0e-9d5e-3f1b7f0f7a11", Kind: kind, State: state, Collector: "c_a944", Evidence: evidence[i%len(evidence)],
@@ -27,11 +31,11 @@ func TestConsentWords(t *testing.T) {
 			})
 		}
 	}
-	for lang, words := range map[string][]string{
+	for lang, wants := range map[string][]string{
 		"it": {"IN VIGORE", "Hai dato un consenso, raccolto da c_a944", "per Verifica ISEE", "da chi agisce per te", "al 22/11/2027"},
 		"en": {"IN FORCE", "you gave a consent, collected by c_a944", "for Verifica ISEE", "by a delegate", "to 22/11/2027"},
 	} {
-		for _, l := range consentLines(lang, r) {
+		for _, l := range words.In(lang, pageTime).Consents(r) {
 			if l.State == "" || strings.HasPrefix(l.What, ";") || strings.Contains(l.What, "{") || strings.Contains(l.What, ";  ") || strings.HasSuffix(l.What, "; ") {
 				t.Errorf("%s: %+v", lang, l)
 			}
@@ -40,7 +44,7 @@ func TestConsentWords(t *testing.T) {
 		if err := pageTemplate.Execute(&out, newPage(lang, r)); err != nil {
 			t.Fatal(err)
 		}
-		for _, word := range words {
+		for _, word := range wants {
 			if !strings.Contains(out.String(), word) {
 				t.Errorf("the page in %s doesn't say %q", lang, word)
 			}

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+// Package words says in plain words, in Italian and English, what package verifier found in a citizen's history: the same words on
+// the citizen's pages and in what verifier history writes. It judges nothing.
+//
+// It says what the bodies that signed said, and of whose word it is. It never learns who the operator was: that isn't in a history.
+package words
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/traccia-ledger/traccia/ledger"
+	"github.com/traccia-ledger/traccia/verifier"
+)
+
+// Speaker says things in one language.
+type Speaker struct {
+	lang string
+	when func(time.Time) string
+	own  map[string]string
+}
+
+// In returns a speaker of a language, it or en, who writes instants as when does.
+func In(lang string, when func(time.Time) string) *Speaker {
+	return &Speaker{lang, when, phrases[lang]}
+}
+
+// Named is a body as people read it.
+func Named(id, name string) string {
+	if name == "" || name == id {
+		return id
+	}
+	return name + " (" + id + ")"
+}
+
+// Place is where an event stands, as people write it.
+func Place(p verifier.Place) string { return fmt.Sprintf("%d/%d", p.Epoch, p.Index) }
+
+// Verdict says what a history comes to; good says whether it is all that a reader can wish.
+func (s *Speaker) Verdict(r *verifier.HistoryReport) (text string, good bool) {
+	switch {
+	case r.Excerpt && r.Proven():
+		return s.own["excerpt"], true
+	case r.Complete:
+		return fmt.Sprintf(s.own["complete"], s.when(r.CompleteUntil)), true
+	case r.Stale && !r.CompleteUntil.IsZero():
+		return fmt.Sprintf(s.own["stale"], s.when(r.CompleteUntil)), false
+	}
+	return s.own["incomplete"], false
+}
+
+// What says who did what.
+func (s *Speaker) What(e *verifier.HistoryEvent) string {
+	who := Named(e.Agency, e.Name)
+	if e.Statement != "" {
+		return s.Stated(e)
+	}
+	if about := s.Consent(e.Kind, who); about != "" {
+		return strings.ToUpper(about[:1]) + about[1:]
+	}
+	return strings.NewReplacer("{who}", who, "{whose}", Named(e.Provider, e.ProviderName)).Replace(s.own["kind_"+e.Kind])
+}
+
+// Stated says what a body states of an access.
+func (s *Speaker) Stated(e *verifier.HistoryEvent) string {
+	about := e.Receipt
+	if e.About != nil {
+		about = Place(*e.About)
+	}
+	text := strings.NewReplacer("{who}", Named(e.Issuer, e.IssuerName), "{about}", about).Replace(s.own["stated_"+e.Statement])
+	if e.Text != "" {
+		text += ": \u201c" + e.Text + "\u201d"
+	}
+	return text
+}
+
+// Decided says by which policies an access was allowed or refused, one line each, and why.
+func (s *Speaker) Decided(e *verifier.HistoryEvent) (lines []string) {
+	if e.Effect == ledger.EffectDeny && len(e.Policies) == 0 {
+		return []string{s.own["decided_none"]}
+	}
+	for _, g := range e.Grounds {
+		lines = append(lines, fmt.Sprintf("%s %s (%s, %s)", s.own["decided_"+e.Effect], verifier.Text{It: g.It, En: g.En}.In(s.lang), g.Policy, g.Reference))
+	}
+	return lines
+}
+
+// Erased says on which ground an event isn't opened; "" of one that is, or that isn't on a ground.
+func (s *Speaker) Erased(e *verifier.HistoryEvent) string {
+	if e.Request != nil {
+		return fmt.Sprintf(s.own["ground_"+e.Ground], Place(*e.Request))
+	}
+	return s.own["ground_"+e.Ground]
+}
+
+// PutOff says by which order the notice of an access was put off.
+func (s *Speaker) PutOff(d *verifier.Deferred) string {
+	until, _ := time.Parse(time.RFC3339, d.Until)
+	return fmt.Sprintf(s.own["put_off"], s.when(until), d.Reference, Named(d.By, d.Name))
+}
+
+// Signed says whose signature an event has.
+func (s *Speaker) Signed(e *verifier.HistoryEvent) string {
+	switch {
+	case e.Partner != nil:
+		return s.own["both"]
+	case e.Kind != ledger.KindAccess && e.Kind != ledger.KindDenied:
+		return e.Issuer
+	case e.Scope == ledger.ScopeReported:
+		return fmt.Sprintf(s.own["consumer_only"], e.Issuer)
+	}
+	return fmt.Sprintf(s.own["provider_only"], e.Issuer)
+}
+
+// List says who answers for a list, and up to when.
+func (s *Speaker) List(l verifier.HistoryScope) string {
+	switch {
+	case l.Withheld:
+		return s.own["deferred"]
+	case !l.Attested.IsZero():
+		return s.own["attested"] + " " + s.when(l.Attested)
+	case !l.Alarm.IsZero():
+		return s.own["alarm"] + " " + s.when(l.Alarm)
+	case l.Scope[0] == '+':
+		return s.own["own"]
+	}
+	return s.own["declared"]
+}
+
+// State says what a state other than open means, in a word or two.
+func (s *Speaker) State(state string) string { return s.own[state] }
+
+var phrases = map[string]map[string]string{
+	"it": {
+		"complete":   "COMPLETO fino al %s: in nessun elenco manca qualcosa.",
+		"stale":      "NON AGGIORNATO: completo fino al %s, ma è passato troppo tempo. Chiedi un documento nuovo.",
+		"incomplete": "NON COMPLETO",
+		"excerpt":    "ESTRATTO: gli eventi elencati sono avvenuti. Di altri non si dice nulla.",
+		"erased":     "cancellato", "withheld": "NON MOSTRATO", "unexplained": "NON SPIEGATO",
+		"ground_retention":         "Contenuto cancellato: è finito il periodo di conservazione.",
+		"ground_request":           "Contenuto cancellato su una richiesta (evento %s) firmata da chi dice che l'hai fatta tu. Se non l'hai fatta, ti si sta nascondendo qualcosa.",
+		"stated_recorded-in-error": "{who} dichiara di aver registrato per errore l'evento {about}",
+		"stated_not-asked":         "{who} dichiara di non aver chiesto l'accesso {about}",
+		"stated_undelivered":       "{who} dichiara di non aver consegnato alcun dato dell'accesso {about}",
+		"put_off":                  "Notizia differita fino al %s, ordine %s, firmato da %s.",
+		"kind_access":              "{who} ha consultato dati di {whose}", "kind_denied": "{who} ha chiesto dati di {whose}; l'accesso è stato rifiutato",
+		"kind_request": "Hai fatto una richiesta, tramite {who}", "kind_look-up": "{who} ha consultato questo registro",
+		"both": "di entrambe le parti", "consumer_only": "solo di chi ha consultato (%s)", "provider_only": "solo di chi detiene i dati (%s)",
+		"declared": "dichiarato, non controllato", "attested": "controllato da chi lo tiene, che lo firma, fino al",
+		"alarm": "NON CORRISPONDE a quanto annotato da chi lo tiene, che lo firma, fino al", "own": "tenuto dal registro stesso", "deferred": "non ancora mostrato",
+		"decided_allow": "Consentito:", "decided_deny": "Rifiutato:", "decided_none": "Rifiutato: nessuna regola lo consente.",
+	},
+	"en": {
+		"complete":   "COMPLETE up to %s: nothing is left out of any list.",
+		"stale":      "STALE: complete up to %s, but that is too long ago. Ask for a new document.",
+		"incomplete": "NOT COMPLETE",
+		"excerpt":    "EXCERPT: the events listed took place. Nothing is said of others.",
+		"erased":     "erased", "withheld": "NOT SHOWN", "unexplained": "UNEXPLAINED",
+		"ground_retention":         "Content erased: its term of retention is over.",
+		"ground_request":           "Content erased on a request (event %s) signed by who says that you made it. If you didn't, something is being hidden from you.",
+		"stated_recorded-in-error": "{who} says that it recorded event {about} in error",
+		"stated_not-asked":         "{who} says that it did not ask for access {about}",
+		"stated_undelivered":       "{who} says that it released no data of access {about}",
+		"put_off":                  "Notice deferred until %s, order %s, signed by %s.",
+		"kind_access":              "{who} consulted data of {whose}", "kind_denied": "{who} asked for data of {whose} and was refused",
+		"kind_request": "You made a request, by way of {who}", "kind_look-up": "{who} looked into this ledger",
+		"both": "of both sides", "consumer_only": "of who consulted (%s) alone", "provider_only": "of the holder's side (%s) alone",
+		"declared": "declared, not checked", "attested": "checked by its party, which signed that up to",
+		"alarm": "NOT AS ITS PARTY RECORDED IT, as it signed, up to", "own": "kept by the ledger itself", "deferred": "not shown yet",
+		"decided_allow": "Allowed:", "decided_deny": "Refused:", "decided_none": "Refused: no policy allows it.",
+	},
+}
