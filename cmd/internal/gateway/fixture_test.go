@@ -91,7 +91,9 @@ type fixture struct {
 	receipt *ledger.SignedReceipt
 
 	dir        string
+	past       atomic.Pointer[time.Time] // nil for now, else the ledger's clock stands at it
 	node       *node.Node
+	logKey     string // of the log that it began with
 	api        atomic.Pointer[http.Handler]
 	ledger     *httptest.Server
 	between    atomic.Pointer[func(w http.ResponseWriter, r *http.Request, next http.Handler)] // the ledger's network
@@ -113,6 +115,14 @@ type fixture struct {
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	f := &fixture{t: t, dir: t.TempDir()}
+	f.begin()
+	return f
+}
+
+// begin starts all of it.
+func (f *fixture) begin() {
+	t := f.t
+	t.Helper()
 	var err error
 	if f.world, err = world(); err != nil {
 		t.Fatal(err)
@@ -139,7 +149,13 @@ func newFixture(t *testing.T) *fixture {
 	}
 	f.start()
 	t.Cleanup(func() { f.stop() })
-	return f
+}
+
+func (f *fixture) now() time.Time {
+	if t := f.past.Load(); t != nil {
+		return *t
+	}
+	return time.Now()
 }
 
 func (f *fixture) answers(h http.HandlerFunc) { f.answer.Store(&h) }
@@ -162,13 +178,14 @@ func (f *fixture) startLedger() {
 			VoucherKeys: []string{filepath.Join(keysDir, dev.PDNDKeysFile)},
 			ClientKeys:  []string{filepath.Join(keysDir, dev.ClientKeysFile)},
 		},
-	}, node.Options{})
+	}, node.Options{Now: f.now})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if f.node, err = node.Open(ctx, dir, node.Options{Policies: policies.Open}); err != nil {
+	if f.node, err = node.Open(ctx, dir, node.Options{Policies: policies.Open, Now: f.now}); err != nil {
 		t.Fatal(err)
 	}
+	f.logKey = f.node.VKey()
 	t.Cleanup(func() { f.node.Close() })
 	for _, b := range f.world.Bodies() {
 		if b.ID != "inps" && b.ID != f.receipt.Consumer {
@@ -260,7 +277,7 @@ func (f *fixture) configure() {
 		},
 		Judge: judge{f}, Key: &agencykey.Key{Key: key, Body: "inps", Signer: f.world.Signer("inps")}, Ledger: base,
 		Policy: &checkpoint.Policy{
-			Logs: []checkpoint.Log{{VKey: f.node.VKey()}}, K: 1, Witnesses: []checkpoint.Witness{{Name: "alfa", VKey: f.witnessKey}},
+			Logs: []checkpoint.Log{{VKey: f.logKey}}, K: 1, Witnesses: []checkpoint.Witness{{Name: "alfa", VKey: f.witnessKey}},
 		},
 	}
 }

@@ -29,8 +29,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/mod/sumdb/note"
-
 	"github.com/traccia-ledger/traccia/cmd/internal/agencykey"
 	"github.com/traccia-ledger/traccia/cmd/internal/gateway/checks"
 	"github.com/traccia-ledger/traccia/cmd/internal/gateway/config"
@@ -59,6 +57,7 @@ type Parts struct {
 type Gateway struct {
 	parts    atomic.Pointer[Parts]
 	memory   *memory.Memory
+	years    *years
 	recorder *recorder
 	lessons  *lessons
 	store    *store
@@ -67,6 +66,8 @@ type Gateway struct {
 	metrics  *metrics
 
 	patience time.Duration // of a call with the ledger
+
+	waiting, missing alarm // of watch alone
 
 	background sync.WaitGroup
 	ctx        context.Context // of what goes on without a call
@@ -77,18 +78,18 @@ const (
 	// recordPatience is how long a call waits for the ledger.
 	recordPatience = 10 * time.Second
 	settlePause    = 2 * time.Second
-	watchPause     = 5 * time.Second
 )
 
 // New returns a gateway over its memory, which it doesn't close.
 func New(p *Parts, m *memory.Memory, log *slog.Logger, r prometheus.Registerer) (*Gateway, error) {
 	g := &Gateway{memory: m, log: log, metrics: newMetrics(m, log, r), patience: recordPatience}
 	g.parts.Store(p)
-	logs, err := logKeys(p.Policy)
-	if err != nil {
+	g.ctx, g.stop = context.WithCancel(context.Background())
+	var err error
+	if g.years, err = newYears(g.ctx, p.Ledger, p.Config.Ledger.Name, p.Policy, m, log); err != nil {
 		return nil, err
 	}
-	g.recorder = newRecorder(p.Ledger, logs, m, log)
+	g.recorder = newRecorder(p.Ledger, g.years, m, log)
 	g.lessons = newLessons(p.Ledger, log)
 	if g.store, err = openStore(filepath.Join(p.Config.Memory, "answers")); err != nil {
 		return nil, fmt.Errorf("couldn't prepare a place for answers: %w", err)
@@ -96,22 +97,9 @@ func New(p *Parts, m *memory.Memory, log *slog.Logger, r prometheus.Registerer) 
 	g.upstream = http.DefaultTransport.(*http.Transport).Clone()
 	g.upstream.Proxy, g.upstream.MaxIdleConnsPerHost, g.upstream.MaxIdleConns = nil, 256, 1024
 	g.upstream.DisableCompression = true // the digest is of what the provider sent
-	g.ctx, g.stop = context.WithCancel(context.Background())
 	g.background.Go(func() { g.every(settlePause, g.settle) })
 	g.background.Go(func() { g.every(watchPause, g.watch) })
 	return g, nil
-}
-
-func logKeys(p *checkpoint.Policy) ([]note.Verifier, error) {
-	var list []note.Verifier
-	for _, l := range p.Logs {
-		v, err := checkpoint.ParseKey(l.VKey)
-		if err != nil {
-			return nil, fmt.Errorf("couldn't use a log's key: %w", err)
-		}
-		list = append(list, v)
-	}
-	return list, nil
 }
 
 // Close ends what goes on without a call. Calls have ended before.
@@ -122,15 +110,18 @@ func (g *Gateway) Close() {
 }
 
 // Errors of Reload.
-var errRestart = errors.New("listen, metrics, memory, identity/body, ledger/name, ledger/url and ledger/policy change with a restart alone")
+var errRestart = errors.New("listen, metrics, memory, identity/body, ledger/name and ledger/url change with a restart alone")
 
 // Reload goes on with another configuration; calls under way end with the old one.
 // On an error the old one stays.
 func (g *Gateway) Reload(p *Parts) error {
 	a, b := g.parts.Load(), p
 	if a.Config.Listen != b.Config.Listen || a.Config.Metrics != b.Config.Metrics || a.Config.Memory != b.Config.Memory ||
-		a.Config.Identity.Body != b.Config.Identity.Body || a.Config.Ledger != b.Config.Ledger || (a.Config.TLS == nil) != (b.Config.TLS == nil) {
+		a.Config.Identity.Body != b.Config.Identity.Body || a.Config.Ledger.Name != b.Config.Ledger.Name || a.Config.Ledger.URL != b.Config.Ledger.URL || (a.Config.TLS == nil) != (b.Config.TLS == nil) {
 		return errRestart
+	}
+	if err := g.years.use(p.Policy); err != nil {
+		return err
 	}
 	g.parts.Store(p)
 	return nil
@@ -189,20 +180,6 @@ func (g *Gateway) state(key *agencykey.Key, done *recorded) error {
 	defer cancel()
 	_, err = g.recorder.record(ctx, receipt.JTI, submission)
 	return err
-}
-
-func (g *Gateway) watch() {
-	if err := g.memory.Sweep(); err != nil {
-		g.log.Error("couldn't forget tokens", "error", err)
-	}
-	p := g.parts.Load()
-	err := g.recorder.watch(g.ctx, p.Ledger, p.Policy)
-	if errors.Is(err, checkpoint.ErrFork) {
-		g.metrics.fork.Set(1)
-		g.log.Error("the ledger showed this gateway another log than its witnesses: keep the memory as it is", "error", err)
-	} else if err != nil && g.ctx.Err() == nil {
-		g.log.Warn("couldn't compare acknowledged checkpoints with what witnesses have seen", "error", err)
-	}
 }
 
 // ServeHTTP serves one call.

@@ -18,8 +18,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/mod/sumdb/note"
-
 	"github.com/traccia-ledger/traccia/cmd/internal/fetch"
 	"github.com/traccia-ledger/traccia/cmd/internal/gateway/memory"
 	"github.com/traccia-ledger/traccia/cmd/internal/provider"
@@ -60,7 +58,7 @@ type recorded struct {
 type recorder struct {
 	url    *url.URL
 	client *http.Client
-	logs   []note.Verifier
+	years  *years
 	memory *memory.Memory
 	log    *slog.Logger
 
@@ -69,8 +67,8 @@ type recorder struct {
 }
 
 // newRecorder takes over what an earlier run left unsettled.
-func newRecorder(to *url.URL, logs []note.Verifier, m *memory.Memory, log *slog.Logger) *recorder {
-	r := &recorder{url: to.JoinPath("v1", "access-receipts"), logs: logs, memory: m, log: log, left: map[*memory.Pending]bool{}}
+func newRecorder(to *url.URL, y *years, m *memory.Memory, log *slog.Logger) *recorder {
+	r := &recorder{url: to.JoinPath("v1", "access-receipts"), years: y, memory: m, log: log, left: map[*memory.Pending]bool{}}
 	r.client = fetch.NewClient(to)
 	r.client.Transport.(*http.Transport).MaxIdleConnsPerHost = 256
 	for _, p := range m.Unsettled() {
@@ -177,11 +175,11 @@ func (r *recorder) try(ctx context.Context, p *memory.Pending, raw []byte, s *le
 	}
 	switch resp.StatusCode {
 	case http.StatusOK, http.StatusCreated:
-		done, err = r.acknowledge(p, data, s)
+		done, err = r.acknowledge(ctx, p, data, s)
 		return done, 0, err
 	case http.StatusForbidden:
 		if json.Unmarshal(data, &problem) == nil && len(problem.Answer) > 0 {
-			if done, err = r.acknowledge(p, problem.Answer, s); err == nil {
+			if done, err = r.acknowledge(ctx, p, problem.Answer, s); err == nil {
 				done.policies = problem.Policies
 			}
 			return done, 0, err
@@ -200,16 +198,22 @@ func (r *recorder) try(ctx context.Context, p *memory.Pending, raw []byte, s *le
 }
 
 // acknowledge proves an answer and remembers it, before anything comes of it.
-func (r *recorder) acknowledge(p *memory.Pending, raw []byte, s *ledger.Submission) (*recorded, error) {
-	entries, err := provider.Entries(raw, r.logs, s, time.Now())
-	if err != nil {
-		return nil, r.dishonest(err)
-	}
+func (r *recorder) acknowledge(ctx context.Context, p *memory.Pending, raw []byte, s *ledger.Submission) (*recorded, error) {
 	a, err := ledger.ParseAnswer(raw)
 	if err != nil {
 		return nil, r.dishonest(err)
 	}
-	at, err := checkpoint.Open([]byte(a.Checkpoint), r.logs...)
+	logs, err := r.years.verifiers(ctx, a.Origin)
+	if errors.As(err, new(*ledger.Problem)) {
+		return nil, r.dishonest(err)
+	} else if err != nil {
+		return nil, err
+	}
+	entries, err := provider.Entries(raw, logs, s, time.Now())
+	if err != nil {
+		return nil, r.dishonest(err)
+	}
+	at, err := checkpoint.Open([]byte(a.Checkpoint), logs...)
 	if err != nil {
 		return nil, r.dishonest(err)
 	}
@@ -234,7 +238,7 @@ func (r *recorder) dishonest(why error) error {
 // watch compares acknowledged checkpoints with what the policy's witnesses have
 // seen of the log, and forgets those that it contains. A fork is an error that
 // wraps checkpoint.ErrFork; its checkpoint is kept.
-func (r *recorder) watch(ctx context.Context, base *url.URL, policy *checkpoint.Policy) error {
+func (r *recorder) watch(ctx context.Context) error {
 	list, err := r.memory.Unwitnessed()
 	if err != nil {
 		return err
@@ -245,7 +249,7 @@ func (r *recorder) watch(ctx context.Context, base *url.URL, policy *checkpoint.
 		if n < 0 {
 			n = len(list)
 		}
-		if err := r.watchLog(ctx, base, policy, list[:n]); err != nil {
+		if err := r.watchLog(ctx, list[:n]); err != nil {
 			return err
 		}
 		list = list[n:]
@@ -253,17 +257,17 @@ func (r *recorder) watch(ctx context.Context, base *url.URL, policy *checkpoint.
 	return nil
 }
 
-func (r *recorder) watchLog(ctx context.Context, base *url.URL, policy *checkpoint.Policy, list []memory.Acknowledged) error {
+func (r *recorder) watchLog(ctx context.Context, list []memory.Acknowledged) error {
 	_, epoch, err := ledger.ParseOrigin(list[0].Origin)
 	if err != nil {
 		return err
 	}
-	log := &once{from: fetch.NewLog(base.JoinPath("log", strconv.FormatUint(uint64(epoch), 10))), got: map[string][]byte{}}
+	log := &once{from: r.years.year(epoch), got: map[string][]byte{}}
 	signed, err := log.Fetch(ctx, "checkpoint")
 	if err != nil {
 		return fmt.Errorf("couldn't fetch the log's checkpoint: %w", err)
 	}
-	seen, err := policy.Open(signed)
+	seen, err := r.years.trusted().Open(signed)
 	if err != nil {
 		return fmt.Errorf("couldn't take the log's checkpoint: %w", err)
 	}

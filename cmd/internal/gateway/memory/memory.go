@@ -15,6 +15,7 @@
 //	c u32 epoch u64 size           root[32] ‖ instant               acknowledged, not seen witnessed yet
 //	t token[32]                    instant                          a token used, until then
 //	x instant token[32]            nothing                          the same by their end
+//	l u32 epoch                    verifier key                     of a log, as the one before announced it
 //
 //	handle = HMAC(K1, NS/memory-subject ‖ 00 ‖ LP(subject) ‖ LP(origin))
 //	token  = HMAC(K1, NS/memory-token ‖ 00 ‖ LP(kind) ‖ LP(jti))
