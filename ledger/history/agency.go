@@ -5,12 +5,14 @@ package history
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"compress/flate"
 	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/ijson"
@@ -36,6 +38,16 @@ type AgencyPart struct {
 	// Shard has no Lists. Its Index is the proof of the tags From … From+len(Events). Its Events are in the order of their
 	// numbers, which is that of their indexes.
 	Shard
+	// Private are the private parts of the events' receipts, as far as the reader asked for them and they may be given out.
+	Private []Private
+}
+
+// Private is the private part of a receipt, at the first event in the part that has the receipt. Its worth is that the
+// receipt commits to it.
+type Private struct {
+	Index   uint64 // of the event
+	Salt    [32]byte
+	Content []byte
 }
 
 // agencyDocument is a part as JSON has it, one line, written in exactly one way as a bundle is:
@@ -43,12 +55,21 @@ type AgencyPart struct {
 //	{"schema":"traccia/agency-list/1","agency":"c_a944","from":2000,"pi":"kq3…","log":
 //	{"origin":"registro.example/2026","checkpoint":"…","leaves":[{"index":0,"leaf":"AQMAAAfq…"},…],"proof":"3q2-7w…",
 //	"head":69998,"index":"AAAAIP…","events":[{"index":69990,"nonce":"q2XA…","body":"eyJvcmln…"}]}}
+//
+// With private parts "private":[{"index":69990,"salt":"UVAx…","content":"eyJ2b3Vj…"}] follows the log.
 type agencyDocument struct {
-	Schema string        `json:"schema"`
-	Agency string        `json:"agency"`
-	From   uint64        `json:"from"`
-	Pi     ledger.Base64 `json:"pi"`
-	Log    shardDocument `json:"log"`
+	Schema  string            `json:"schema"`
+	Agency  string            `json:"agency"`
+	From    uint64            `json:"from"`
+	Pi      ledger.Base64     `json:"pi"`
+	Log     shardDocument     `json:"log"`
+	Private []privateDocument `json:"private,omitempty"`
+}
+
+type privateDocument struct {
+	Index   uint64        `json:"index"`
+	Salt    ledger.Base64 `json:"salt"`
+	Content ledger.Base64 `json:"content"`
 }
 
 func (p *AgencyPart) check() *ledger.Problem {
@@ -77,8 +98,25 @@ func (p *AgencyPart) check() *ledger.Problem {
 	}
 	if wrong != nil {
 		wrong.Where = "/log" + wrong.Where
+		return wrong
 	}
-	return wrong
+	return p.checkPrivate()
+}
+
+func (p *AgencyPart) checkPrivate() *ledger.Problem {
+	for i, v := range p.Private {
+		at := fmt.Sprintf("/private/%d", i)
+		n, ok := slices.BinarySearchFunc(p.Events, v.Index, func(e Event, index uint64) int { return cmp.Compare(e.Index, index) })
+		switch {
+		case i > 0 && v.Index <= p.Private[i-1].Index:
+			return problem(ledger.CodeBadValue, at+"/index", "ascending indexes", "one that isn't")
+		case !ok || p.Events[n].Nonce == nil:
+			return problem(ledger.CodeBadValue, at+"/index", "that of an opened event", "another")
+		case len(v.Content) == 0 || len(v.Content) > ledger.MaxPrivate:
+			return problem(ledger.CodeTooLong, at+"/content", fmt.Sprintf("1 to %d bytes", ledger.MaxPrivate), fmt.Sprint(len(v.Content)))
+		}
+	}
+	return nil
 }
 
 // FormatAgencyPart returns the part as a file has it: one gzip member, which holds the document and a line end. It refuses,
@@ -107,7 +145,11 @@ func formatAgencyDocument(p *AgencyPart) ([]byte, error) {
 	var out bytes.Buffer
 	e := json.NewEncoder(&out)
 	e.SetEscapeHTML(false)
-	err := e.Encode(agencyDocument{Schema: AgencySchema, Agency: p.Agency, From: p.From, Pi: p.Pi, Log: p.document(false)})
+	d := agencyDocument{Schema: AgencySchema, Agency: p.Agency, From: p.From, Pi: p.Pi, Log: p.document(false)}
+	for _, v := range p.Private {
+		d.Private = append(d.Private, privateDocument{v.Index, v.Salt[:], v.Content})
+	}
+	err := e.Encode(d)
 	if err != nil {
 		return nil, fmt.Errorf("couldn't format a part of a list: %w", err)
 	}
@@ -117,9 +159,9 @@ func formatAgencyDocument(p *AgencyPart) ([]byte, error) {
 	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), nil
 }
 
-// parseAgencyDocument reads a document without its line end. What it accepts, formatAgencyDocument writes to the same
-// bytes.
-func parseAgencyDocument(text []byte) (*AgencyPart, error) {
+// ParseAgencyDocument reads a document as NextDocument gives it. What it accepts, FormatAgencyPart writes to the same
+// bytes. Errors are *ledger.Problem.
+func ParseAgencyDocument(text []byte) (*AgencyPart, error) {
 	var d agencyDocument
 	if err := ijson.Unmarshal(text, &d); err != nil {
 		var e *ijson.Error
@@ -137,6 +179,12 @@ func parseAgencyDocument(text []byte) (*AgencyPart, error) {
 		return nil, wrong
 	}
 	p := &AgencyPart{Agency: d.Agency, From: d.From, Pi: d.Pi, Shard: shard}
+	for i, v := range d.Private {
+		if len(v.Salt) != 32 {
+			return nil, problem(ledger.CodeBadSalt, fmt.Sprintf("/private/%d/salt", i), "32 bytes", fmt.Sprint(len(v.Salt)))
+		}
+		p.Private = append(p.Private, Private{v.Index, [32]byte(v.Salt), v.Content})
+	}
 	again, err := formatAgencyDocument(p)
 	if err != nil {
 		return nil, err
@@ -168,6 +216,21 @@ func (r *AgencyReader) Whole() int64 { return r.whole }
 // Next returns the next part, or io.EOF after the last. The error is a *ledger.Problem where what comes is no part, wraps
 // ErrCut where the file ends in the middle of one, and is the file's own otherwise.
 func (r *AgencyReader) Next() (*AgencyPart, error) {
+	text, err := r.NextDocument()
+	if err != nil {
+		return nil, err
+	}
+	p, err := ParseAgencyDocument(text)
+	if err != nil {
+		return nil, err
+	}
+	r.whole = r.in.taken
+	return p, nil
+}
+
+// NextDocument is Next for readers that parse several parts at a time: it unpacks the next part's document, and leaves it
+// to ParseAgencyDocument whether it is one. Whole isn't told then.
+func (r *AgencyReader) NextDocument() ([]byte, error) {
 	if _, err := r.in.Peek(1); errors.Is(err, io.EOF) {
 		return nil, io.EOF
 	}
@@ -180,12 +243,7 @@ func (r *AgencyReader) Next() (*AgencyPart, error) {
 	case err != nil:
 		return nil, err
 	}
-	p, err := parseAgencyDocument(text)
-	if err != nil {
-		return nil, err
-	}
-	r.whole = r.in.taken
-	return p, nil
+	return text, nil
 }
 
 // member unpacks one gzip member without its line end.

@@ -21,7 +21,13 @@ func sampleParts() []*AgencyPart {
 	for from := uint64(0); from < 6; from += 2 {
 		shard := sample().Shards[0]
 		shard.Lists = nil
-		parts = append(parts, &AgencyPart{Agency: "c_a944", From: from, Pi: bytes.Repeat([]byte{7}, piSize), Shard: shard})
+		p := &AgencyPart{Agency: "c_a944", From: from, Pi: bytes.Repeat([]byte{7}, piSize), Shard: shard}
+		for i, e := range p.Events {
+			if from > 0 && e.Nonce != nil {
+				p.Private = append(p.Private, Private{e.Index, [32]byte{byte(i)}, []byte(`{"case":"2026/1"}`)})
+			}
+		}
+		parts = append(parts, p)
 	}
 	return parts
 }
@@ -92,21 +98,29 @@ func TestAgencyReader(t *testing.T) {
 
 func TestRefusedParts(t *testing.T) {
 	for name, change := range map[string]func(p *AgencyPart){
-		"no agency":           func(p *AgencyPart) { p.Agency = "" },
-		"a reserved word":     func(p *AgencyPart) { p.Agency = ledger.ScopeLedger },
-		"a number far away":   func(p *AgencyPart) { p.From = 1 << 53 },
-		"a short VRF proof":   func(p *AgencyPart) { p.Pi = p.Pi[1:] },
-		"no origin":           func(p *AgencyPart) { p.Origin = "registro.example" },
-		"lists":               func(p *AgencyPart) { p.Lists = sample().Shards[0].Lists },
-		"a head far away":     func(p *AgencyPart) { p.Head = 1 << 53 },
-		"no index proof":      func(p *AgencyPart) { p.Index = nil },
-		"too many events":     func(p *AgencyPart) { p.Events = make([]Event, MaxPartEvents+1) },
-		"no checkpoint":       func(p *AgencyPart) { p.Checkpoint = nil },
-		"no leaves":           func(p *AgencyPart) { p.Leaves = nil },
-		"events out of order": func(p *AgencyPart) { slices.Reverse(p.Events) },
-		"a nonce alone":       func(p *AgencyPart) { p.Events[0].Body = nil },
+		"no agency":                  func(p *AgencyPart) { p.Agency = "" },
+		"a reserved word":            func(p *AgencyPart) { p.Agency = ledger.ScopeLedger },
+		"a number far away":          func(p *AgencyPart) { p.From = 1 << 53 },
+		"a short VRF proof":          func(p *AgencyPart) { p.Pi = p.Pi[1:] },
+		"no origin":                  func(p *AgencyPart) { p.Origin = "registro.example" },
+		"lists":                      func(p *AgencyPart) { p.Lists = sample().Shards[0].Lists },
+		"a head far away":            func(p *AgencyPart) { p.Head = 1 << 53 },
+		"no index proof":             func(p *AgencyPart) { p.Index = nil },
+		"too many events":            func(p *AgencyPart) { p.Events = make([]Event, MaxPartEvents+1) },
+		"no checkpoint":              func(p *AgencyPart) { p.Checkpoint = nil },
+		"no leaves":                  func(p *AgencyPart) { p.Leaves = nil },
+		"events out of order":        func(p *AgencyPart) { slices.Reverse(p.Events) },
+		"a nonce alone":              func(p *AgencyPart) { p.Events[0].Body = nil },
+		"a private part of no event": func(p *AgencyPart) { p.Private[0].Index++ },
+		"a private part twice":       func(p *AgencyPart) { p.Private = append(p.Private, p.Private...) },
+		"an empty private part":      func(p *AgencyPart) { p.Private[0].Content = nil },
+		"a long private part":        func(p *AgencyPart) { p.Private[0].Content = make([]byte, ledger.MaxPrivate+1) },
+		"a private part of an event that isn't opened": func(p *AgencyPart) {
+			p.Events[len(p.Events)-1].Nonce, p.Events[len(p.Events)-1].Body = nil, nil
+			p.Private = []Private{{p.Events[len(p.Events)-1].Index, [32]byte{}, []byte("{}")}}
+		},
 	} {
-		p := sampleParts()[0]
+		p := sampleParts()[1]
 		change(p)
 		var wrong *ledger.Problem
 		if _, err := FormatAgencyPart(p); !errors.As(err, &wrong) {
@@ -164,7 +178,7 @@ func FuzzAgencyPart(f *testing.F) {
 	f.Add(text)
 	f.Add(bytes.Replace(text, []byte(`"from":2`), []byte(`"from":02`), 1))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		p, err := parseAgencyDocument(text)
+		p, err := ParseAgencyDocument(text)
 		if err != nil {
 			return
 		}
