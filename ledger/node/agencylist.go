@@ -36,10 +36,19 @@ type AgencyRange struct {
 	Count int // 1 to history.MaxPartEvents
 }
 
+// Opening says how much of its events a body is shown.
+type Opening int
+
+const (
+	Closed      Opening = iota // which entries they are
+	Opened                     // what they say
+	WithPrivate                // and the private parts of their receipts
+)
+
 // AgencyPart returns a part of the list of a body, whom the caller has authenticated, as a file has it; with fewer events
 // than asked for where they don't fit. Opened, it tells the body about citizens: the error is ErrNotLookedUp unless the
 // body's look-ups of this month at all of them are recorded. It waits for the publication of what it proves.
-func (n *Node) AgencyPart(ctx context.Context, agency string, r AgencyRange, opened bool) ([]byte, error) {
+func (n *Node) AgencyPart(ctx context.Context, agency string, r AgencyRange, what Opening) ([]byte, error) {
 	done, err := n.use()
 	if err != nil {
 		return nil, err
@@ -50,8 +59,8 @@ func (n *Node) AgencyPart(ctx context.Context, agency string, r AgencyRange, ope
 		if err != nil {
 			return nil, err
 		}
-		list.closed = !opened
-		if opened {
+		list.closed = what == Closed
+		if what != Closed {
 			people, err := list.unseen(ctx)
 			if err != nil {
 				return nil, err
@@ -63,9 +72,15 @@ func (n *Node) AgencyPart(ctx context.Context, agency string, r AgencyRange, ope
 		if err := list.prove(ctx); err != nil {
 			return nil, fmt.Errorf("couldn't make a part of a list: %w", err)
 		}
-		part, err := history.FormatAgencyPart(&history.AgencyPart{Agency: agency, From: r.From, Pi: list.pi[:], Shard: list.shard})
-		var p *ledger.Problem
-		if errors.As(err, &p) && p.Code == ledger.CodeTooLong && r.Count > 1 {
+		p := &history.AgencyPart{Agency: agency, From: r.From, Pi: list.pi[:], Shard: list.shard}
+		if what == WithPrivate {
+			if p.Private, err = list.private(ctx); err != nil {
+				return nil, fmt.Errorf("couldn't open private parts: %w", err)
+			}
+		}
+		part, err := history.FormatAgencyPart(p)
+		var wrong *ledger.Problem
+		if errors.As(err, &wrong) && wrong.Code == ledger.CodeTooLong && r.Count > 1 {
 			r.Count /= 2
 			continue
 		}

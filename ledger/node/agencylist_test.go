@@ -21,7 +21,11 @@ import (
 // part asks for a part of a body's list and reads it.
 func (r *running) part(t testing.TB, agency string, at node.AgencyRange, opened bool) (*history.AgencyPart, error) {
 	t.Helper()
-	file, err := r.AgencyPart(t.Context(), agency, at, opened)
+	what := node.Closed
+	if opened {
+		what = node.WithPrivate
+	}
+	file, err := r.AgencyPart(t.Context(), agency, at, what)
 	if err != nil {
 		return nil, err
 	}
@@ -323,7 +327,7 @@ func BenchmarkAgencyPart(b *testing.B) {
 	}
 	began, times, bytes := processorTime(), 0, 0
 	for b.Loop() {
-		part, err := r.AgencyPart(b.Context(), body, at, true)
+		part, err := r.AgencyPart(b.Context(), body, at, node.Opened)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -233,6 +233,31 @@ func (o Opener) Open(ctx context.Context, index uint64, leaf []byte) (sequencer.
 	return sequencer.Event{Leaf: leaf, Nonce: nonce, Body: body, I: e.I, J: e.J}, nil
 }
 
+// OpenPrivate returns the private part of the receipt whose first event is the
+// leaf at this index, verified against the digest that the receipt commits to.
+// ErrErased where the key that sealed it is gone.
+func (o Opener) OpenPrivate(ctx context.Context, first uint64, digest ledger.Hash) (salt [32]byte, content []byte, err error) {
+	row, err := o.Rows.Get(ctx, store.TablePrivate, rows.LeafKey(o.Epoch, first))
+	if err != nil {
+		return salt, nil, err
+	}
+	if row == nil {
+		return salt, nil, fmt.Errorf("private part of event %d: %w", first, ErrErased)
+	}
+	p, err := rows.ParsePrivate(&o.Handle, o.Epoch, first, row)
+	if err != nil {
+		return salt, nil, fmt.Errorf("private part of event %d: %w", first, err)
+	}
+	k, err := o.key(ctx, p.Handle)
+	if err == nil {
+		salt, content, err = seal.OpenPrivate(&k, digest, p.Sealed)
+	}
+	if err != nil {
+		return salt, nil, fmt.Errorf("private part of event %d: %w", first, err)
+	}
+	return salt, content, nil
+}
+
 func (o Opener) key(ctx context.Context, handle ledger.Hash) (k [32]byte, err error) {
 	row, err := o.Rows.Get(ctx, store.TableWrap, handle[:])
 	if err != nil {

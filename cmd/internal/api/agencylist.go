@@ -20,14 +20,27 @@ import (
 // megabytes at most. Others wait for their turn.
 const atOnce = 8
 
-// partRequest asks for a part of a list, with what opens its events or without.
+// partRequest asks for a part of a list, with what opens its events or without, and with the private parts or without.
 //
-//	{"epoch":2026,"from":0,"count":1000,"open":true}
+//	{"epoch":2026,"from":0,"count":1000,"open":true,"private":true}
 type partRequest struct {
-	Epoch uint32 `json:"epoch"`
-	From  uint64 `json:"from"`
-	Count int    `json:"count"`
-	Open  bool   `json:"open"`
+	Epoch   uint32 `json:"epoch"`
+	From    uint64 `json:"from"`
+	Count   int    `json:"count"`
+	Open    bool   `json:"open"`
+	Private bool   `json:"private,omitempty"`
+}
+
+func (q *partRequest) opening() (node.Opening, error) {
+	switch {
+	case q.Private && !q.Open:
+		return node.Closed, &ledger.Problem{Code: ledger.CodeBadValue, Where: "/private", Expected: "true with open alone", Found: "true without it"}
+	case q.Private:
+		return node.WithPrivate, nil
+	case q.Open:
+		return node.Opened, nil
+	}
+	return node.Closed, nil
 }
 
 // citizensRequest asks what the receipt with this jti must commit to.
@@ -89,7 +102,11 @@ func (s *Server) servePart(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			return err
 		}
-		part, err := s.node.AgencyPart(ctx, agency, at, request.Open)
+		what, err := request.opening()
+		if err != nil {
+			return err
+		}
+		part, err := s.node.AgencyPart(ctx, agency, at, what)
 		if err != nil {
 			return err
 		}

@@ -117,6 +117,13 @@ func TestAgencyList(t *testing.T) {
 		t.Errorf("%d and %d looked up at %d and %d, want %d", answer.Count, again.Count, answer.FirstIndex, again.FirstIndex, unseen.Count)
 	}
 	opened := f.part(t, body, f.at(0, 1000).with("open", true))
+	if len(opened.Private) != 0 {
+		t.Error("private parts that nobody asked for")
+	}
+	// The accesses' vouchers are live: there is the private part of the look-up alone.
+	if with := f.part(t, body, f.at(0, 1000).with("open", true).with("private", true)); len(with.Private) != 1 {
+		t.Errorf("%d private parts of live vouchers and one look-up", len(with.Private))
+	}
 	if got, want := len(opened.Events), len(closed.Events)+unseen.Count; got != want {
 		t.Errorf("%d events, want %d", got, want)
 	}
@@ -197,6 +204,7 @@ func TestAgencyListRefused(t *testing.T) {
 		{"with a digest that isn't signed", "list", ask(), func(p *signedPost) { p.token.claims["signed_headers"] = []any{object{"digest": p.digest}} }, 400, "missing", header + "#signed_headers"},
 		{"of a year without a log", "list", ask().with("epoch", 2001), nil, 404, "no_log", "/epoch"},
 		{"of nothing", "list", ask().with("count", 0), nil, 400, "bad_count", "/count"},
+		{"of private parts alone", "list", ask().with("private", true), nil, 400, "bad_value", "/private"},
 		{"of too much", "list", ask().with("count", 2049), nil, 400, "bad_count", "/count"},
 		{"from before the start", "list", ask().with("from", -1), nil, 400, "syntax", "/from"},
 		{"that says more", "list", ask().with("x", 1), nil, 400, "syntax", ""},
