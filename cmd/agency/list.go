@@ -21,7 +21,7 @@ type listFlags struct {
 	out, seen, operator, purpose  string
 	epoch                         uint32
 	count                         int
-	proofsOnly                    bool
+	proofsOnly, private           bool
 }
 
 type listAnswer struct {
@@ -76,9 +76,14 @@ the body's DPO and the authority alone. With --proofs-only nothing is opened, an
 no trace is left: that proves how many events there are and which entries of the
 log they are, enough to compare with the answers that the body got.
 
+--private fetches the private parts too, which only the body's own DPO is to see:
+operators, case references, and the tokens that are over by now. One with a token
+that may still be good isn't given yet. verifier audit reads them.
+
 --seen adds the entries that the look-ups made to a file for verifier agency --seen.`,
 		Example: `  agency list --key keys/c_a944-NzbLsXh8.key --ledger registro.example --url https://registro.example --out c_a944-2026.list
   agency list --key keys/c_a944-NzbLsXh8.key --ledger registro.example --url https://registro.example --out proofs.list --proofs-only
+  agency list --key keys/c_a944-NzbLsXh8.key --ledger registro.example --url https://registro.example --out audit.list --private
   verifier agency c_a944-2026.list --policy policy.txt --seen answers.ndjson`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
@@ -92,12 +97,14 @@ log they are, enough to compare with the answers that the body got.
 	flags.StringVar(&f.seen, "seen", "", "file to add the entries of the look-ups to, one index a line")
 	flags.Uint32Var(&f.epoch, "epoch", ledger.EpochOf(time.Now()), "the year")
 	flags.BoolVar(&f.proofsOnly, "proofs-only", false, "don't have the events opened")
+	flags.BoolVar(&f.private, "private", false, "with the private parts of the events' receipts")
 	flags.IntVar(&f.count, "count", 1000, "events in a part of the file")
 	flags.StringVar(&f.operator, "operator", "", "who looks, for the private part of the look-up")
 	flags.StringVar(&f.purpose, "purpose", listPurpose, "why, for the citizens")
 	for _, name := range []string{"key", "ledger", "out"} {
 		cmd.MarkFlagRequired(name)
 	}
+	cmd.MarkFlagsMutuallyExclusive("proofs-only", "private")
 	cmd.MarkFlagFilename("key", "key")
 	return cmd
 }

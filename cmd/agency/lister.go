@@ -141,6 +141,9 @@ func (l *lister) lookUpAndFetch(ctx context.Context) ([]byte, error) {
 	}
 	ask := l.ask()
 	ask["open"] = !l.flags.proofsOnly
+	if l.flags.private {
+		ask["private"] = true
+	}
 	content, err := json.Marshal(ask)
 	if err != nil {
 		return nil, err
