@@ -7,20 +7,23 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"slices"
 	"time"
 
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/checkpoint"
 	"github.com/traccia-ledger/traccia/ledger/history"
+	"github.com/traccia-ledger/traccia/ledger/opened"
 )
 
 // Codes of problems of agencies' lists, beside those of histories, of provider's checks and of packages ledger and opened.
 const (
-	CodeOtherList   = "other_list"   // a part of another body's list, or of another year's
-	CodeOtherAgency = "other_agency" // a body of another agency's event
-	CodeNotItsOwn   = "not_its_own"  // an entry in the body's list that it wasn't answered with
-	CodeListGoesOn  = "list_goes_on" // the file ends before the list
+	CodeOtherList   = "other_list"       // a part of another body's list, or of another year's
+	CodeOtherAgency = "other_agency"     // a body of another agency's event
+	CodeNotItsOwn   = "not_its_own"      // an entry in the body's list that it wasn't answered with
+	CodeListGoesOn  = "list_goes_on"     // the file ends before the list
+	CodePrivate     = "private_mismatch" // a private part that the event's receipt doesn't commit to, or that is none
 )
 
 // MaxListed is how many problems, and how many entries that a body didn't make, a report holds; it counts the others.
@@ -30,7 +33,7 @@ const MaxListed = 1000
 type AgencyConfig struct {
 	Policy *checkpoint.Policy
 	Now    time.Time
-	// Policies are those of Rules; nil: no decision is replayed.
+	// Policies are those of Rules, and asked for by several goroutines; nil: no decision is replayed.
 	Policies func(digest ledger.Hash) ledger.Bundle
 	// ProofsOnly says that the reader asked for no content: then nothing is wrong with events that aren't opened, and
 	// nothing is said of what they hold.
@@ -40,6 +43,8 @@ type AgencyConfig struct {
 	// them isn't the body's.
 	Seen    func(origin string) []uint64
 	AllSeen bool
+	// Each, when set, is given every event in the order of the list, when it was judged by itself; an error ends the check.
+	Each func(*ListedEvent) error
 }
 
 // AgencyReport says what a body's list proves.
@@ -87,38 +92,96 @@ type AgencyEvent struct {
 // Proven reports whether nothing is wrong and nothing missing.
 func (r *AgencyReport) Proven() bool { return r.Malformed == nil && r.Found == 0 && r.Complete }
 
+// ListedEvent is an event of a list as it stands for itself. That its receipt occurs twice, or that its erasure has a ground,
+// only the end of the list tells: State may change until then.
+type ListedEvent struct {
+	AgencyEvent
+	Epoch      uint32
+	Commitment ledger.Hash
+	Opened     *opened.Event   // nil unless its body could be read
+	Attributes []string        // of the agency in PDND, as its record before the event states them
+	Private    *ledger.Private // of its receipt, which commits to it; nil where it isn't in the file
+	Faults     []ledger.Problem
+	Seed       *[32]byte // the private part's salt: unknown to who hasn't the file
+}
+
 // Agency checks the list of a body's events in one year (docs/agency-list.md) by docs/formats.md section 5: what a
-// history's list is by k_s, this one is by k_a. It reads a list of any length, part by part, and keeps 24 bytes an event.
-// The error is the file's own; all that is wrong with what it holds is in the report.
+// history's list is by k_s, this one is by k_a. It reads a list of any length, part by part, a few of them at a time, and
+// keeps 24 bytes an event. The error is the file's own, or Each's; all that is wrong with what it holds is in the report.
 //
 // It can't see the consents that events rest on, nor records that the ledger left out of the file. A
 // false agency tag, on an event that the ledger keeps out of the body's list, shows only where Seen has its index.
 func Agency(file io.Reader, cfg AgencyConfig) (*AgencyReport, error) {
 	c := &agencyCheck{AgencyConfig: cfg, report: new(AgencyReport), notes: map[string]bool{}}
-	parts := history.NewAgencyReader(file)
-	for {
-		p, err := parts.Next()
-		var malformed *ledger.Problem
+	stop := make(chan struct{})
+	defer close(stop)
+	for judged := range c.judgeAhead(file, stop) {
+		p := <-judged
 		switch {
-		case errors.Is(err, io.EOF):
-			c.conclude()
-			return c.report, nil
-		case errors.Is(err, history.ErrCut):
-			malformed = problem(ledger.CodeSyntax, "", "whole parts", "the beginning of one, at the end")
-		case err != nil && !errors.As(err, &malformed):
-			return nil, fmt.Errorf("couldn't read the list: %w", err)
-		}
-		if malformed != nil {
-			malformed.Where = fmt.Sprintf("part/%d%s", c.report.Parts, malformed.Where)
-			c.report.Malformed = malformed
+		case p.err != nil:
+			return nil, fmt.Errorf("couldn't read the list: %w", p.err)
+		case p.malformed != nil:
+			p.malformed.Where = fmt.Sprintf("part/%d%s", c.report.Parts, p.malformed.Where)
+			c.report.Malformed = p.malformed
 			c.conclude()
 			return c.report, nil
 		}
-		if !c.part(p) {
-			c.conclude()
-			return c.report, nil
+		ok, err := c.follow(p)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			break
 		}
 	}
+	c.conclude()
+	return c.report, nil
+}
+
+// judgeAhead judges the parts of a file, as many at a time as there are processors, and gives them in their order. The last
+// one may be what couldn't be read.
+func (c *agencyCheck) judgeAhead(file io.Reader, stop <-chan struct{}) <-chan chan *judgedPart {
+	ahead := make(chan chan *judgedPart, runtime.GOMAXPROCS(0))
+	go func() {
+		defer close(ahead)
+		parts := history.NewAgencyReader(file)
+		for n := 0; ; n++ {
+			text, err := parts.NextDocument()
+			if errors.Is(err, io.EOF) {
+				return
+			}
+			done := make(chan *judgedPart, 1)
+			select {
+			case ahead <- done:
+			case <-stop:
+				return
+			}
+			if err != nil {
+				done <- unreadable(err)
+				return
+			}
+			go func() {
+				p, err := history.ParseAgencyDocument(text)
+				if err != nil {
+					done <- unreadable(err)
+					return
+				}
+				done <- c.judgePart(n, p)
+			}()
+		}
+	}()
+	return ahead
+}
+
+func unreadable(err error) *judgedPart {
+	var malformed *ledger.Problem
+	switch {
+	case errors.Is(err, history.ErrCut):
+		return &judgedPart{malformed: problem(ledger.CodeSyntax, "", "whole parts", "the beginning of one, at the end")}
+	case errors.As(err, &malformed):
+		return &judgedPart{malformed: malformed}
+	}
+	return &judgedPart{err: err}
 }
 
 // agencyCheck is one run of Agency.

@@ -12,117 +12,223 @@ import (
 	"github.com/traccia-ledger/traccia/ledger/vrf"
 )
 
-// part checks one part by itself, and that it goes on where the list was. It returns whether what follows can be judged.
-func (c *agencyCheck) part(p *history.AgencyPart) bool {
-	r := c.report
-	where := func(what string) string { return fmt.Sprintf("part/%d/%s", r.Parts, what) }
-	stop := func(p *ledger.Problem) bool {
-		c.broken = true
-		c.add(*p)
-		return false
-	}
-	if r.Parts == 0 {
-		r.Agency, r.Origin = p.Agency, p.Origin
-		if c.Seen != nil {
-			c.calls = c.Seen(p.Origin)
-		}
-	}
-	switch {
-	case p.Agency != r.Agency || p.Origin != r.Origin:
-		return stop(problem(CodeOtherList, where("origin"), r.Agency+" in "+r.Origin, p.Agency+" in "+p.Origin))
-	case p.From != r.Events:
-		return stop(problem(CodeNumberGap, where("from"), fmt.Sprint(r.Events), fmt.Sprint(p.From)))
-	}
+// judgedPart is a part of a list, checked as far as it stands for itself.
+type judgedPart struct {
+	err       error           // the file's own
+	malformed *ledger.Problem // it is no part
+
+	*history.AgencyPart
+	shard  *historyShard // nil where its leaves aren't proven
+	head   *ledger.Head  // nil where it shows none
+	log    HistoryShard
+	stale  bool
+	found  []ledger.Problem // about log and head
+	stop   *ledger.Problem  // why its events can't be followed
+	events []*judgedEvent   // up to the first that can't be followed
+	ended  bool             // the number behind its events is absent
+}
+
+// judgedEvent is an event of a part. Where it leads elsewhere the list can't be followed further.
+type judgedEvent struct {
+	ListedEvent
+	elsewhere  bool
+	covered    *ledger.Problem
+	unreplayed bool
+	once       *[16]byte // where it is right by itself
+	request    *request
+}
+
+// judgePart checks the n-th part by itself. It changes nothing of c.
+func (c *agencyCheck) judgePart(n int, p *history.AgencyPart) *judgedPart {
+	j := &judgedPart{AgencyPart: p}
+	where := func(what string) string { return fmt.Sprintf("part/%d/%s", n, what) }
 	// A part's log is checked as a year of a history is.
 	one := &historyCheck{
 		report: new(HistoryReport), bundle: &history.Bundle{Shards: []history.Shard{p.Shard}}, policy: c.Policy, now: c.Now, rules: Rules{Policies: c.Policies},
 	}
-	shard := one.authentic(&p.Shard)
-	var head *ledger.Head
-	if shard != nil {
-		head = one.head(shard)
+	if j.shard = one.authentic(&p.Shard); j.shard != nil {
+		j.head = one.head(j.shard)
 	}
 	for _, found := range one.report.Problems {
 		found.Where = where(found.Where)
-		c.add(found)
+		j.found = append(j.found, found)
 	}
-	if head == nil {
-		c.broken = true
-		return false
+	if j.head == nil {
+		return j
 	}
-	r.Stale, r.Log = one.report.Stale, one.report.Shards[0]
-	if r.Parts > 0 && (shard.preamble != c.preamble || shard.cosigned.Size == c.size && shard.cosigned.Root != c.root) {
-		return stop(problem(CodeFork, where("checkpoint"), "the log of the part before", "another"))
-	}
-	c.preamble, c.size, c.root = shard.preamble, shard.cosigned.Size, shard.cosigned.Root
-	c.head, c.headMS = p.Head, head.UnixMS
-
-	beta, err := vrf.Verify(shard.preamble.VRFKey, p.Pi, ledger.AgencyAlpha(p.Agency, shard.epoch))
+	j.stale, j.log = one.report.Stale, one.report.Shards[0]
+	beta, err := vrf.Verify(j.shard.preamble.VRFKey, p.Pi, ledger.AgencyAlpha(p.Agency, j.shard.epoch))
 	if err != nil {
-		return stop(problem(CodeBadVRFProof, where("pi"), "a proof of the key of "+p.Agency+" in this year", "another"))
+		j.stop = problem(CodeBadVRFProof, where("pi"), "a proof of the key of "+p.Agency+" in this year", "another")
+		return j
 	}
 	k := [32]byte(beta[:32])
 	tags := make([]ledger.Hash, len(p.Events)+1)
-	for n := range tags {
-		tags[n] = ledger.AgencyTag(&k, p.From+uint64(n))
+	for i := range tags {
+		tags[i] = ledger.AgencyTag(&k, p.From+uint64(i))
 	}
-	results, err := index.CheckMany(head.Root, tags, p.Index)
+	results, err := index.CheckMany(j.head.Root, tags, p.Index)
 	if err != nil {
-		return stop(problem(CodeBadIndexProof, where("index"), "what the index under the head's root holds for these numbers", "another proof"))
+		j.stop = problem(CodeBadIndexProof, where("index"), "what the index under the head's root holds for these numbers", "another proof")
+		return j
 	}
-	for n := range p.Events {
-		if !c.number(shard, p.From+uint64(n), &p.Events[n], results[n], tags[n]) {
-			c.broken = true
-			return false
+	private := &privateParts{parts: p.Private}
+	for i := range p.Events {
+		e := c.judgeNumber(j, p.From+uint64(i), &p.Events[i], results[i], tags[i])
+		j.events = append(j.events, e)
+		if e.elsewhere {
+			return j
 		}
+		private.of(e)
 	}
-	c.ended = results[len(p.Events)].Kind == index.Absent
-	r.Parts++
-	return true
+	j.ended = results[len(p.Events)].Kind == index.Absent
+	return j
 }
 
-// number follows one number to its leaf; false where the list can't be followed further.
-func (c *agencyCheck) number(s *historyShard, number uint64, e *history.Event, at index.Result, tag ledger.Hash) bool {
-	var faults []ledger.Problem
-	fault := func(code, where, expected, found string) {
-		faults = append(faults, ledger.Problem{Code: code, Where: where, Expected: expected, Found: found})
-	}
+// judgeNumber follows one number to its leaf.
+func (c *agencyCheck) judgeNumber(j *judgedPart, number uint64, e *history.Event, at index.Result, tag ledger.Hash) *judgedEvent {
+	one := &judgedEvent{ListedEvent: ListedEvent{AgencyEvent: AgencyEvent{Number: number, Index: e.Index}, Epoch: j.shard.epoch}}
 	if at.Kind != index.Match {
-		fault(CodeNumberAbsent, "", "an event with this number", "none in the index")
+		one.fault(CodeNumberAbsent, "", "an event with this number", "none in the index")
 	} else if at.Index != e.Index {
-		fault(CodeLeafMissing, "leaf", fmt.Sprintf("the entry at %d, to which the index leads", at.Index), fmt.Sprintf("that at %d", e.Index))
+		one.fault(CodeLeafMissing, "leaf", fmt.Sprintf("the entry at %d, to which the index leads", at.Index), fmt.Sprintf("that at %d", e.Index))
 	}
-	if len(faults) > 0 {
-		c.tell(number, faults)
-		return false
+	if one.elsewhere = len(one.Faults) > 0; one.elsewhere {
+		return one
 	}
-	if e.Index >= s.Head {
-		fault(CodeNotCovered, "leaf", "a leaf before the head", fmt.Sprint(e.Index))
+	if e.Index >= j.shard.Head {
+		one.covered = problem(CodeNotCovered, "leaf", "a leaf before the head", fmt.Sprint(e.Index))
+	}
+	c.judge(j, e, tag, one)
+	return one
+}
+
+// privateParts hands out the private parts of a part.
+type privateParts struct {
+	parts   []history.Private
+	receipt string // whose part the last one is
+	last    *ledger.Private
+	salt    *[32]byte
+}
+
+// of gives an event the private part of its receipt, if the file has it.
+func (v *privateParts) of(e *judgedEvent) {
+	var given *history.Private
+	if len(v.parts) > 0 && v.parts[0].Index == e.Index {
+		given, v.parts = &v.parts[0], v.parts[1:]
+	}
+	if e.Opened == nil {
+		return
+	}
+	if given != nil {
+		v.receipt, v.last, v.salt = e.Opened.Receipt.Compact, nil, nil
+		private, err := ledger.ParsePrivate(given.Content)
+		if err != nil || ledger.Hex(ledger.PrivateDigest(&given.Salt, given.Content)) != e.Opened.Receipt.PrivateDigest {
+			e.fault(CodePrivate, "private", "the private part that the receipt commits to", "another")
+		} else {
+			v.last, v.salt = private, &given.Salt
+		}
+	}
+	if v.receipt == e.Opened.Receipt.Compact {
+		e.Private, e.Seed = v.last, v.salt
+	}
+}
+
+// follow checks that a part goes on where the list was, and takes its events. It returns whether what follows can be
+// judged; the error is Each's.
+func (c *agencyCheck) follow(j *judgedPart) (bool, error) {
+	r := c.report
+	where := func(what string) string { return fmt.Sprintf("part/%d/%s", r.Parts, what) }
+	stop := func(p *ledger.Problem) (bool, error) {
+		c.broken = true
+		c.add(*p)
+		return false, nil
+	}
+	if r.Parts == 0 {
+		r.Agency, r.Origin = j.Agency, j.Origin
+		if c.Seen != nil {
+			c.calls = c.Seen(j.Origin)
+		}
+	}
+	switch {
+	case j.Agency != r.Agency || j.Origin != r.Origin:
+		return stop(problem(CodeOtherList, where("origin"), r.Agency+" in "+r.Origin, j.Agency+" in "+j.Origin))
+	case j.From != r.Events:
+		return stop(problem(CodeNumberGap, where("from"), fmt.Sprint(r.Events), fmt.Sprint(j.From)))
+	}
+	for _, found := range j.found {
+		c.add(found)
+	}
+	if j.head == nil {
+		c.broken = true
+		return false, nil
+	}
+	s := j.shard
+	r.Stale, r.Log = j.stale, j.log
+	if r.Parts > 0 && (s.preamble != c.preamble || s.cosigned.Size == c.size && s.cosigned.Root != c.root) {
+		return stop(problem(CodeFork, where("checkpoint"), "the log of the part before", "another"))
+	}
+	c.preamble, c.size, c.root = s.preamble, s.cosigned.Size, s.cosigned.Root
+	c.head, c.headMS = j.AgencyPart.Head, j.head.UnixMS
+	if j.stop != nil {
+		return stop(j.stop)
+	}
+	for _, e := range j.events {
+		if e.elsewhere {
+			c.tell(e.Number, e.Faults)
+			c.broken = true
+			return false, nil
+		}
+		if err := c.number(s, e); err != nil {
+			return false, err
+		}
+	}
+	c.ended = j.ended
+	r.Parts++
+	return true, nil
+}
+
+// number takes the list's next event.
+func (c *agencyCheck) number(s *historyShard, e *judgedEvent) error {
+	var first []ledger.Problem
+	if e.covered != nil {
+		first = append(first, *e.covered)
 	}
 	if c.any && e.Index <= c.last {
-		fault(CodeNotAscending, "leaf", fmt.Sprintf("an index above %d", c.last), fmt.Sprint(e.Index))
+		first = append(first, *problem(CodeNotAscending, "leaf", fmt.Sprintf("an index above %d", c.last), fmt.Sprint(e.Index)))
 	}
-	one := &agencyEvent{AgencyEvent: AgencyEvent{Number: number, Index: e.Index}}
-	faults = append(faults, c.judge(s, e, tag, one)...)
+	e.Faults = append(first, e.Faults...)
+	if e.unreplayed {
+		c.unreplayed++
+	}
+	if e.once != nil {
+		c.once = append(c.once, onceEntry{*e.once, e.Number})
+	}
+	if e.request != nil {
+		c.requests = append(c.requests, *e.request)
+	}
 	own := c.match(e.Index)
 	c.any, c.last = true, max(c.last, e.Index)
 	c.report.Events++
-	c.settle(s, one, len(faults) > 0)
-	c.tell(number, faults)
+	c.settle(s, e)
+	c.tell(e.Number, e.Faults)
 	if c.AllSeen && !own {
 		c.report.Foreign++
 		if len(c.report.ForeignEvents) < MaxListed {
-			c.report.ForeignEvents = append(c.report.ForeignEvents, one.AgencyEvent)
+			c.report.ForeignEvents = append(c.report.ForeignEvents, e.AgencyEvent)
 		}
-		found := one.Kind
+		found := e.Kind
 		if found == "" {
 			found = "an event that isn't opened"
 		} else {
-			found += " signed by " + one.Issuer
+			found += " signed by " + e.Issuer
 		}
-		c.tell(number, []ledger.Problem{*problem(CodeNotItsOwn, "leaf", "an entry that you were answered with", found)})
+		c.tell(e.Number, []ledger.Problem{*problem(CodeNotItsOwn, "leaf", "an entry that you were answered with", found)})
 	}
-	return true
+	if c.Each == nil {
+		return nil
+	}
+	return c.Each(&e.ListedEvent)
 }
 
 func (c *agencyCheck) tell(number uint64, faults []ledger.Problem) {
@@ -132,78 +238,75 @@ func (c *agencyCheck) tell(number uint64, faults []ledger.Problem) {
 	}
 }
 
-// agencyEvent is an event under check.
-type agencyEvent struct {
-	AgencyEvent
-	opened bool
+func (e *ListedEvent) fault(code, where, expected, found string) {
+	e.Faults = append(e.Faults, ledger.Problem{Code: code, Where: where, Expected: expected, Found: found})
 }
 
 // judge checks one event as far as it stands for itself.
-func (c *agencyCheck) judge(s *historyShard, e *history.Event, tag ledger.Hash, one *agencyEvent) (faults []ledger.Problem) {
-	fault := func(code, where, expected, found string) {
-		faults = append(faults, ledger.Problem{Code: code, Where: where, Expected: expected, Found: found})
-	}
+func (c *agencyCheck) judge(j *judgedPart, e *history.Event, tag ledger.Hash, one *judgedEvent) {
+	s, before := j.shard, len(one.Faults)
 	raw, ok := s.leaves[e.Index]
 	if !ok {
-		fault(CodeLeafMissing, "leaf", "the leaf in the file", "none")
-		return faults
+		one.fault(CodeLeafMissing, "leaf", "the leaf in the file", "none")
+		return
 	}
 	leaf, ok := raw.(ledger.Event)
 	if !ok {
-		fault(CodeWrongTag, "leaf", "an event", "another leaf")
-		return faults
+		one.fault(CodeWrongTag, "leaf", "an event", "another leaf")
+		return
 	}
+	one.Commitment = leaf.Commitment
 	if leaf.AgencyTag != tag {
-		fault(CodeWrongTag, "leaf", "the body's tag as agency tag", "another")
+		one.fault(CodeWrongTag, "leaf", "the body's tag as agency tag", "another")
 	}
 	if p := s.around(e.Index); p != nil {
-		faults = append(faults, *p)
+		one.Faults = append(one.Faults, *p)
 	}
 	if e.Nonce == nil {
-		return faults
+		return
 	}
 	ev, wrong := s.checker.Check(e.Index, leaf, e.Nonce, e.Body)
-	faults = append(faults, wrong...)
-	one.opened = true
-	if ev == nil {
-		return faults
+	one.Faults = append(one.Faults, wrong...)
+	if one.Opened = ev; ev == nil {
+		return
 	}
 	b, r := ev.Body, ev.Receipt
 	if d := ev.Decision; d != nil && d.Effect != ledger.EffectRecorded && ev.Bundle == nil {
-		c.unreplayed++
+		one.unreplayed = true
 	}
 	one.Kind, one.RecordedAt, one.OccurredAt = b.Kind, instantText(time.UnixMilli(b.RecordedAt)), r.OccurredAt
 	one.Issuer, one.Provider, one.Purpose = r.Iss, r.Provider, r.Purpose
-	if b.Agency != c.report.Agency {
-		fault(CodeOtherAgency, "body#agency", c.report.Agency, b.Agency)
+	one.Attributes = s.registry.Attributes(r.Consumer, e.Index)
+	if b.Agency != j.Agency {
+		one.fault(CodeOtherAgency, "body#agency", j.Agency, b.Agency)
 	}
 	if r.Names([]ledger.Subject{b.Subject.Code}) {
-		fault(ledger.CodeNamesSubject, "body#receipt", "a receipt that names nobody", "one that names its citizen")
+		one.fault(ledger.CodeNamesSubject, "body#receipt", "a receipt that names nobody", "one that names its citizen")
 	}
 	if o := ev.Order; o != nil && o.Names([]ledger.Subject{b.Subject.Code}) {
-		fault(ledger.CodeNamesSubject, "body#deferral", "an order that names nobody", "one that names its citizen")
+		one.fault(ledger.CodeNamesSubject, "body#deferral", "an order that names nobody", "one that names its citizen")
 	}
 	kind, _ := ledger.KindOf(b.Kind)
 	if want := kind.RoleIn(b.Scope); want != "" && r.Role != want {
-		fault(CodeWrongRole, "receipt#role", want, r.Role)
+		one.fault(CodeWrongRole, "receipt#role", want, r.Role)
 	}
-	if len(faults) == 0 {
-		c.once = append(c.once, onceEntry{ev.Once(), one.Number})
+	if len(one.Faults) == before {
+		id := ev.Once()
+		one.once = &id
 		if asked, ok := history.ParseErasure(r.Operation); ok && b.Kind == ledger.KindRequest {
-			c.requests = append(c.requests, request{asked, e.Index, s.epoch})
+			one.request = &request{asked, e.Index, s.epoch}
 		}
 	}
-	return faults
 }
 
 // settle counts an event by its state; whether one that isn't opened may be so, the end of the list can tell.
-func (c *agencyCheck) settle(s *historyShard, one *agencyEvent, faulty bool) {
+func (c *agencyCheck) settle(s *historyShard, one *judgedEvent) {
 	r := c.report
 	switch {
-	case faulty:
+	case len(one.Faults) > 0:
 		one.State = StateUnexplained
 		r.Unexplained++
-	case one.opened:
+	case one.Opened != nil:
 		one.State = StateOpen
 		r.Open++
 	case c.expired(s, one.Index):
@@ -233,7 +336,7 @@ type unopenedEvent struct {
 	first, last   string // months
 }
 
-func (c *agencyCheck) unopenedAt(s *historyShard, one *agencyEvent) unopenedEvent {
+func (c *agencyCheck) unopenedAt(s *historyShard, one *judgedEvent) unopenedEvent {
 	u := unopenedEvent{number: one.Number, index: one.Index}
 	before, after := history.Around(s.indexes, one.Index)
 	first, ok := s.leaves[before].(ledger.Head)

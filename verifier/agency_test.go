@@ -5,6 +5,8 @@ package verifier_test
 import (
 	"bytes"
 	"compress/gzip"
+	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -70,6 +72,9 @@ func (m *madeList) piece(from uint64, count int) *history.AgencyPart {
 		e := m.opened[at]
 		e.Index = at
 		p.Events = append(p.Events, e)
+		if v, ok := m.private[at]; ok && e.Nonce != nil {
+			p.Private = append(p.Private, v)
+		}
 		tags = append(tags, m.tag(from+uint64(len(p.Events))))
 	}
 	p.Index = m.keys.ProveMany(tags)
@@ -195,6 +200,18 @@ func TestAgencyFindings(t *testing.T) {
 			m.access(event{body: func(b *ledger.Body) { first = *b }})
 			m.access(event{body: func(b *ledger.Body) { b.Receipt, b.Subject = first.Receipt, first.Subject }})
 		}), verifier.CodeTwice},
+		{"another private part", one(func(m *madeList) {
+			at := m.access(event{private: &ledger.Private{Case: "2026/1"}})
+			v := m.private[at]
+			v.Content = []byte(`{"case":"2026/2"}`)
+			m.private[at] = v
+		}), verifier.CodePrivate},
+		{"a private part under another salt", one(func(m *madeList) {
+			at := m.access(event{private: &ledger.Private{Case: "2026/1"}})
+			v := m.private[at]
+			v.Salt[3] ^= 1
+			m.private[at] = v
+		}), verifier.CodePrivate},
 		{"a body withheld", one(func(m *madeList) { m.access(event{erased: true}) }), verifier.CodeNotOpened},
 
 		{"a part left out", pieces(func(m *madeList) []*history.AgencyPart { return []*history.AgencyPart{m.piece(0, 1), m.piece(2, 5)} }), verifier.CodeNumberGap},
@@ -357,6 +374,48 @@ func TestAgencySeen(t *testing.T) {
 	}
 	if r := m.judge(verifier.AgencyConfig{Seen: func(string) []uint64 { return nil }, AllSeen: true}, p); agencyCodes(r) != verifier.CodeNotItsOwn || r.Foreign != 1 || r.ForeignEvents[0].Issuer != provider {
 		t.Errorf("a body that made no call: %+v", r)
+	}
+}
+
+// TestAgencyEach: every event is handed on in the order of the list, whichever part was judged first, with the private part
+// that its receipt commits to.
+func TestAgencyEach(t *testing.T) {
+	m := newMadeList(t)
+	const events = 40
+	var want []string
+	for n := range events {
+		want = append(want, fmt.Sprintf("case %d", n))
+		m.access(event{private: &ledger.Private{Case: want[n]}})
+	}
+	m.access(event{})
+	m.settle()
+	var parts []*history.AgencyPart
+	for n := range uint64(events) + 1 {
+		parts = append(parts, m.piece(n, 1))
+	}
+	var got []string
+	r := m.judge(verifier.AgencyConfig{Each: func(e *verifier.ListedEvent) error {
+		switch {
+		case e.State != verifier.StateOpen || e.Opened == nil || e.Epoch != 2026:
+			t.Errorf("event %d: %+v", e.Number, e)
+		case e.Private == nil && e.Number != events:
+			t.Errorf("event %d has no private part", e.Number)
+		case e.Private != nil:
+			got = append(got, e.Private.Case)
+		}
+		return nil
+	}}, parts...)
+	if !r.Proven() || !slices.Equal(got, want) {
+		t.Errorf("%v: %q", r.Problems, got)
+	}
+	broken := errors.New("the disk is full")
+	file, err := history.FormatAgencyPart(parts[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = verifier.Agency(bytes.NewReader(file), verifier.AgencyConfig{Policy: m.policy, Now: m.now, Each: func(*verifier.ListedEvent) error { return broken }})
+	if !errors.Is(err, broken) {
+		t.Errorf("got %v, want the caller's own error", err)
 	}
 }
 

@@ -71,6 +71,7 @@ type made struct {
 	numbers map[string]uint32 // scope to the next number
 	agency  uint64
 	opened  map[uint64]history.Event
+	private map[uint64]history.Private
 	heads   []uint64
 	final   bool
 	given   bool   // the keys of +deferred
@@ -96,7 +97,7 @@ func newMade(t testing.TB, epoch uint32, previous *made) *made {
 	t.Helper()
 	m := &made{
 		t: t, epoch: epoch, subject: citizens(1)[0].Subject, log: verifiertest.NewLog(ledger.Origin(ledgerName, epoch)),
-		vrf: vrf.NewKey(sha256.Sum256(fmt.Appendf(nil, "vrf %d", epoch))), keys: index.New(), numbers: map[string]uint32{}, opened: map[uint64]history.Event{},
+		vrf: vrf.NewKey(sha256.Sum256(fmt.Appendf(nil, "vrf %d", epoch))), keys: index.New(), numbers: map[string]uint32{}, opened: map[uint64]history.Event{}, private: map[uint64]history.Private{},
 		ms:      uint64(time.Date(int(epoch), 6, 1, 12, 0, 0, 0, time.UTC).UnixMilli()),
 		witness: newCosigner("alfa.example"), monitor: newCosigner("mona.example"),
 	}
@@ -208,6 +209,7 @@ type event struct {
 	body    func(b *ledger.Body)
 	leaf    func(e *ledger.Event)
 	record  func(r *consent.Record) // of kinds about consent
+	private *ledger.Private         // shown in agencies' lists
 }
 
 func (m *made) k(subject ledger.Subject, scope string) (pi [80]byte, k [32]byte) {
@@ -282,6 +284,14 @@ func (m *made) event(e event) uint64 {
 	case e.scope == ledger.ScopeReported:
 		r.Role = ledger.RoleConsumer
 	}
+	var private history.Private
+	if e.private != nil {
+		if private.Content, err = ledger.FormatPrivate(e.private); err != nil {
+			m.t.Fatal(err)
+		}
+		rand.Read(private.Salt[:])
+		r.PrivateDigest = ledger.Hex(ledger.PrivateDigest(&private.Salt, private.Content))
+	}
 	if e.receipt != nil {
 		e.receipt(&r)
 	}
@@ -331,6 +341,9 @@ func (m *made) event(e event) uint64 {
 		m.consent = &leaf.Commitment
 	}
 	at := m.leaf(leaf)
+	if private.Index = at; e.private != nil {
+		m.private[at] = private
+	}
 	if !e.hidden {
 		m.keys.Insert(leaf.SubjectTag, at)
 		m.keys.Insert(leaf.AgencyTag, at)

@@ -87,7 +87,11 @@ func (l *hubLedger) list(open bool, count int) ([]byte, error) {
 			return nil, err
 		}
 	}
-	return l.node.AgencyPart(ctx, body, at, open)
+	what := node.Closed
+	if open {
+		what = node.WithPrivate
+	}
+	return l.node.AgencyPart(ctx, body, at, what)
 }
 
 // lookUp has a body look at its list, with the key that it has or a first one.

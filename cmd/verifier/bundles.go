@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -19,6 +20,7 @@ import (
 // names. A log serves each at /log/YEAR/blob/DIGEST, and an export has them.
 type bundles struct {
 	documents map[ledger.Hash][]byte
+	mu        sync.Mutex // guards compiled
 	compiled  map[ledger.Hash]ledger.Bundle
 }
 
@@ -33,6 +35,8 @@ func (b *bundles) add(document []byte) { b.documents[policies.Digest(document)] 
 // find returns the bundle with this digest, nil where it isn't at hand. One that can't be read is no bundle by which
 // anything could have been decided; its decisions aren't replayed.
 func (b *bundles) find(digest ledger.Hash) ledger.Bundle {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if known, ok := b.compiled[digest]; ok {
 		return known
 	}
