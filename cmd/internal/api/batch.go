@@ -59,7 +59,7 @@ func (s *Server) serveBatch(w http.ResponseWriter, r *http.Request) {
 	// NDJSON has no registered type, and clients call it differently.
 	if p := checkContentType(r, "application/x-ndjson", "application/ndjson", "application/jsonl", "application/json"); p != nil {
 		s.requests.WithLabelValues(p.Code).Inc()
-		count(limiter, http.StatusUnsupportedMediaType)
+		s.refusals.count(limiter, http.StatusUnsupportedMediaType)
 		writeProblem(w, http.StatusUnsupportedMediaType, *p)
 		return
 	}
@@ -70,7 +70,7 @@ func (s *Server) serveBatch(w http.ResponseWriter, r *http.Request) {
 	}
 	// Whoever takes answers has time from each one's beginning.
 	control.SetWriteDeadline(time.Time{})
-	announce(w.Header(), limiter)
+	s.refusals.announce(w.Header(), limiter)
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	w.Header().Set("Cache-Control", "no-store")
 	// A channel of channels keeps the lines in order while they are worked on
@@ -180,13 +180,13 @@ func (s *Server) readBatch(ctx context.Context, body io.Reader, limiter *rate.Li
 }
 
 func (s *Server) answerLine(ctx context.Context, limiter *rate.Limiter, number int, raw []byte) batchLine {
-	if _, yes := exhausted(limiter); yes {
+	if _, yes := s.refusals.exhausted(limiter); yes {
 		s.requests.WithLabelValues(tooMany.Code).Inc()
 		return refusedLine(number, http.StatusTooManyRequests, tooMany)
 	}
 	status, answer, p := s.submit(ctx, raw, "batch")
 	if !p.recorded() {
-		count(limiter, status)
+		s.refusals.count(limiter, status)
 	}
 	if p != nil {
 		return batchLine{Line: number, Status: status, Problem: p}

@@ -27,8 +27,8 @@ func (s *Server) serveContent(w http.ResponseWriter, r *http.Request, body strin
 		return
 	}
 	refuse := func(status int, p ledger.Problem) {
-		count(limiter, status)
-		announce(w.Header(), limiter)
+		s.refusals.count(limiter, status)
+		s.refusals.announce(w.Header(), limiter)
 		writeProblem(w, status, p)
 	}
 	if p := checkContentType(r, "application/json"); p != nil {
@@ -64,7 +64,7 @@ func (s *Server) serveContent(w http.ResponseWriter, r *http.Request, body strin
 		return // the client is gone
 	}
 	defer queue.Release(1)
-	announce(w.Header(), limiter)
+	s.refusals.announce(w.Header(), limiter)
 	if err := serve(r.Context(), content); err != nil {
 		status, p := s.judge(err)
 		control.SetWriteDeadline(time.Now().Add(s.patience))

@@ -29,14 +29,15 @@ const (
 // them itself.
 type refusals struct {
 	clients *lru.Cache[netip.Prefix, *rate.Limiter]
+	now     func() time.Time
 }
 
-func newRefusals() refusals {
+func newRefusals(now func() time.Time) refusals {
 	clients, err := lru.New[netip.Prefix, *rate.Limiter](maxClients)
 	if err != nil {
 		panic(err) // the size is a constant above zero
 	}
-	return refusals{clients}
+	return refusals{clients, now}
 }
 
 // of returns the client's limiter, nil for one that isn't limited.
@@ -65,29 +66,29 @@ func (f refusals) of(r *http.Request) *rate.Limiter {
 }
 
 // exhausted says whether the client has to wait, and for how many seconds.
-func exhausted(l *rate.Limiter) (seconds int, yes bool) {
+func (f refusals) exhausted(l *rate.Limiter) (seconds int, yes bool) {
 	if l == nil {
 		return 0, false
 	}
-	lacking := 1 - l.Tokens()
+	lacking := 1 - l.TokensAt(f.now())
 	return max(1, int(math.Ceil(lacking/refusalsPerSecond))), lacking > 0
 }
 
 // count takes one refusal off what the client has left. Requests under way at
 // the same time may bring it below zero.
-func count(l *rate.Limiter, status int) {
+func (f refusals) count(l *rate.Limiter, status int) {
 	if l != nil && status >= 400 && status < 500 && status != http.StatusTooManyRequests && status != http.StatusGone {
-		l.ReserveN(time.Now(), 1)
+		l.ReserveN(f.now(), 1)
 	}
 }
 
 // announce tells a limited client how many refusals it has left, and when all
 // of them are there again.
-func announce(h http.Header, l *rate.Limiter) {
+func (f refusals) announce(h http.Header, l *rate.Limiter) {
 	if l == nil {
 		return
 	}
-	left := l.Tokens()
+	left := l.TokensAt(f.now())
 	h.Set("RateLimit-Limit", strconv.Itoa(refusalsAtOnce))
 	h.Set("RateLimit-Remaining", strconv.Itoa(max(0, int(left))))
 	h.Set("RateLimit-Reset", strconv.Itoa(int(math.Ceil((refusalsAtOnce-left)/refusalsPerSecond))))

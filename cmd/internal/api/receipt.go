@@ -20,7 +20,7 @@ func (s *Server) serveReceipt(w http.ResponseWriter, r *http.Request) {
 	}
 	answer, err := s.fetch(r)
 	if err == nil {
-		announce(w.Header(), limiter)
+		s.refusals.announce(w.Header(), limiter)
 		s.writeAnswer(w, http.StatusOK, answer)
 		return
 	}
@@ -28,8 +28,8 @@ func (s *Server) serveReceipt(w http.ResponseWriter, r *http.Request) {
 	if status == http.StatusUnprocessableEntity {
 		status = http.StatusBadRequest // of the header, not of a submission
 	}
-	count(limiter, status)
-	announce(w.Header(), limiter)
+	s.refusals.count(limiter, status)
+	s.refusals.announce(w.Header(), limiter)
 	writeProblem(w, status, p)
 }
 

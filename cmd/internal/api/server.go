@@ -66,7 +66,7 @@ type Server struct {
 func New(n *node.Node, log *slog.Logger, r prometheus.Registerer) *Server {
 	s := &Server{
 		node: n, log: log, patience: maxPatience,
-		refusals: newRefusals(), tokens: newTokenUses(n.Now()), lines: semaphore.NewWeighted(allLines), lists: semaphore.NewWeighted(atOnce), proving: semaphore.NewWeighted(1),
+		refusals: newRefusals(n.Now), tokens: newTokenUses(n.Now()), lines: semaphore.NewWeighted(allLines), lists: semaphore.NewWeighted(atOnce), proving: semaphore.NewWeighted(1),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "traccia_submissions_total", Help: "Submissions by outcome: recorded, replayed, or the code of the problem.",
 		}, []string{"outcome"}),
@@ -147,9 +147,9 @@ func (s *Server) serveSubmit(w http.ResponseWriter, r *http.Request) {
 	}
 	status, answer, problem := s.readSubmission(w, r)
 	if !problem.recorded() {
-		count(limiter, status)
+		s.refusals.count(limiter, status)
 	}
-	announce(w.Header(), limiter)
+	s.refusals.announce(w.Header(), limiter)
 	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.patience))
 	if problem != nil {
 		sendProblem(w, *problem)
@@ -160,10 +160,10 @@ func (s *Server) serveSubmit(w http.ResponseWriter, r *http.Request) {
 
 // holdOff answers a client that has had too much refused.
 func (s *Server) holdOff(w http.ResponseWriter, limiter *rate.Limiter) bool {
-	seconds, yes := exhausted(limiter)
+	seconds, yes := s.refusals.exhausted(limiter)
 	if yes {
 		s.requests.WithLabelValues(tooMany.Code).Inc()
-		announce(w.Header(), limiter)
+		s.refusals.announce(w.Header(), limiter)
 		w.Header().Set("Retry-After", strconv.Itoa(seconds))
 		writeProblem(w, http.StatusTooManyRequests, tooMany)
 	}
