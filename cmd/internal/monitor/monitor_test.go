@@ -327,7 +327,7 @@ func TestFollow(t *testing.T) {
 	go func() { done <- m.Follow(ctx, time.Millisecond, func(err error) { troubles <- err }) }()
 	await := func(what string, ok func() bool) {
 		t.Helper()
-		for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+		for end := time.Now().Add(2 * time.Minute); !ok(); time.Sleep(time.Millisecond) {
 			if time.Now().After(end) {
 				t.Fatalf("%s never came", what)
 			}

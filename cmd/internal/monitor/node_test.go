@@ -138,7 +138,7 @@ func TestNodeOverYears(t *testing.T) {
 		set(to)
 		start()
 		submit(7)
-		for end := time.Now().Add(10 * time.Second); n.Epoch() != uint32(to.Year()) && time.Now().Before(end); {
+		for end := time.Now().Add(2 * time.Minute); n.Epoch() != uint32(to.Year()) && time.Now().Before(end); {
 			time.Sleep(10 * time.Millisecond)
 		}
 		time.Sleep(200 * time.Millisecond) // for the records of months that are over
