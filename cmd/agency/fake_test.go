@@ -240,7 +240,7 @@ func (f *fakeLedger) script(ts *testscript.TestScript, neg bool, args []string) 
 		ts.Check(f.start())
 		return
 	case "reached":
-		for deadline := time.Now().Add(20 * time.Second); f.count() < number(1); time.Sleep(5 * time.Millisecond) {
+		for deadline := time.Now().Add(2 * time.Minute); f.count() < number(1); time.Sleep(5 * time.Millisecond) {
 			if time.Now().After(deadline) {
 				ts.Fatalf("%d submissions recorded, waited for %d", f.count(), number(1))
 			}

@@ -36,7 +36,7 @@ func TestConsentExpires(t *testing.T) {
 	}
 	clock.add(2 * time.Hour)
 	r.start(opt)
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for {
 		list, err := r.Consents(t.Context(), c.Code)
 		if err != nil {

@@ -45,7 +45,7 @@ func (r *running) reopen(c *clock, to time.Time, months ...string) {
 	}
 	c.set(to)
 	r.start(node.Options{Now: c.Now})
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		told := r.published()
 		missing := slices.DeleteFunc(slices.Clone(months), func(m string) bool { return told[m] != nil })
 		if len(missing) == 0 {

@@ -287,7 +287,7 @@ func (g *gate) hold(step string) (wait, release func()) {
 // queued waits until that many leaves wait for the sequencer.
 func (f *fixture) queued(leaves int) {
 	f.t.Helper()
-	for end := time.Now().Add(10 * time.Second); f.seq.Queued() != leaves; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); f.seq.Queued() != leaves; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			f.t.Fatalf("%d leaves wait, expected %d", f.seq.Queued(), leaves)
 		}

@@ -235,7 +235,7 @@ func TestAtHeadRefused(t *testing.T) {
 				}
 			})
 		}
-		for end := time.Now().Add(10 * time.Second); busy.Load() < 1200-1023 && time.Now().Before(end); time.Sleep(time.Millisecond) {
+		for end := time.Now().Add(2 * time.Minute); busy.Load() < 1200-1023 && time.Now().Before(end); time.Sleep(time.Millisecond) {
 		}
 		cancel()
 		// None of those who wait is called, though they could be answered now.

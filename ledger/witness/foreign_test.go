@@ -59,7 +59,7 @@ func startForeign(t *testing.T, logKey string) *Client {
 		t.Fatalf("%s printed no vkey: %v", program, lines.Err())
 	}
 	vkey := strings.TrimSpace(lines.Text())
-	for end := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		c, err := net.Dial("tcp", address)
 		if err == nil {
 			c.Close()

@@ -142,7 +142,7 @@ func cosigned(t *testing.T, f *client.HTTPFetcher, policyFile string, key note.V
 		t.Fatal(err)
 	}
 	// The monitor may be asked once more, at the next publication.
-	for end := time.Now().Add(30 * time.Second); ; time.Sleep(200 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(200 * time.Millisecond) {
 		signed, err := f.ReadCheckpoint(t.Context())
 		if err != nil {
 			t.Fatal(err)

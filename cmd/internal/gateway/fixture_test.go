@@ -418,7 +418,7 @@ func (f *fixture) events() int {
 // eventually waits for something that happens in the background.
 func (f *fixture) eventually(what string, ok func() bool) {
 	f.t.Helper()
-	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); !ok(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			f.t.Fatalf("not within 20 seconds: %s", what)
 		}
