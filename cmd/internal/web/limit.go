@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package web
+
+import (
+	"math"
+	"net/http"
+	"net/netip"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+	"golang.org/x/time/rate"
+
+	"github.com/traccia-ledger/traccia/cmd/internal/web/session"
+	"github.com/traccia-ledger/traccia/ledger"
+)
+
+// How many pages may be asked for. Assets don't count.
+const (
+	addressPerSecond, addressAtOnce   = 20, 200 // many people share an address
+	identityPerSecond, identityAtOnce = 2, 60
+	remembered                        = 1 << 14
+)
+
+// limits are kept in memory, for the latest addresses and identities.
+type limits struct {
+	addresses  *lru.Cache[netip.Prefix, *rate.Limiter]
+	identities *lru.Cache[ledger.Subject, *rate.Limiter]
+}
+
+func newLimits() limits {
+	addresses, err := lru.New[netip.Prefix, *rate.Limiter](remembered)
+	if err != nil {
+		panic(err) // the size is a constant above zero
+	}
+	identities, err := lru.New[ledger.Subject, *rate.Limiter](remembered)
+	if err != nil {
+		panic(err)
+	}
+	return limits{addresses, identities}
+}
+
+// address says how long a client has to wait. A loopback address isn't limited: it is the operator, or a proxy of theirs
+// that stands for many clients and has to limit them itself.
+func (l limits) address(r *http.Request) time.Duration {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	address := peer.Addr().Unmap().WithZone("")
+	if err != nil || address.IsLoopback() {
+		return 0
+	}
+	bits := address.BitLen()
+	if address.Is6() {
+		bits = 64 // a client has the whole network
+	}
+	client, err := address.Prefix(bits)
+	if err != nil {
+		return 0
+	}
+	return take(l.addresses, client, addressPerSecond, addressAtOnce)
+}
+
+// identity says how long a citizen has to wait, whatever browser they use.
+func (l limits) identity(s *session.Session) time.Duration {
+	return take(l.identities, s.Identity.Subjects[0], identityPerSecond, identityAtOnce)
+}
+
+func take[K comparable](known *lru.Cache[K, *rate.Limiter], who K, perSecond rate.Limit, atOnce int) time.Duration {
+	limiter, ok := known.Get(who)
+	if !ok {
+		limiter = rate.NewLimiter(perSecond, atOnce)
+		if earlier, ok, _ := known.PeekOrAdd(who, limiter); ok {
+			limiter = earlier // of another request at the same time
+		}
+	}
+	if limiter.Allow() {
+		return 0
+	}
+	lacking := math.Ceil((1 - limiter.Tokens()) / float64(perSecond))
+	return time.Duration(max(1, lacking)) * time.Second
+}

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package web
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/http"
+	"path"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/traccia-ledger/traccia/cmd/internal/web/session"
+)
+
+// Limits of a request.
+const (
+	maxForm  = 64 << 10
+	patience = 30 * time.Second // to send a form, and again to take a page
+)
+
+// doorPath begins the paths to which providers send browsers back.
+const doorPath = "/entra/"
+
+// serves says whether a path is one of the pages'.
+func serves(p string) bool {
+	if p == "/" || strings.HasPrefix(p, assetPath) || strings.HasPrefix(p, doorPath) {
+		return true
+	}
+	for _, lang := range languages {
+		if rest, ok := strings.CutPrefix(p, "/"+lang); ok && (rest == "" || rest[0] == '/') {
+			return true
+		}
+	}
+	return false
+}
+
+// recorder remembers the status of an answer.
+type recorder struct {
+	http.ResponseWriter
+	status int
+}
+
+func (w *recorder) WriteHeader(status int) {
+	if w.status == 0 {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *recorder) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	return w.ResponseWriter.Write(b)
+}
+
+func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// handler is everything that a request passes.
+func (s *server) handler() http.Handler {
+	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		w := &recorder{ResponseWriter: rw}
+		name := "none"
+		defer func() {
+			if p := recover(); p != nil {
+				if p == http.ErrAbortHandler {
+					panic(p)
+				}
+				s.fail(w, r, fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
+			}
+			s.requests.WithLabelValues(name, strconv.Itoa(w.status)).Inc()
+		}()
+		s.harden(w.Header(), false)
+		control := http.NewResponseController(w)
+		control.SetReadDeadline(time.Now().Add(patience))
+		control.SetWriteDeadline(time.Now().Add(2 * patience))
+		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+		var err error
+		if name, err = s.route(w, &r); err != nil {
+			s.fail(w, r, err)
+		}
+	})
+}
+
+// harden sets what every answer carries. No answer may be kept by anyone, but for assets.
+func (s *server) harden(h http.Header, wasm bool) {
+	script := "'self'"
+	if wasm {
+		script += " 'wasm-unsafe-eval'"
+	}
+	h.Set("Content-Security-Policy", "default-src 'none'; script-src "+script+"; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; "+
+		"form-action "+s.targets+"; base-uri 'none'; frame-ancestors 'none'")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()")
+	h.Set("Cache-Control", "no-store")
+	if s.secure {
+		h.Set("Strict-Transport-Security", "max-age=31536000")
+	}
+}
+
+// route answers a request, and returns its name for the metrics. It puts the session into the request's context.
+func (s *server) route(w http.ResponseWriter, in **http.Request) (name string, err error) {
+	r := *in
+	p := r.URL.Path
+	if r.URL.RawPath != "" || path.Clean(p) != p {
+		// One spelling for each page.
+		if short := strings.TrimSuffix(p, "/"); r.URL.RawPath == "" && path.Clean(p) == short && r.Method == http.MethodGet {
+			http.Redirect(w, r, short, http.StatusMovedPermanently)
+			return "none", nil
+		}
+		return "none", errNoPage
+	}
+	if strings.HasPrefix(p, assetPath) {
+		return "asset", s.assets.serve(w, r)
+	}
+	if err := s.foreign.Check(r); err != nil {
+		return "none", &statusError{status: http.StatusForbidden, key: "foreign"}
+	}
+	if wait := s.limits.address(r); wait > 0 {
+		return "none", tooMany(wait)
+	}
+	if p == "/" {
+		w.Header().Set("Vary", "Accept-Language")
+		return "root", s.redirect(w, r, "/"+preferred(r))
+	}
+	if id, ok := strings.CutPrefix(p, doorPath); ok {
+		return "door", s.serveDoor(w, r, id)
+	}
+	if r, err = s.withSession(w, r); err != nil {
+		return "none", err
+	}
+	*in = r
+	lang, below := split(p)
+	page, ok := s.findPage(below)
+	if !ok {
+		return "none", errNoPage
+	}
+	name = cmp.Or(page.path, "landing")
+	if !slices.Contains(page.methods, r.Method) && !(r.Method == http.MethodHead && slices.Contains(page.methods, http.MethodGet)) {
+		w.Header().Set("Allow", strings.Join(page.methods, ", "))
+		return name, &statusError{status: http.StatusMethodNotAllowed, key: "method"}
+	}
+	current := session.From(r.Context())
+	if current != nil {
+		if wait := s.limits.identity(current); wait > 0 {
+			return name, tooMany(wait)
+		}
+	}
+	if !page.open && current == nil {
+		return name, s.sendToEnter(w, r, lang, page)
+	}
+	if page.wasm {
+		s.harden(w.Header(), true)
+	}
+	return name, page.serve(s, w, r)
+}
+
+// split parts a path into its language and the rest; "" if it has none.
+func split(p string) (lang, below string) {
+	for _, l := range languages {
+		if rest, ok := strings.CutPrefix(p, "/"+l); ok && (rest == "" || rest[0] == '/') {
+			return l, rest
+		}
+	}
+	return "", p
+}
+
+// cookieName is that of a cookie. Browsers send one with the prefix over TLS alone, for this host and every path, and take
+// none from another host of the domain.
+func (s *server) cookieName(name string) string {
+	if s.secure {
+		return "__Host-" + name
+	}
+	return name
+}
+
+const (
+	sessionCookie = "traccia-session"
+	loginCookie   = "traccia-login"
+)
+
+func (s *server) setCookie(w http.ResponseWriter, name, value string, age time.Duration) {
+	c := &http.Cookie{
+		Name: s.cookieName(name), Value: value, Path: "/", HttpOnly: true, Secure: s.secure, SameSite: http.SameSiteLaxMode,
+		MaxAge: int(age / time.Second),
+	}
+	if value == "" {
+		c.MaxAge = -1
+	}
+	http.SetCookie(w, c)
+}
+
+// cookie returns a cookie's value, "" if there isn't exactly one.
+func (s *server) cookie(r *http.Request, name string) string {
+	all := r.CookiesNamed(s.cookieName(name))
+	if len(all) != 1 {
+		return ""
+	}
+	return all[0].Value
+}
+
+// withSession puts the session of a request's cookie into its context.
+func (s *server) withSession(w http.ResponseWriter, r *http.Request) (*http.Request, error) {
+	value := s.cookie(r, sessionCookie)
+	if value == "" {
+		return r, nil
+	}
+	current, err := s.sessions.Get(r.Context(), value)
+	switch {
+	case errors.Is(err, session.ErrEnded):
+		s.setCookie(w, sessionCookie, "", 0)
+		return r, nil
+	case err != nil:
+		return r, err
+	}
+	return r.WithContext(session.With(r.Context(), current)), nil
+}
+
+// sendToEnter asks a visitor to log in, and says so if they were logged in a while ago.
+func (s *server) sendToEnter(w http.ResponseWriter, r *http.Request, lang string, p page) error {
+	ended := len(r.CookiesNamed(s.cookieName(sessionCookie))) > 0
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return &statusError{status: http.StatusForbidden, key: "ended"}
+	}
+	if ended {
+		return &statusError{status: http.StatusForbidden, key: "ended", next: p.path}
+	}
+	return s.redirect(w, r, "/"+lang+enterPath+"?verso="+strings.TrimPrefix(p.path, "/"))
+}
+
+// redirect sends a browser to a path of ours.
+func (s *server) redirect(w http.ResponseWriter, r *http.Request, path string) error {
+	http.Redirect(w, r, path, http.StatusSeeOther)
+	return nil
+}

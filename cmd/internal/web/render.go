@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package web
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"html/template"
+	"net/http"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/traccia-ledger/traccia/cmd/internal/web/session"
+)
+
+// A page's template defines "title" and "main"; layout.html is around them.
+//
+//go:embed templates/*.html
+var templateFiles embed.FS
+
+// templates of one language, by name without ".html".
+type templates map[string]*template.Template
+
+const layoutFile = "layout.html"
+
+// view is what templates get; Page is the page's own part.
+type view struct {
+	Lang     string
+	Path     string // of the page below the language
+	Here     bool   // it is the page at Path, so that another language has it too
+	Session  *session.Session
+	Operator Operator
+	Nav      []page
+	Sample   bool // a ledger with invented people
+	Page     any
+}
+
+// Languages are all of ours, for the switch between them.
+func (v view) Languages() []string { return languages }
+
+// URL is a page's address in the view's language.
+func (v view) URL(path string) string { return "/" + v.Lang + path }
+
+// PathName is the view's page as a form names it.
+func (v view) PathName() string { return strings.TrimPrefix(v.Path, "/") }
+
+// Path and Name are for the navigation.
+func (p page) Path() string { return p.path }
+
+// Name is the key of the page's name in the navigation.
+func (p page) Name() string { return p.nav }
+
+func (s *server) parseTemplates() (map[string]templates, error) {
+	files, err := templateFiles.ReadDir("templates")
+	if err != nil {
+		return nil, err
+	}
+	all := map[string]templates{}
+	for _, lang := range languages {
+		layout, err := template.New(layoutFile).Funcs(s.functions(lang)).ParseFS(templateFiles, "templates/"+layoutFile)
+		if err != nil {
+			return nil, fmt.Errorf("couldn't read the layout: %w", err)
+		}
+		all[lang] = templates{}
+		for _, f := range files {
+			if f.Name() == layoutFile {
+				continue
+			}
+			t, err := layout.Clone()
+			if err == nil {
+				t, err = t.ParseFS(templateFiles, path.Join("templates", f.Name()))
+			}
+			if err != nil {
+				return nil, fmt.Errorf("couldn't read a template: %w", err)
+			}
+			all[lang][strings.TrimSuffix(f.Name(), ".html")] = t
+		}
+	}
+	return all, nil
+}
+
+// functions that templates have.
+func (s *server) functions(lang string) template.FuncMap {
+	texts := s.texts[lang]
+	return template.FuncMap{
+		"t":      texts.text,   // {{t "landing.title"}}
+		"plural": texts.plural, // {{plural "error.wait" 3}}
+		"day":    func(t time.Time) string { return day(lang, t) },
+		"moment": func(t time.Time) string { return moment(lang, t) },
+		"asset":  s.assets.url,
+		// icon is one of Bootstrap Italia's, that says nothing to who can't see it.
+		"icon": func(name string, classes ...string) (template.HTML, error) {
+			sprites, err := s.assets.url("svg/sprites.svg")
+			return template.HTML(fmt.Sprintf(`<svg class="icon %s" aria-hidden="true" focusable="false"><use href="%s#%s"></use></svg>`,
+				template.HTMLEscapeString(strings.Join(classes, " ")), sprites, template.HTMLEscapeString(name))), err
+		},
+	}
+}
+
+// render answers with a page. Nothing is sent before the whole of it is there.
+func (s *server) render(w http.ResponseWriter, r *http.Request, name string, data any) error {
+	return s.renderStatus(w, r, http.StatusOK, name, data)
+}
+
+func (s *server) renderStatus(w http.ResponseWriter, r *http.Request, status int, name string, data any) error {
+	lang, below := split(r.URL.Path)
+	if lang == "" {
+		lang = preferred(r)
+	}
+	v := view{Lang: lang, Path: below, Here: s.readable(below), Session: session.From(r.Context()), Operator: s.Operator, Page: data}
+	for _, d := range s.Doors {
+		v.Sample = v.Sample || d.Kind() == "sample"
+	}
+	for _, p := range s.pages {
+		if p.nav != "" && (p.open || v.Session != nil) {
+			v.Nav = append(v.Nav, p)
+		}
+	}
+	var b bytes.Buffer
+	t := s.templates[lang][name]
+	if t == nil {
+		return fmt.Errorf("no template %q", name)
+	}
+	if err := t.Execute(&b, v); err != nil {
+		return fmt.Errorf("couldn't make a page: %w", err)
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Content-Language", lang)
+	w.WriteHeader(status)
+	if r.Method != http.MethodHead {
+		w.Write(b.Bytes())
+	}
+	return nil
+}
+
+// lang is the language of a request's path.
+func lang(r *http.Request) string {
+	l, _ := split(r.URL.Path)
+	return l
+}
