@@ -21,6 +21,7 @@ import (
 
 	"github.com/traccia-ledger/traccia/cmd/internal/cli"
 	"github.com/traccia-ledger/traccia/cmd/internal/dev"
+	"github.com/traccia-ledger/traccia/cmd/internal/web/standin"
 	"github.com/traccia-ledger/traccia/consent/webauthn"
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/node"
@@ -29,7 +30,7 @@ import (
 )
 
 // devName is the name of the sample ledger.
-const devName = "dev.traccia.example"
+const devName = standin.Ledger
 
 func devCommand() *cobra.Command {
 	var flags serveFlags
@@ -77,6 +78,7 @@ the whole log as an outsider would, prints a summary and ends.`,
 			}
 			ctx, end := context.WithCancel(cmd.Context())
 			defer end()
+			flags.pages = devPages(world)
 			var summary *devSummary
 			err = run(ctx, data, node.Options{Log: log, Policies: policies.Open, Consents: webauthn.Rules{}}, flags, func(r *ready) error {
 				w.attach(ctx, r.node, log)
@@ -335,6 +337,7 @@ func printNext(w io.Writer, r ready, party *devProvider, took time.Duration) {
 	d := r.Data
 	fmt.Fprintf(w, `
 A ledger with sample data serves on %s (%d leaves, %.1f s). Stop it with Ctrl-C.
+The citizens' pages are there too: open it in a browser, and enter as one of its invented people.
 Try in another terminal, from this directory:
 
   # check a receipt offline: nothing but two files

@@ -30,6 +30,7 @@ type serveFlags struct {
 	maxConnections   int
 	maxQueuedLeaves  int
 	shutdownPatience time.Duration
+	pages            pagesMaker // nil: no pages are served
 }
 
 func (f *serveFlags) add(cmd *cobra.Command) {
@@ -124,10 +125,26 @@ func serveNode(ctx context.Context, n *node.Node, log *slog.Logger, registry *pr
 		metrics.Close()
 		return err
 	}
+	scheme := "http"
+	if secure != nil {
+		scheme = "https"
+	}
+	url := scheme + "://" + listener.Addr().String()
 	service := api.New(n, log, registry)
+	handler := service.Handler()
+	if flags.pages != nil {
+		pages, err := flags.pages(n, url, log, registry)
+		if err != nil {
+			return errors.Join(err, listener.Close(), metrics.Close(), socket.Close())
+		}
+		handler = pages.Beside(handler)
+		sweeping, end := context.WithCancel(ctx)
+		defer end()
+		go pages.Sweep(sweeping)
+	}
 	// A submission may be long and a batch has no end: the handlers set their
 	// own deadlines, a line or a body at a time.
-	public := serving.New(service.Handler(), log)
+	public := serving.New(handler, log)
 	public.TLSConfig = secure
 	public.RegisterOnShutdown(service.EndBatches)
 	var servers serving.Servers
@@ -135,12 +152,8 @@ func serveNode(ctx context.Context, n *node.Node, log *slog.Logger, registry *pr
 	servers.Start(serving.New(serving.Metrics(registry, unready(n)), log), metrics)
 	servers.Start(serving.New(adminHandler(n), log), socket)
 
-	scheme := "http"
-	if secure != nil {
-		scheme = "https"
-	}
 	r := ready{
-		URL:        scheme + "://" + listener.Addr().String(),
+		URL:        url,
 		MetricsURL: "http://" + metrics.Addr().String() + "/metrics",
 		LogKeyFile: filepath.Join(n.Dir, "log.vkey"), Data: n.Dir, node: n,
 	}
