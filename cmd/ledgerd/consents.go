@@ -59,14 +59,11 @@ leaves an event of its own, signed with the operator's key, at most one a month.
   ledgerd consents list --subject-file person.txt --json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			subjects, err := readSubjects(subjectFile)
+			subject, err := readSubject(subjectFile)
 			if err != nil {
 				return err
 			}
-			if len(subjects) != 1 {
-				return cli.Usagef("%s: expected the code of one person, found %d", subjectFile, len(subjects))
-			}
-			reply, err := adminDo(cmd, &flags, adminCall{Consents: &consentsCall{Subject: subjects[0]}})
+			reply, err := adminDo(cmd, &flags, adminCall{Consents: &consentsCall{Subject: subject}})
 			if err != nil {
 				return err
 			}

@@ -155,6 +155,18 @@ func readSubjects(path string) ([]ledger.Subject, error) {
 	return subjects, nil
 }
 
+// readSubject reads the code of one person.
+func readSubject(path string) (ledger.Subject, error) {
+	subjects, err := readSubjects(path)
+	if err != nil {
+		return "", err
+	}
+	if len(subjects) != 1 {
+		return "", cli.Usagef("%s: expected the code of one person, found %d", path, len(subjects))
+	}
+	return subjects[0], nil
+}
+
 func doErase(ctx context.Context, n *node.Node, call *eraseCall) (*node.Erased, error) {
 	if call.Request != nil {
 		return n.EraseRequested(ctx, call.Request, call.Apply)

@@ -79,14 +79,11 @@ writes chosen events alone, which is fit to be shown to others.`,
   ledgerd history --subject-file person.txt --out to-show.history --excerpt 2026/69990,2026/70120`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			subjects, err := readSubjects(subjectFile)
+			subject, err := readSubject(subjectFile)
 			if err != nil {
 				return err
 			}
-			if len(subjects) != 1 {
-				return cli.Usagef("%s: expected the code of one person, found %d", subjectFile, len(subjects))
-			}
-			call := &historyCall{Subject: subjects[0]}
+			call := &historyCall{Subject: subject}
 			if excerpt != "" {
 				call.Excerpt = strings.Split(excerpt, ",")
 			}

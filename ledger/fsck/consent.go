@@ -17,15 +17,7 @@ import (
 
 type consentKey [24]byte // of the row of an event in +consent
 
-// consentRows checks the rows that lead to the citizens' lists in +consent.
-type consentRows struct {
-	rows map[consentKey]uint64 // index of the event; those that an event was found for are taken out
-	at   map[uint64]consentKey
-}
-
 func (s *shard) readConsents(ctx context.Context) error {
-	c := &s.events.consents
-	c.rows, c.at = map[consentKey]uint64{}, map[uint64]consentKey{}
 	prefix := binary.BigEndian.AppendUint32(nil, s.epoch)
 	return s.Rows.Scan(ctx, store.TableConsent, prefix, store.After(prefix), 0, func(key, value []byte) error {
 		epoch, index, err := rows.ParseConsent(&s.events.handle, key, value)
@@ -33,29 +25,9 @@ func (s *shard) readConsents(ctx context.Context) error {
 			s.report.problem(CodeMalformed, store.TableConsent.String(), "keys of 24 and rows of 12 bytes that lead to this log", fmt.Sprintf("%d and %d", len(key), len(value)))
 			return nil
 		}
-		k := consentKey(key)
-		c.rows[k], c.at[index] = index, k
+		s.events.consents.add(consentKey(key), index)
 		return nil
 	})
-}
-
-// consent takes out the row of one event. That of an erased one can only be told by its index.
-func (s *shard) consent(e *event) {
-	c := &s.events.consents
-	if e.consent == nil {
-		if k, ok := c.at[e.index]; ok && e.state == erased {
-			delete(c.rows, k)
-		}
-		return
-	}
-	index, ok := c.rows[*e.consent]
-	switch {
-	case !ok:
-		s.report.problem(CodeMissing, at(store.TableConsent, e.index), "the row of this event (ledgerd consents rebuild makes it again)", "none")
-	case index != e.index:
-		s.report.problem(CodeMismatch, at(store.TableConsent, e.index), fmt.Sprint(e.index), fmt.Sprint(index))
-	}
-	delete(c.rows, *e.consent)
 }
 
 // consentEnds checks the rows that say when consents end: each has the key that its event gives. Which must be there follows
@@ -82,10 +54,4 @@ func (c *check) consentEnds(ctx context.Context) error {
 		}
 		return nil
 	})
-}
-
-func (s *shard) endConsents() {
-	for _, index := range s.events.consents.rows {
-		s.report.problem(CodeUnexpected, at(store.TableConsent, index), "an event in +consent at this index", "another event or none")
-	}
 }

@@ -30,8 +30,8 @@ type eventFindings struct {
 	handle   [32]byte
 	receipts []receipt // by first index
 	numbers  numbers
-	lookUps  lookUps
-	consents consentRows
+	lookUps  eventRows[lookUpKey]
+	consents eventRows[consentKey]
 	seen     map[[16]byte]struct{} // (iss, jti) and subject
 	current  int                   // the receipt that the next event belongs to, or one after it
 	covered  uint32                // of its events
@@ -87,8 +87,9 @@ func (s *shard) readEvents(ctx context.Context) error {
 		}
 		s.fold(p)
 		for i := range p.events {
-			s.lookUp(&p.events[i])
-			s.consent(&p.events[i])
+			e := &p.events[i]
+			s.events.lookUps.take(s.report, store.TableLookUp, e.lookUp, e, "the row of this look-up")
+			s.events.consents.take(s.report, store.TableConsent, e.consent, e, "the row of this event (ledgerd consents rebuild makes it again)")
 		}
 		s.Progress(p.leaves)
 	}
@@ -98,8 +99,8 @@ func (s *shard) readEvents(ctx context.Context) error {
 	s.endReceipts(s.root.Size)
 	s.endNumbers()
 	s.endTotals()
-	s.endLookUps()
-	s.endConsents()
+	s.events.lookUps.end(s.report, store.TableLookUp, "a look-up at this index")
+	s.events.consents.end(s.report, store.TableConsent, "an event in +consent at this index")
 	return s.beyond(ctx)
 }
 

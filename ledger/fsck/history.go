@@ -51,15 +51,7 @@ func (s *shard) headRows(ctx context.Context) error {
 
 type lookUpKey [16]byte // of a look-up's row, without epoch
 
-// lookUps checks the rows of look-ups.
-type lookUps struct {
-	rows map[lookUpKey]uint64 // index of the event; those that an event was found for are taken out
-	at   map[uint64]lookUpKey
-}
-
 func (s *shard) readLookUps(ctx context.Context) error {
-	l := &s.events.lookUps
-	l.rows, l.at = map[lookUpKey]uint64{}, map[uint64]lookUpKey{}
 	prefix := binary.BigEndian.AppendUint32(nil, s.epoch)
 	return s.Rows.Scan(ctx, store.TableLookUp, prefix, store.After(prefix), 0, func(key, value []byte) error {
 		index, err := rows.ParseCounter(value, 8)
@@ -67,33 +59,45 @@ func (s *shard) readLookUps(ctx context.Context) error {
 			s.report.problem(CodeMalformed, store.TableLookUp.String(), "keys of 20 and rows of 8 bytes", fmt.Sprintf("%d and %d", len(key), len(value)))
 			return nil
 		}
-		k := lookUpKey(key[4:])
-		l.rows[k], l.at[index] = index, k
+		s.events.lookUps.add(lookUpKey(key[4:]), index)
 		return nil
 	})
 }
 
-// lookUp takes out the row of one event. That of an erased one can only be told by its index.
-func (s *shard) lookUp(e *event) {
-	l := &s.events.lookUps
-	if e.lookUp == nil {
-		if k, ok := l.at[e.index]; ok && e.state == erased {
-			delete(l.rows, k)
+// eventRows checks rows of which each leads to one event of the log.
+type eventRows[K comparable] struct {
+	rows map[K]uint64 // index of the event; those that an event was found for are taken out
+	at   map[uint64]K
+}
+
+func (r *eventRows[K]) add(key K, index uint64) {
+	if r.rows == nil {
+		r.rows, r.at = map[K]uint64{}, map[uint64]K{}
+	}
+	r.rows[key], r.at[index] = index, key
+}
+
+// take takes out the row of one event, nil for one that has none. That of an erased one can only be told by its index.
+func (r *eventRows[K]) take(report *Report, table store.Table, key *K, e *event, expected string) {
+	if key == nil {
+		if k, ok := r.at[e.index]; ok && e.state == erased {
+			delete(r.rows, k)
 		}
 		return
 	}
-	index, ok := l.rows[*e.lookUp]
+	index, ok := r.rows[*key]
 	switch {
 	case !ok:
-		s.report.problem(CodeMissing, at(store.TableLookUp, e.index), "the row of this look-up", "none")
+		report.problem(CodeMissing, at(table, e.index), expected, "none")
 	case index != e.index:
-		s.report.problem(CodeMismatch, at(store.TableLookUp, e.index), fmt.Sprint(e.index), fmt.Sprint(index))
+		report.problem(CodeMismatch, at(table, e.index), fmt.Sprint(e.index), fmt.Sprint(index))
 	}
-	delete(l.rows, *e.lookUp)
+	delete(r.rows, *key)
 }
 
-func (s *shard) endLookUps() {
-	for _, index := range s.events.lookUps.rows {
-		s.report.problem(CodeUnexpected, at(store.TableLookUp, index), "a look-up at this index", "another event or none")
+// end reports the rows that are left.
+func (r *eventRows[K]) end(report *Report, table store.Table, expected string) {
+	for _, index := range r.rows {
+		report.problem(CodeUnexpected, at(table, index), expected, "another event or none")
 	}
 }

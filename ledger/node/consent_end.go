@@ -28,15 +28,8 @@ func (n *Node) consentLoop() {
 	if n.opt.Consents == nil {
 		return
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := n.untilStop()
 	defer cancel()
-	go func() {
-		select {
-		case <-n.stop:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
 	tick := time.NewTicker(expiryEvery)
 	defer tick.Stop()
 	for {

@@ -71,15 +71,8 @@ func (n *Node) readCounter(ctx context.Context, key []byte) (uint64, error) {
 // countLoop writes the records of months that are over, soon after they are.
 func (n *Node) countLoop() {
 	defer n.stopped.Done()
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := n.untilStop()
 	defer cancel()
-	go func() {
-		select {
-		case <-n.stop:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
 	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()
 	counted := ""

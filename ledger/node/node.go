@@ -285,6 +285,19 @@ func (o Options) now() time.Time {
 	return time.Now()
 }
 
+// untilStop gives a context that ends when the node closes.
+func (n *Node) untilStop() (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		select {
+		case <-n.stop:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
+}
+
 // Now is the node's clock.
 func (n *Node) Now() time.Time { return n.opt.now() }
 
