@@ -17,9 +17,11 @@ import (
 // Names reports whether the receipt contains the code of one of these subjects,
 // in any letter case, as a part of whatever: in its compact bytes, in the
 // decoded payload, in the key id, or in any string or name of the payload after
-// unescaping. Such a receipt is refused (§4).
+// unescaping; of one of IntegrityType, in the token and in the receipt's payload.
+// Such a receipt is refused (§4).
 func (s *SignedReceipt) Names(subjects []Subject) bool {
-	return newFinder(subjects).inToken(s.Compact, s.JWS)
+	f := newFinder(subjects)
+	return f.inToken(s.Compact, s.JWS) || s.JWS.Header.Typ == IntegrityType && f.inObject(s.payload)
 }
 
 // Names says the same of an order as of a receipt.
@@ -28,18 +30,23 @@ func (s *SignedDeferral) Names(subjects []Subject) bool {
 }
 
 func (f *finder) inToken(compact string, token *jws.Unverified) bool {
-	if f.in([]byte(compact)) || f.in(token.Payload) || f.in([]byte(token.Header.Kid)) {
+	return f.in([]byte(compact)) || f.in([]byte(token.Header.Kid)) || f.inObject(token.Payload)
+}
+
+// inObject looks into a payload that was parsed before.
+func (f *finder) inObject(payload []byte) bool {
+	if f.in(payload) {
 		return true
 	}
 	// Without escapes and beyond ASCII every string is a part of the payload.
-	if bytes.IndexByte(token.Payload, '\\') < 0 && isASCII(token.Payload) {
+	if bytes.IndexByte(payload, '\\') < 0 && isASCII(payload) {
 		return false
 	}
-	tokens := json.NewDecoder(bytes.NewReader(token.Payload))
+	tokens := json.NewDecoder(bytes.NewReader(payload))
 	for {
 		token, err := tokens.Token()
 		if err != nil {
-			return false // the end: the payload was parsed before
+			return false // the end
 		}
 		if text, ok := token.(string); ok && f.in([]byte(fold(text))) {
 			return true

@@ -15,7 +15,7 @@ import (
 	"github.com/traccia-ledger/traccia/ledger/jws"
 )
 
-// ReceiptType is the typ in a receipt's header.
+// ReceiptType is the typ in a receipt's header; see also IntegrityType.
 const ReceiptType = "traccia-receipt+jwt"
 
 // Limits of a receipt.
@@ -262,9 +262,11 @@ type SignedReceipt struct {
 	Compact       string
 	JWS           *jws.Unverified
 	PayloadDigest Hash // SHA-256 of the payload's bytes: what makes two receipts the same entry
+	payload       []byte
 }
 
-// ParseReceipt decodes a compact receipt. Errors are *Problem, at "receipt",
+// ParseReceipt decodes a compact receipt, of ReceiptType or, where the body's
+// gateway signed it, of IntegrityType. Errors are *Problem, at "receipt",
 // "receipt#<path of the claim>", "receipt#<header parameter>", "receipt#header",
 // "receipt#payload" or "receipt#signature".
 func ParseReceipt(compact string) (*SignedReceipt, error) {
@@ -275,11 +277,19 @@ func ParseReceipt(compact string) (*SignedReceipt, error) {
 	if err != nil {
 		return nil, tokenProblem(err).under("receipt")
 	}
-	if u.Header.Typ != ReceiptType {
-		return nil, &Problem{CodeBadValue, "receipt#typ", ReceiptType, textFound(u.Header.Typ)}
+	s := &SignedReceipt{Compact: compact, JWS: u, payload: u.Payload}
+	switch {
+	case u.Header.Typ == ReceiptType:
+	case u.Header.Typ == IntegrityType && signsHeaders(u.Payload):
+		var p *Problem
+		if s.payload, p = parseIntegrity(u.Payload); p != nil {
+			return nil, p.under("receipt")
+		}
+	default:
+		return nil, &Problem{CodeBadValue, "receipt#typ", ReceiptType + ", or " + IntegrityType + " of a request's signature", textFound(u.Header.Typ)}
 	}
-	s := &SignedReceipt{Compact: compact, JWS: u, PayloadDigest: sha256.Sum256(u.Payload)}
-	if err := ijson.Unmarshal(u.Payload, &s.Receipt); err != nil {
+	s.PayloadDigest = sha256.Sum256(s.payload)
+	if err := ijson.Unmarshal(s.payload, &s.Receipt); err != nil {
 		return nil, jsonProblem(err).under("receipt")
 	}
 	if p := s.check(); p != nil {

@@ -117,10 +117,47 @@ func (c *checker) subjects(w []subjectJSON) []SaltedSubject {
 	return list
 }
 
+// contentJSON is a submission whose receipt comes beside it.
+type contentJSON struct {
+	Private  privateJSON   `json:"private"`
+	Voucher  string        `json:"voucher,omitempty"`
+	Evidence string        `json:"evidence,omitempty"`
+	Deferral string        `json:"deferral,omitempty"`
+	Subjects []subjectJSON `json:"subjects"`
+}
+
+// FormatContent encodes a submission without its receipt: the content that the
+// token of a receipt of IntegrityType covers.
+func FormatContent(s *Submission) ([]byte, error) {
+	w := s.wire()
+	return marshal(contentJSON{w.Private, w.Voucher, w.Evidence, w.Deferral, w.Subjects})
+}
+
+// Complete puts the receipt to the content that its token covers, and returns the
+// submission. Errors are *Problem.
+func Complete(content []byte, receipt string) ([]byte, error) {
+	var w contentJSON
+	if err := ijson.Unmarshal(content, &w); err != nil {
+		return nil, jsonProblem(err)
+	}
+	return marshal(submissionJSON{receipt, w.Private, w.Voucher, w.Evidence, w.Deferral, w.Subjects})
+}
+
 // FormatSubmission encodes a submission. Whether its parts agree is for
 // [Submission.Open] to say.
 func FormatSubmission(s *Submission) ([]byte, error) {
-	w := submissionJSON{
+	data, err := marshal(s.wire())
+	if err != nil {
+		return nil, err
+	}
+	if _, err := ParseSubmission(data); err != nil {
+		return nil, err
+	}
+	return data, nil
+}
+
+func (s *Submission) wire() *submissionJSON {
+	w := &submissionJSON{
 		Receipt:  s.Receipt,
 		Private:  privateJSON{base64url.EncodeToString(s.Private.Salt[:]), base64url.EncodeToString(s.Private.Content)},
 		Voucher:  s.Voucher,
@@ -131,14 +168,7 @@ func FormatSubmission(s *Submission) ([]byte, error) {
 	for i, x := range s.Subjects {
 		w.Subjects[i] = subjectJSON{string(x.Subject), base64url.EncodeToString(x.Salt[:])}
 	}
-	data, err := marshal(w)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := ParseSubmission(data); err != nil {
-		return nil, err
-	}
-	return data, nil
+	return w
 }
 
 // Opened is a submission taken apart. All that can be known of it without keys,

@@ -59,6 +59,6 @@ func keyCommand() *cobra.Command {
 
 func receiptCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "receipt", Short: "Sign and submit the receipt of one access, or a statement on it"}
-	cmd.AddCommand(receiptSignCommand(), receiptSubmitCommand(), receiptStatementCommand())
+	cmd.AddCommand(receiptSignCommand(), receiptPrepareCommand(), receiptSubmitCommand(), receiptStatementCommand())
 	return cmd
 }

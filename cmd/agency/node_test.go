@@ -51,6 +51,7 @@ func TestNode(t *testing.T) {
 			"bulk":    bulk,
 			"cut":     cut,
 			"flip":    flip,
+			"govway":  startGovWay,
 			"ledger":  serviceCommand,
 			"listed":  listed,
 			"lookups": lookUps,
@@ -77,6 +78,7 @@ func startService(dir string) (*service, error) {
 			Issuers:     []string{dev.Issuer},
 			VoucherKeys: []string{filepath.Join(keysDir, dev.PDNDKeysFile)},
 			ClientKeys:  []string{filepath.Join(keysDir, dev.ClientKeysFile)},
+			EService:    &eservice,
 		},
 	}, node.Options{})
 	if err != nil {

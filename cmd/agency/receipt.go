@@ -56,6 +56,9 @@ gets the same entries (replayed).
 An access that the ledger's policies deny is recorded too: its answer is kept
 likewise, and the command ends with 1.
 
+A file of receipt prepare goes through the body's own gateway on PDND, whose
+address for the ledger's e-service --url is then.
+
 With --records the answer is also checked, and what a provider has to keep of it
 added to that file: see agency submit.
 
@@ -72,16 +75,17 @@ where, what it expected and what it found, 3 when nothing could be concluded.`,
 			if err != nil {
 				return fmt.Errorf("couldn't read the submission: %w", err)
 			}
-			want, err := identify(raw)
+			what, err := identify(raw)
 			if err != nil {
 				return err
 			}
+			want := &what.identity
 			records, err := own.open()
 			if err != nil {
 				return err
 			}
 			defer records.close()
-			a, refused := c.submit(cmd.Context(), raw, want)
+			a, refused := c.submit(cmd.Context(), what)
 			if refused != nil {
 				refused = fmt.Errorf("couldn't submit %s: %w", want.id, refused)
 			}
@@ -91,7 +95,7 @@ where, what it expected and what it found, 3 when nothing could be concluded.`,
 			if err := durable.Replace(out, a.raw, 0o600); err != nil {
 				return fmt.Errorf("%s is recorded, but couldn't keep the answer (submit it again): %w", want.id, err)
 			}
-			if err := records.keep([]*received{{raw, a}}); err != nil {
+			if err := what.keep(records, a); err != nil {
 				return err
 			}
 			if refused != nil {
@@ -116,8 +120,21 @@ type identity struct {
 	count int
 }
 
-// identify checks a submission as far as that goes without a ledger.
-func identify(raw []byte) (*identity, error) {
+// sending is a submission as it is sent.
+type sending struct {
+	identity
+	content []byte
+	claims  string // value of ledger.ClaimsHeader, "" where the content has a receipt
+}
+
+// identify checks a submission, or one that is prepared, as far as that goes
+// without a ledger.
+func identify(raw []byte) (*sending, error) {
+	if p, receipt, err := parsePrepared(raw); err != nil {
+		return nil, err
+	} else if p != nil {
+		return &sending{identity{receipt.ReceiptID(), receipt.Subjects.Count}, p.Content, p.Claims}, nil
+	}
 	s, err := ledger.ParseSubmission(raw)
 	if err != nil {
 		return nil, err
@@ -126,7 +143,22 @@ func identify(raw []byte) (*identity, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &identity{opened.Receipt.ReceiptID(), len(s.Subjects)}, nil
+	return &sending{identity{opened.Receipt.ReceiptID(), len(s.Subjects)}, raw, ""}, nil
+}
+
+// keep adds what is to be kept of the answer to a party's own records.
+func (s *sending) keep(records *ownRecords, a *answer) error {
+	submission := s.content
+	if s.claims != "" && len(a.Entries) > 0 {
+		body, err := ledger.ParseBody(a.Entries[0].Body)
+		if err != nil {
+			return &cli.CouldNotCheck{Err: fmt.Errorf("couldn't read the ledger's answer: %w", err)}
+		}
+		if submission, err = ledger.Complete(s.content, body.Receipt); err != nil {
+			return err
+		}
+	}
+	return records.keep([]*received{{submission, a}})
 }
 
 // answer is what the ledger sent, as it came.
@@ -152,11 +184,15 @@ func readAnswer(status int, raw []byte, want *identity) (*answer, error) {
 
 // submit sends one submission until it is answered. A refusal by the ledger is
 // a *ledger.Problem; that of an access that is denied comes with its answer.
-func (c *client) submit(ctx context.Context, raw []byte, want *identity) (*answer, error) {
+func (c *client) submit(ctx context.Context, what *sending) (*answer, error) {
+	want := &what.identity
 	a, err := patiently(ctx, c, func() (*answer, error) {
-		r, err := c.request(ctx, "v1/access-receipts", "application/json", raw)
+		r, err := c.request(ctx, "v1/access-receipts", "application/json", what.content)
 		if err != nil {
 			return nil, err
+		}
+		if what.claims != "" {
+			r.Header.Set(ledger.ClaimsHeader, what.claims)
 		}
 		status, data, err := c.ask(r)
 		if err != nil {

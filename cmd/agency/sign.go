@@ -21,10 +21,29 @@ import (
 )
 
 type signFlags struct {
-	key, passphraseFile                          string
-	claims, voucher, evidence, subjects, private string
-	deferral                                     string
-	out                                          string
+	key, passphraseFile string
+	inputs
+	out string
+}
+
+// inputs are the files that say what a receipt is to say.
+type inputs struct {
+	claims, voucher, evidence, subjects, private, deferral string
+}
+
+func (f *inputs) add(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.claims, "claims", "", "JSON file that says what was done")
+	flags.StringVar(&f.voucher, "voucher", "", "file with the PDND voucher, compact")
+	flags.StringVar(&f.evidence, "evidence", "", "file with the Agid-JWT-TrackingEvidence, compact")
+	flags.StringVar(&f.subjects, "subjects", "", "file with the codes of the persons concerned, one a line")
+	flags.StringVar(&f.private, "private", "", "JSON file with operator, case and digests")
+	flags.StringVar(&f.deferral, "deferral", "", "file with the order that puts off the notice, compact")
+	for _, name := range []string{"claims", "voucher", "subjects"} {
+		cmd.MarkFlagRequired(name)
+	}
+	cmd.MarkFlagFilename("claims", "json")
+	cmd.MarkFlagFilename("private", "json")
 }
 
 type signAnswer struct {
@@ -92,19 +111,11 @@ such a receipt.`,
 	flags := cmd.Flags()
 	flags.StringVar(&f.key, "key", "", "key file made by agency key new")
 	flags.StringVar(&f.passphraseFile, "passphrase-file", "", "file with the key's passphrase")
-	flags.StringVar(&f.claims, "claims", "", "JSON file that says what was done")
-	flags.StringVar(&f.voucher, "voucher", "", "file with the PDND voucher, compact")
-	flags.StringVar(&f.evidence, "evidence", "", "file with the Agid-JWT-TrackingEvidence, compact")
-	flags.StringVar(&f.subjects, "subjects", "", "file with the codes of the persons concerned, one a line")
-	flags.StringVar(&f.private, "private", "", "JSON file with operator, case and digests")
-	flags.StringVar(&f.deferral, "deferral", "", "file with the order that puts off the notice, compact")
+	f.inputs.add(cmd)
 	flags.StringVar(&f.out, "out", "", "file for the submission")
-	for _, name := range []string{"key", "claims", "voucher", "subjects", "out"} {
-		cmd.MarkFlagRequired(name)
-	}
+	cmd.MarkFlagRequired("key")
+	cmd.MarkFlagRequired("out")
 	cmd.MarkFlagFilename("key", "key")
-	cmd.MarkFlagFilename("claims", "json")
-	cmd.MarkFlagFilename("private", "json")
 	return cmd
 }
 
@@ -146,7 +157,28 @@ func (f *signFlags) run(now time.Time) (*signAnswer, error) {
 	if err != nil {
 		return nil, err
 	}
+	a, err := f.inputs.read(k)
+	if err != nil {
+		return nil, err
+	}
+	receipt, s, err := a.submission(now)
+	if err != nil {
+		return nil, f.locate(err)
+	}
+	data, err := ledger.FormatSubmission(s)
+	if err != nil {
+		return nil, err
+	}
+	if err := durable.Replace(f.out, append(data, '\n'), 0o600); err != nil {
+		return nil, fmt.Errorf("couldn't write the submission: %w", err)
+	}
+	return &signAnswer{ReceiptID: receipt.ReceiptID(), Kid: k.Kid, Count: len(a.subjects), Submission: f.out}, nil
+}
+
+// read takes the inputs of an access that k's body signs.
+func (f *inputs) read(k *agencykey.Key) (*access, error) {
 	a := &access{key: k}
+	var err error
 	if a.claims, err = readClaims(f.claims); err != nil {
 		return nil, err
 	}
@@ -172,19 +204,12 @@ func (f *signFlags) run(now time.Time) (*signAnswer, error) {
 	if a.subjects, err = readSubjects(f.subjects); err != nil {
 		return nil, err
 	}
-	receipt, data, err := a.submission(now)
-	if err != nil {
-		return nil, f.locate(err)
-	}
-	if err := durable.Replace(f.out, append(data, '\n'), 0o600); err != nil {
-		return nil, fmt.Errorf("couldn't write the submission: %w", err)
-	}
-	return &signAnswer{ReceiptID: receipt.ReceiptID(), Kid: k.Kid, Count: len(a.subjects), Submission: f.out}, nil
+	return a, nil
 }
 
 // locate makes a problem of the receipt or the private part one of the file
 // that it came from.
-func (f *signFlags) locate(err error) error {
+func (f *inputs) locate(err error) error {
 	var p *ledger.Problem
 	if !errors.As(err, &p) {
 		return err
@@ -216,18 +241,14 @@ type access struct {
 	subjects []ledger.Subject
 }
 
-// submission makes the receipt and the submission's bytes, on one line. Problems are at receipt#… and private#….
-func (a *access) submission(now time.Time) (*ledger.Receipt, []byte, error) {
+// submission makes the receipt and the submission. Problems are at receipt#… and private#….
+func (a *access) submission(now time.Time) (*ledger.Receipt, *ledger.Submission, error) {
 	receipt, err := a.receipt(now)
 	if err != nil {
 		return nil, nil, err
 	}
 	s, err := a.key.Seal(receipt, a.private, a.subjects, a.deferral)
-	if err != nil {
-		return nil, nil, err
-	}
-	data, err := ledger.FormatSubmission(s)
-	return receipt, data, err
+	return receipt, s, err
 }
 
 // receipt fills in what the claims left out.

@@ -32,7 +32,8 @@ import (
 //	  "pdnd": {
 //	    "issuers": ["interop.pagopa.it"],
 //	    "voucher_keys": ["https://interop.pagopa.it/.well-known/jwks.json"],
-//	    "client_keys": ["pdnd/clients.jwks"]
+//	    "client_keys": ["pdnd/clients.jwks"],
+//	    "eservice": {"id": "3d0a8a4e-…", "producer": "8f1b7c55-…", "audience": ["https://registro.example/v1"]}
 //	  }
 //	}
 type Settings struct {
@@ -51,6 +52,8 @@ type PDNDSettings struct {
 	Issuers     []string `json:"issuers,omitempty"`      // iss of vouchers
 	VoucherKeys []string `json:"voucher_keys,omitempty"` // of PDND
 	ClientKeys  []string `json:"client_keys,omitempty"`  // of PDND's clients, for evidence and integrity tokens
+	// EService is the ledger's own; nil: it isn't one, and takes submissions as they are.
+	EService *EServiceSettings `json:"eservice,omitempty"`
 }
 
 const configFile = "config.json"
@@ -71,6 +74,9 @@ func ReadSettings(dir string) (Settings, error) {
 	}
 	if _, err := s.interval(); err != nil {
 		return Settings{}, fmt.Errorf("couldn't read %s: publish_interval: %w", path, err)
+	}
+	if err := s.PDND.EService.check(); err != nil {
+		return Settings{}, fmt.Errorf("couldn't read %s: %w", path, err)
 	}
 	return s, nil
 }

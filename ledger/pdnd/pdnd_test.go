@@ -66,7 +66,7 @@ func TestSampleTokens(t *testing.T) {
 	}
 
 	request := SignedRequest{Token: sample["Agid-JWT-Signature"], Digest: sample["Digest"], ContentType: "application/json", Body: []byte(sample["body"])}
-	signature, err := CheckRequest(t.Context(), request, "https://ledger.example/rest/access-receipts/v1", clients, time.Unix(1767261750, 0))
+	signature, err := CheckRequest(t.Context(), request, []string{"https://ledger.example/rest/access-receipts/v1"}, clients, time.Unix(1767261750, 0))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/traccia-ledger/traccia/ledger"
@@ -33,12 +34,13 @@ type SignedRequest struct {
 // Signature is what a good signed request says of itself. That its jti wasn't seen before is for the caller.
 type Signature struct {
 	Kid, Issuer, JTI string
+	ClientID         string // of PDND, as GovWay writes it beside an iss of its own; "" where there is none
 	Issued, Expires  time.Time
 }
 
 // CheckRequest judges a signed request at an instant: its body has the Digest, and the token, by one of the keys (RS256,
-// ES256 or EdDSA), is for this audience and covers Digest and Content-Type as they came. Errors are as those of Check.
-func CheckRequest(ctx context.Context, request SignedRequest, audience string, keys Keys, at time.Time) (*Signature, error) {
+// ES256 or EdDSA), is for one of these audiences and covers Digest and Content-Type as they came. Errors are as those of Check.
+func CheckRequest(ctx context.Context, request SignedRequest, audience []string, keys Keys, at time.Time) (*Signature, error) {
 	sum := sha256.Sum256(request.Body)
 	if want := "SHA-256=" + base64.StdEncoding.EncodeToString(sum[:]); request.Digest != want {
 		found := "another digest"
@@ -57,8 +59,11 @@ func CheckRequest(ctx context.Context, request SignedRequest, audience string, k
 	}
 	r := reader{where: p.where, members: t.claims}
 	s := &Signature{Kid: t.kid, Issuer: r.text("iss", 256), JTI: r.text("jti", 256), Issued: r.seconds("iat"), Expires: r.seconds("exp")}
-	if aud := readAudience(&r); r.problem == nil && !slices.Contains(aud, audience) {
-		r.refuse(CodeAudience, "aud", audience, show(aud[0]))
+	if r.has("client_id") {
+		s.ClientID = r.text("client_id", 256)
+	}
+	if aud := readAudience(&r); r.problem == nil && !slices.ContainsFunc(aud, func(a string) bool { return slices.Contains(audience, a) }) {
+		r.refuse(CodeAudience, "aud", strings.Join(audience, " or "), show(aud[0]))
 	}
 	judgeSignedHeaders(&r, request)
 	if r.problem != nil {

@@ -31,11 +31,11 @@ func TestCheckRequest(t *testing.T) {
 	good := requestClaims(digest)
 	headers := func(list ...object) SignedRequest { return request(requestHeader, with(good, "signed_headers", list)) }
 
-	if s, err := CheckRequest(t.Context(), request(requestHeader, good), ledgerURL, a.clientKeys, noon); err != nil || s.Issuer != client || s.Kid != "client" {
+	if s, err := CheckRequest(t.Context(), request(requestHeader, good), []string{ledgerURL}, a.clientKeys, noon); err != nil || s.Issuer != client || s.Kid != "client" {
 		t.Fatalf("got %+v, %v", s, err)
 	}
 	get := SignedRequest{Token: sign(a.client, requestHeader, with(requestClaims(empty), "signed_headers", []object{{"digest": empty}})), Digest: empty}
-	if _, err := CheckRequest(t.Context(), get, ledgerURL, a.clientKeys, noon); err != nil {
+	if _, err := CheckRequest(t.Context(), get, []string{ledgerURL}, a.clientKeys, noon); err != nil {
 		t.Fatal(err)
 	}
 
@@ -79,11 +79,11 @@ func TestCheckRequest(t *testing.T) {
 		{"another's key", stranger, CodeSignature, header},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := CheckRequest(t.Context(), test.request, ledgerURL, a.clientKeys, noon)
+			_, err := CheckRequest(t.Context(), test.request, []string{ledgerURL}, a.clientKeys, noon)
 			checkProblem(t, err, test.code, test.where)
 		})
 	}
-	if _, err := CheckRequest(t.Context(), request(requestHeader, good), ledgerURL, brokenKeys{}, time.Now()); err == nil {
+	if _, err := CheckRequest(t.Context(), request(requestHeader, good), []string{ledgerURL}, brokenKeys{}, time.Now()); err == nil {
 		t.Error("want an error when keys can't be had")
 	}
 }

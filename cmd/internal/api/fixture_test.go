@@ -31,6 +31,13 @@ import (
 
 const ledgerName = "registro.example"
 
+// The ledger as an e-service of PDND.
+const (
+	eserviceID  = "3d0a8a4e-61d0-4f0c-8a58-0f1f1a0d9c11"
+	producerID  = "8f1b7c55-2f5f-4b53-9b0a-5f8e6f4b7d22"
+	eserviceURL = "https://registro.example"
+)
+
 // keyDir holds one set of keys for all tests: making RSA keys takes longer than
 // most of them.
 var keyDir = sync.OnceValue(func() string {
@@ -137,6 +144,7 @@ func openFixture(dir string, c dev.Config, opt node.Options) (*fixture, error) {
 			Issuers:     []string{dev.Issuer},
 			VoucherKeys: []string{filepath.Join(keyDir(), dev.PDNDKeysFile)},
 			ClientKeys:  []string{filepath.Join(keyDir(), dev.ClientKeysFile)},
+			EService:    &node.EServiceSettings{ID: eserviceID, Producer: producerID, Audience: []string{eserviceURL, eserviceURL + "/v1"}},
 		},
 	}, opt)
 	if err != nil {

@@ -3,8 +3,8 @@
 // Package api is the ledger's HTTP interface (docs/contract.md, openapi.yaml):
 // submissions in, proofs out, and the public log by c2sp.org/tlog-tiles.
 //
-// A submission is authenticated by the receipt's own signature; what isn't
-// public is for bodies, by INTEGRITY_REST_02; the log is public. Errors are problem+json (RFC 9457)
+// A submission is authenticated by the receipt's own signature, which may be that
+// of the request where it comes over PDND; what isn't public is for bodies, by INTEGRITY_REST_02; the log is public. Errors are problem+json (RFC 9457)
 // that name the field, what was expected and what came, and never a person.
 // Sizes, counts and times are bounded, so that a slow client holds up nobody.
 package api
@@ -187,6 +187,13 @@ func (s *Server) readSubmission(w http.ResponseWriter, r *http.Request) (int, *l
 		return refuse(http.StatusRequestEntityTooLarge, tooLargeProblem)
 	case err != nil:
 		return refuse(http.StatusRequestTimeout, s.incomplete("a whole submission"))
+	}
+	if raw, err = s.overPDND(r, raw); err != nil {
+		status, p := s.judge(err)
+		if status = headerStatus(status, p); status == http.StatusUnauthorized {
+			w.Header().Set("WWW-Authenticate", "Bearer")
+		}
+		return refuse(status, p)
 	}
 	// While it waits for its place nothing more has to come or go.
 	control := http.NewResponseController(w)

@@ -36,7 +36,7 @@ func (s *Server) signedBy(r *http.Request, body string, content []byte) error {
 	signature, err := pdnd.CheckRequest(r.Context(), pdnd.SignedRequest{
 		Token: r.Header.Get("Agid-JWT-Signature"), Digest: r.Header.Get("Digest"),
 		ContentType: r.Header.Get("Content-Type"), Body: content,
-	}, s.node.Settings.Name, bodyKeys{s.node, body}, s.node.Now())
+	}, []string{s.node.Settings.Name}, bodyKeys{s.node, body}, s.node.Now())
 	var p *ledger.Problem
 	switch {
 	case errors.As(err, &p) && slices.Contains([]string{pdnd.CodeKeyUnknown, pdnd.CodeKeyNotInForce, pdnd.CodeSignature}, p.Code):

@@ -216,21 +216,12 @@ func (c *Checker) judgeIntegrity(ctx context.Context, r *http.Request, t *tokens
 	}
 	const where = "header:" + HeaderSignature
 	request := pdnd.SignedRequest{Token: t.signature, Digest: t.digest, ContentType: r.Header.Get("Content-Type"), Body: body}
-	var signature *pdnd.Signature
-	var err error
-	for _, audience := range s.Audience {
-		signature, err = pdnd.CheckRequest(ctx, request, audience, c.config.Clients, now)
-		var p *ledger.Problem
-		if !errors.As(err, &p) || p.Code != pdnd.CodeAudience {
-			break
-		}
-		p.Expected = strings.Join(s.Audience, " or ")
-	}
+	signature, err := pdnd.CheckRequest(ctx, request, s.Audience, c.config.Clients, now)
 	if err != nil {
 		return nil, err
 	}
-	if signature.Issuer != claims.ClientID && (claims.ConsumerID == "" || signature.Issuer != claims.ConsumerID) {
-		return nil, &ledger.Problem{Code: pdnd.CodeMismatch, Where: where + "#iss", Expected: "the voucher's client_id, " + claims.ClientID, Found: "another"}
+	if signature.Issuer != claims.ClientID && signature.ClientID != claims.ClientID && (claims.ConsumerID == "" || signature.Issuer != claims.ConsumerID) {
+		return nil, &ledger.Problem{Code: pdnd.CodeMismatch, Where: where + "#iss", Expected: "the voucher's client_id, " + claims.ClientID + ", as iss or client_id", Found: "another"}
 	}
 	return &once{"integrity", signature.Kid + " " + signature.JTI, where + "#jti", signature.Expires.Add(pdnd.Leeway)}, nil
 }

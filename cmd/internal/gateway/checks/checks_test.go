@@ -106,6 +106,8 @@ func TestCheck(t *testing.T) {
 		{"signed for another", config.ProfileVoucher, and(bearer, func(h http.Header) { signed(h, object{"aud": "https://b.example"}) }), nil, "401 wrong_audience header:Agid-JWT-Signature#aud"},
 		{"for the second audience", config.ProfileVoucher, and(bearer, func(h http.Header) { signed(h, object{"aud": "https://b.example"}) }), func(s *config.EService) { s.Audience = append(s.Audience, "https://b.example") }, ""},
 		{"signed by another client", config.ProfileVoucher, and(bearer, func(h http.Header) { signed(h, object{"iss": other}) }), nil, "401 claim_mismatch header:Agid-JWT-Signature#iss"},
+		{"signed by GovWay, whose iss is a name", config.ProfileVoucher, and(bearer, func(h http.Header) { signed(h, object{"iss": "Ente", "client_id": client}) }), nil, ""},
+		{"GovWay of another client", config.ProfileVoucher, and(bearer, func(h http.Header) { signed(h, object{"iss": "Ente", "client_id": other}) }), nil, "401 claim_mismatch header:Agid-JWT-Signature#iss"},
 		{"other content", config.ProfileVoucher, and(bearer, func(h http.Header) { signed(h, nil); h.Set(HeaderDigest, "SHA-256=x") }), nil, "400 digest_mismatch header:Digest"},
 		{"other content type", config.ProfileVoucher, and(bearer, func(h http.Header) { signed(h, nil); h.Set("Content-Type", "text/xml") }), nil, "401 claim_mismatch header:Agid-JWT-Signature#signed_headers"},
 
