@@ -29,7 +29,7 @@ func (f *ownFlags) add(cmd *cobra.Command) {
 
 // ownRecords are nil where none are kept.
 type ownRecords struct {
-	file   *provider.Records
+	file   *provider.Appender
 	logKey string // the file of logs, which grows by a line each year
 	logs   []note.Verifier
 }

@@ -140,7 +140,7 @@ func (p *devProvider) attest(ctx context.Context, r *ready, policyFile string) e
 	registrar := provider.NewLedger(base, key, time.Now)
 	check := provider.Check{
 		Scope: hub, Log: fetch.NewLog(base.JoinPath("log", fmt.Sprint(r.node.Epoch()))), Policy: policy, Now: time.Now, Patience: cosignPatience,
-		Records: p.recordsFile(), Proofs: p.proofsFile(), Ledger: registrar,
+		Records: provider.RecordsFile(p.recordsFile()), Proofs: provider.ProofsFile(p.proofsFile()), Ledger: registrar,
 		Keys: []jws.Key{key.Key}, Providers: providers, // and no call is in flight
 	}
 	report, err := check.Run(ctx)

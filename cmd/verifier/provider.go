@@ -134,8 +134,11 @@ func (f *providerFlags) run(cmd *cobra.Command) (*providerAnswer, error) {
 		return nil, cli.Usagef("--scope: %w", err)
 	}
 	c := &provider.Check{
-		Scope: f.scope, Now: time.Now, Patience: f.patience, Records: f.records, Proofs: f.proofs,
+		Scope: f.scope, Now: time.Now, Patience: f.patience, Records: provider.RecordsFile(f.records),
 		Providers: ids(f.providers), Others: ids(f.others), InFlight: f.inFlight,
+	}
+	if f.proofs != "" {
+		c.Proofs = provider.ProofsFile(f.proofs)
 	}
 	var err error
 	if c.Keys, err = readOwnKeys(f.keys); err != nil {

@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
-	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
@@ -31,8 +31,8 @@ type Check struct {
 	Now      func() time.Time
 	Patience time.Duration // how long to wait for the cosignatures that Policy asks for
 
-	Records string  // file of own.Entry lines
-	Proofs  string  // file of own.Proof lines; what is asked of Ledger is added to it. "" for none
+	Records Records
+	Proofs  Proofs  // keeps what is asked of Ledger; nil: nothing is kept
 	Ledger  *Ledger // nil: nothing is asked
 
 	Keys      []jws.Key
@@ -42,16 +42,30 @@ type Check struct {
 	Progress  func(leaves int)
 }
 
-// partLines is how many lines are in memory at a time, and lineBytes how short
-// a line can be.
-const (
-	partLines = 1_000_000
-	lineBytes = 200
-)
+// Records are a party's own records, as it keeps them.
+type Records interface {
+	// Lines gives them as lines of own.Entry without their ends, from the first each
+	// time.
+	Lines() iter.Seq2[[]byte, error]
+	// Count says how many there are at most; more may come meanwhile.
+	Count() (int, error)
+}
+
+// Proofs keeps the VRF proofs of subjects in a log. They are verified again each
+// time, so it is trusted for nothing.
+type Proofs interface {
+	// Proofs gives those at hand in the subjects' order, nil for the others.
+	Proofs(origin string, subjects []ledger.Subject) ([][]byte, error)
+	// KeepProofs adds those of these subjects.
+	KeepProofs(origin string, subjects []ledger.Subject, proofs [][]byte) error
+}
+
+// partLines is how many lines are in memory at a time.
+const partLines = 1_000_000
 
 // Run compares. The error is of reading, or of asking the ledger.
 func (c *Check) Run(ctx context.Context) (*verifier.ProviderReport, error) {
-	info, err := os.Stat(c.Records)
+	count, err := c.Records.Count()
 	if err != nil {
 		return nil, fmt.Errorf("couldn't read the own records: %w", err)
 	}
@@ -61,8 +75,7 @@ func (c *Check) Run(ctx context.Context) (*verifier.ProviderReport, error) {
 	}
 	return verifier.Provider(ctx, verifier.ProviderConfig{
 		Scope: c.Scope, Policy: c.Policy, Logs: c.Logs, Signed: signed, Fetch: c.Log, Now: c.Now(),
-		Records: func() iter.Seq2[[]byte, error] { return Lines(c.Records) },
-		Parts:   int(info.Size()/(partLines*lineBytes)) + 1, Proofs: c.proofs,
+		Records: c.Records.Lines, Parts: count/partLines + 1, Proofs: c.proofs,
 		Keys: c.Keys, Providers: c.Providers, Others: c.Others, InFlight: c.InFlight, Progress: c.Progress,
 	})
 }
@@ -89,95 +102,45 @@ func (c *Check) cosigned(ctx context.Context) ([]byte, error) {
 	}
 }
 
-// proofs gives the VRF proofs of subjects: from the file, and the others from
-// the ledger, whose answers are kept in the file.
+// proofs gives the VRF proofs of subjects: those that were kept, and the others
+// from the ledger, whose answers are kept.
 func (c *Check) proofs(ctx context.Context, origin string, subjects []ledger.Subject) ([][]byte, error) {
 	list := make([][]byte, len(subjects))
-	at := make(map[ledger.Subject]int, len(subjects))
-	for i, s := range subjects {
-		at[s] = i
-	}
-	if err := c.known(origin, at, list); err != nil {
-		return nil, err
+	if c.Proofs != nil {
+		var err error
+		if list, err = c.Proofs.Proofs(origin, subjects); err != nil && (c.Ledger == nil || !errors.Is(err, fs.ErrNotExist)) {
+			return nil, err
+		}
 	}
 	if c.Ledger == nil {
 		return list, nil
 	}
-	var missing []ledger.Subject
-	for i, s := range subjects {
+	var missing []int
+	for i := range subjects {
 		if list[i] == nil {
-			missing = append(missing, s)
+			missing = append(missing, i)
 		}
 	}
-	if len(missing) == 0 {
-		return list, nil
-	}
-	file, err := c.openProofs()
-	if err != nil {
-		return nil, err
-	}
-	if file != nil {
-		defer file.Close()
-	}
-	for len(missing) > 0 {
-		some := missing[:min(len(missing), own.MaxSubjects)]
-		missing = missing[len(some):]
-		found, err := c.Ledger.Proofs(ctx, c.Scope, origin, some)
+	for some := range slices.Chunk(missing, own.MaxSubjects) {
+		asked := make([]ledger.Subject, len(some))
+		for k, i := range some {
+			asked[k] = subjects[i]
+		}
+		found, err := c.Ledger.Proofs(ctx, c.Scope, origin, asked)
 		if err != nil {
 			return nil, err
 		}
-		var lines []byte
-		for i, s := range some {
-			list[at[s]] = found[i]
-			lines = own.AppendProof(lines, &own.Proof{Subject: s, Origin: origin, Pi: [80]byte(found[i])})
+		for k, i := range some {
+			list[i] = found[k]
 		}
-		if file != nil {
-			if err := file.append(lines); err != nil {
-				return nil, err
-			}
+		if c.Proofs == nil {
+			continue
+		}
+		if err := c.Proofs.KeepProofs(origin, asked, found); err != nil {
+			return nil, err
 		}
 	}
 	return list, nil
-}
-
-func (c *Check) openProofs() (*Records, error) {
-	if c.Proofs == "" {
-		return nil, nil
-	}
-	return OpenRecords(c.Proofs)
-}
-
-// known fills in what the file has.
-func (c *Check) known(origin string, at map[ledger.Subject]int, list [][]byte) error {
-	if c.Proofs == "" {
-		return nil
-	}
-	n := 0
-	for line, err := range Lines(c.Proofs) {
-		if errors.Is(err, fs.ErrNotExist) && c.Ledger != nil {
-			return nil // it is made
-		}
-		if err != nil {
-			return fmt.Errorf("couldn't read %s: %w", c.Proofs, err)
-		}
-		n++
-		subject, err := own.SubjectOf(line)
-		if err != nil {
-			return fmt.Errorf("%s, line %d: %w", c.Proofs, n, err)
-		}
-		i, wanted := at[ledger.Subject(subject)]
-		if !wanted {
-			continue
-		}
-		p, err := own.ParseProof(line)
-		if err != nil {
-			return fmt.Errorf("%s, line %d: %w", c.Proofs, n, err)
-		}
-		if p.Origin == origin {
-			list[i] = p.Pi[:]
-		}
-	}
-	return nil
 }
 
 // Sign makes the statement of a report that the party signs.

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/traccia-ledger/traccia/cmd/internal/agencykey"
@@ -76,6 +77,29 @@ func (l *Ledger) Record(ctx context.Context, statement string) (uint64, error) {
 	}
 	return answer.Index, nil
 }
+
+// Registered says whether the log of the ledger of this name has the key in force
+// for its body. It asks once, with a request that asks for nothing: who else signs
+// is refused before it is read. The error is a *ledger.Problem where the ledger
+// doesn't take the request for another reason, such as a clock or a name.
+func (l *Ledger) Registered(ctx context.Context, name string) (bool, error) {
+	_, _, err := l.try(ctx, l.base.JoinPath("v1", "scopes", l.key.Body, "proofs"), []byte("{}"), name)
+	var p *ledger.Problem
+	switch {
+	case err == nil:
+		return true, nil
+	case !errors.As(err, &p):
+		return false, err
+	case p.Code == codeNotSigner:
+		return false, nil
+	case strings.HasPrefix(p.Where, "/"): // of the content, which was read
+		return true, nil
+	}
+	return false, p
+}
+
+// codeNotSigner is the ledger's for a signed request by another (docs/api.md).
+const codeNotSigner = "not_signer"
 
 const (
 	attempts  = 5

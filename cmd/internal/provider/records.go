@@ -29,13 +29,13 @@ import (
 	"github.com/traccia-ledger/traccia/verifier"
 )
 
-// Records is the file of a party's own records, open to append to. Others may
+// Appender is the file of a party's own records, open to append to. Others may
 // append to the same file.
-type Records struct{ file *os.File }
+type Appender struct{ file *os.File }
 
 // OpenRecords opens the file, and makes it the first time. What a crash or a
 // full disk left of a line is cut off: its answer never counted.
-func OpenRecords(path string) (*Records, error) {
+func OpenRecords(path string) (*Appender, error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("couldn't open the own records: %w", err)
@@ -46,7 +46,7 @@ func OpenRecords(path string) (*Records, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("couldn't open the own records: %w", err), file.Close())
 	}
-	return &Records{file}, nil
+	return &Appender{file}, nil
 }
 
 func cutTorn(file *os.File) error {
@@ -70,7 +70,7 @@ func cutTorn(file *os.File) error {
 }
 
 // Append writes entries, and returns when they are on disk.
-func (r *Records) Append(entries []own.Entry) error {
+func (r *Appender) Append(entries []own.Entry) error {
 	if len(entries) == 0 {
 		return nil
 	}
@@ -81,7 +81,7 @@ func (r *Records) Append(entries []own.Entry) error {
 	return r.append(lines)
 }
 
-func (r *Records) append(lines []byte) error {
+func (r *Appender) append(lines []byte) error {
 	_, err := r.file.Write(lines)
 	if err == nil {
 		err = r.file.Sync()
@@ -93,7 +93,7 @@ func (r *Records) append(lines []byte) error {
 }
 
 // Close closes the file.
-func (r *Records) Close() error { return r.file.Close() }
+func (r *Appender) Close() error { return r.file.Close() }
 
 // Entries checks the answer to a submission of the party's own, and returns what
 // is to be kept of it. The error is a *ledger.Problem where the answer isn't
