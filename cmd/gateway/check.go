@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +15,8 @@ import (
 	"github.com/traccia-ledger/traccia/cmd/internal/cli"
 	"github.com/traccia-ledger/traccia/cmd/internal/gateway/config"
 	"github.com/traccia-ledger/traccia/cmd/internal/gateway/subjects"
+	"github.com/traccia-ledger/traccia/cmd/internal/provider"
+	"github.com/traccia-ledger/traccia/ledger"
 )
 
 // checkAnswer is what gateway check says:
@@ -88,7 +91,8 @@ which operation it is for, whether its tokens are good at the instant --at, whet
 places lead to persons' codes (it says how many, never which). --answer adds the
 provider's answer to it. Nothing is sent and nothing recorded.
 
-Whether the ledger has registered the key is not looked at.`,
+The ledger is asked whether its log has registered the key and not revoked it; offline,
+and where it doesn't answer, a note says that this wasn't looked at.`,
 		Example: `  gateway check gateway.yaml
   gateway check gateway.yaml --offline --json
   gateway check gateway.yaml --call request.http --answer answer.http --at 2026-11-22T09:30:00Z`,
@@ -151,6 +155,14 @@ func (f *checkFlags) run(cmd *cobra.Command, path string) (*checkAnswer, error) 
 	if c.TLS == nil {
 		a.Notes = append(a.Notes, "no tls: whatever stands before "+c.Listen+" has to end it on this machine")
 	}
+	if !f.offline && f.call == "" && len(problems) == 0 {
+		a.registered(cmd.Context(), c, o)
+	} else {
+		a.Notes = append(a.Notes, "whether the ledger has registered the key wasn't looked at")
+	}
+	if c.Check == nil {
+		a.Notes = append(a.Notes, "no check: the memory is never compared with the log, and citizens are shown the scope as declared, not checked")
+	}
 	for i := range c.EServices {
 		a.say(&c.EServices[i])
 	}
@@ -164,6 +176,23 @@ func (f *checkFlags) run(cmd *cobra.Command, path string) (*checkAnswer, error) 
 		}
 	}
 	return a, nil
+}
+
+// registered asks the ledger for the key.
+func (a *checkAnswer) registered(ctx context.Context, c *config.Config, o *opened) {
+	known, err := provider.NewLedger(o.ledger, o.key, time.Now).Registered(ctx, c.Ledger.Name)
+	var p *ledger.Problem
+	switch {
+	case errors.As(err, &p):
+		a.Problems = append(a.Problems, ledger.Problem{Code: p.Code, Where: c.Where("ledger/url"), Expected: p.Expected, Found: p.Found})
+	case err != nil:
+		a.Notes = append(a.Notes, fmt.Sprintf("whether the ledger has registered the key couldn't be looked at: %v", err))
+	case !known:
+		a.Problems = append(a.Problems, ledger.Problem{
+			Code: "not_registered", Where: c.Where("identity/key"),
+			Expected: fmt.Sprintf("a key that the log of %s registers for %s (ledgerd body key-add)", c.Ledger.Name, c.Identity.Body), Found: "kid " + o.key.Kid + ", which it doesn't, or that was revoked",
+		})
+	}
 }
 
 // say adds an e-service in words.

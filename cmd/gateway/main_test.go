@@ -53,6 +53,7 @@ func newSite(t *testing.T) *site {
 		t.Fatal(err)
 	}
 	s.write("gateway.yaml", strings.Replace(string(example), "https://interop.pagopa.it/.well-known/jwks.json", "pdnd.jwks.json", 1))
+	s.replace("https://ledger.example", "http://127.0.0.1:1") // nobody is there
 	s.write("pdnd.jwks.json", `{"keys":[`+s.tokens.PDNDKey+`]}`)
 	s.write("clients.jwks.json", `{"keys":[`+s.tokens.ClientKey+`]}`)
 	s.write("aderenti.csv", "id,name,fiscalCode,ipaCode,attributes\n2d6de81f-961a-4e12-8617-cce887ed7f86,Comune di Bologna,,c_a944,[]\n")
@@ -88,6 +89,11 @@ func (s *site) key(body string) {
 		s.t.Fatal(err)
 	}
 	s.write("inps.key", string(data))
+	set, err := jws.FormatKeys([]jws.Key{k.Key})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.write("own.jwks.json", string(set))
 }
 
 func (s *site) write(name, text string) {
@@ -129,7 +135,7 @@ func TestExampleIsGood(t *testing.T) {
 		"an event for each person at /elenco_flussi/*/flusso base64 /Flusso/Beneficiario/@CodiceFiscale of the answer",
 		"an empty list and an error about nobody are let through",
 		"tells of nobody: nothing is recorded",
-		"note: no tls",
+		"note: no tls", "note: whether the ledger has registered the key couldn't be looked at: couldn't reach the ledger",
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("doesn't say %q:\n%s", want, out)
@@ -148,12 +154,20 @@ func TestUnusable(t *testing.T) {
 		change func(s *site)
 		where  string
 	}{
-		{"a fault of form", func(s *site) { s.replace("profile: VOUCHER_ONLY", "profile: NONE") }, "gateway.yaml:76:e_services/1/profile"},
+		{"a fault of form", func(s *site) { s.replace("profile: VOUCHER_ONLY", "profile: NONE") }, "gateway.yaml:83:e_services/1/profile"},
 		{"no key", func(s *site) { os.Remove(filepath.Join(s.dir, "inps.key")) }, "gateway.yaml:23:identity/key"},
 		{"another's key", func(s *site) { s.key("c_a944") }, "gateway.yaml:23:identity/key"},
 		{"no policy", func(s *site) { s.write("ledger-policy.txt", "log x") }, "gateway.yaml:19:ledger/policy"},
-		{"no key set", func(s *site) { s.write("clients.jwks.json", "{}") }, "gateway.yaml:29:pdnd/client_keys"},
-		{"no list of bodies", func(s *site) { s.write("aderenti.csv", "x") }, "gateway.yaml:30:pdnd/tenants"},
+		{"no key set", func(s *site) { s.write("clients.jwks.json", "{}") }, "gateway.yaml:36:pdnd/client_keys"},
+		{"no list of bodies", func(s *site) { s.write("aderenti.csv", "x") }, "gateway.yaml:37:pdnd/tenants"},
+		{"own keys that lack its own", func(s *site) {
+			set, err := os.ReadFile(filepath.Join(s.dir, "own.jwks.json"))
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			s.key("inps")
+			s.write("own.jwks.json", string(set))
+		}, "gateway.yaml:28:check/keys"},
 		{"no certificate", func(s *site) { s.replace("metrics:", "tls: {certificate: a.pem, key: b.pem}\nmetrics:") }, "gateway.yaml:13:tls"},
 		{"memory is a file", func(s *site) { s.write("memory", "x") }, "gateway.yaml:14:memory"},
 	} {

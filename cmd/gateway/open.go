@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/traccia-ledger/traccia/cmd/internal/agencykey"
@@ -17,6 +18,7 @@ import (
 	"github.com/traccia-ledger/traccia/cmd/internal/gateway/config"
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/checkpoint"
+	"github.com/traccia-ledger/traccia/ledger/jws"
 	"github.com/traccia-ledger/traccia/ledger/pdnd"
 )
 
@@ -66,6 +68,13 @@ func open(c *config.Config, offline bool) (*opened, []ledger.Problem) {
 	try("identity/key", "the key file of "+c.Identity.Body+", made by agency key new", err)
 	if err == nil && o.key.Body != c.Identity.Body {
 		try("identity/key", "a key of "+c.Identity.Body, fmt.Errorf("a key of %s", o.key.Body))
+	}
+	if c.Check != nil {
+		keys, err := c.Check.OwnKeys()
+		try("check/keys", "a JWK set of the body's own keys", err)
+		if err == nil && o.key != nil && !slices.ContainsFunc(keys, func(k jws.Key) bool { return k.Kid == o.key.Kid }) {
+			try("check/keys", "every key that ever was "+c.Identity.Body+"'s own, identity/key among them", errors.New("others alone"))
+		}
 	}
 	for _, set := range []struct {
 		field, source string

@@ -5,17 +5,11 @@ package main
 import (
 	"bufio"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
-	"net"
 	"net/http"
-	"os"
-	"path/filepath"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -57,24 +51,6 @@ it wasn't told.`,
 	}
 }
 
-// recordsSocket is where a gateway that serves hands out its records: in a directory that its owner alone can enter.
-const recordsSocket = "records.sock"
-
-func listenRecords(dir string, m *memory.Memory, start func(network, address string, h http.Handler, config *tls.Config) (string, error)) error {
-	path := filepath.Join(dir, recordsSocket)
-	// One that a crash left: the memory is locked, so nobody listens there.
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("couldn't listen: %w", err)
-	}
-	_, err := start("unix", path, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		// Chunked: what breaks off is seen to.
-		if err := writeRecords(w, m); err != nil {
-			panic(http.ErrAbortHandler)
-		}
-	}), nil)
-	return err
-}
-
 func writeRecords(w io.Writer, m *memory.Memory) error {
 	out := bufio.NewWriterSize(w, 1<<16)
 	line := make([]byte, 0, own.MaxLine)
@@ -108,24 +84,16 @@ They name citizens.`,
 }
 
 func exportRecords(ctx context.Context, c *config.Config, out io.Writer) error {
-	path := filepath.Join(c.Memory, recordsSocket)
-	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", path)
-	}}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://gateway/records", nil)
-	if err != nil {
-		return err
-	}
-	resp, err := client.Do(req)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
-		m, err := openMemory(c, slog.New(slog.DiscardHandler)) // nobody serves
+	resp, err := ask(ctx, c, http.MethodGet, "/records")
+	if errors.Is(err, errNobody) {
+		m, err := openMemory(c, slog.New(slog.DiscardHandler))
 		if err != nil {
 			return err
 		}
 		return errors.Join(writeRecords(out, m), m.Close())
 	}
 	if err != nil {
-		return fmt.Errorf("couldn't ask the gateway that serves: %w", err)
+		return err
 	}
 	defer resp.Body.Close()
 	if _, err := io.Copy(out, resp.Body); err != nil {

@@ -154,7 +154,7 @@ func (s *service) listen(ctx context.Context, c *config.Config, registry *promet
 	}
 	defer servers.Stop(drainPatience)
 	var err error
-	if err = listenRecords(c.Memory, s.memory, start); err != nil {
+	if err = s.listenControl(c.Memory, start); err != nil {
 		return err
 	}
 	if c.Metrics != "" {

@@ -58,6 +58,8 @@ type path struct {
 	receipt  *ledger.SignedReceipt
 	claims   voucherClaims
 	node     *node.Node
+	url      string // of the ledger
+	witness  note.Signer
 	between  atomic.Pointer[func(w http.ResponseWriter, r *http.Request, next http.Handler)]
 	provider atomic.Int32 // calls that reached it
 
@@ -156,9 +158,12 @@ func (p *path) serveLedger() string {
 	if _, err := p.node.SetScope(ctx, registry.Scope{ID: "inps", Providers: []string{"inps"}}); err != nil {
 		t.Fatal(err)
 	}
-	_, public, err := note.GenerateKey(rand.Reader, "alfa.example")
+	secret, public, err := note.GenerateKey(rand.Reader, "alfa.example")
 	if err == nil {
 		public, err = f_note.VKeyToCosignatureV1(public)
+	}
+	if err == nil {
+		p.witness, err = f_note.NewSignerForCosignatureV1(secret)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -176,10 +181,31 @@ func (p *path) serveLedger() string {
 			(*h)(w, r, handler)
 			return
 		}
+		if strings.HasSuffix(r.URL.Path, "/checkpoint") {
+			p.cosigned(w, r, handler)
+			return
+		}
 		handler.ServeHTTP(w, r)
 	}))
 	t.Cleanup(server.Close)
+	p.url = server.URL
 	return server.URL
+}
+
+// cosigned serves a checkpoint as the policy's witness saw it.
+func (p *path) cosigned(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	rec := httptest.NewRecorder()
+	next.ServeHTTP(rec, r)
+	log, err := checkpoint.ParseKey(p.node.VKey())
+	if err != nil {
+		p.t.Error(err)
+		return
+	}
+	signed, err := checkpoint.Cosign(rec.Body.Bytes(), log, p.witness)
+	if err != nil {
+		p.t.Error(err)
+	}
+	w.Write(signed)
 }
 
 func (p *path) configure(ledgerURL, upstream, name string) {

@@ -69,6 +69,9 @@ type Gateway struct {
 
 	waiting, missing alarm // of watch alone
 
+	attesting sync.Mutex // held for a check of the memory
+	tried     time.Time  // when nightly last began one; its own
+
 	background sync.WaitGroup
 	ctx        context.Context // of what goes on without a call
 	stop       func()
@@ -99,6 +102,7 @@ func New(p *Parts, m *memory.Memory, log *slog.Logger, r prometheus.Registerer) 
 	g.upstream.DisableCompression = true // the digest is of what the provider sent
 	g.background.Go(func() { g.every(settlePause, g.settle) })
 	g.background.Go(func() { g.every(watchPause, g.watch) })
+	g.background.Go(func() { g.every(duePause, g.nightly) })
 	return g, nil
 }
 

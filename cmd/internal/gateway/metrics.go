@@ -54,6 +54,30 @@ func newMetrics(m *memory.Memory, log *slog.Logger, r prometheus.Registerer) *me
 		}
 		return time.Since(s.Waiting).Seconds()
 	})
+	checks := func(name, help string, value func([]memory.Check) float64) {
+		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 {
+			list, err := m.Checks()
+			if err != nil {
+				log.Error("couldn't read the memory", "error", err)
+			}
+			return value(list)
+		}))
+	}
+	checks("traccia_gateway_check_problems", "What the last checks of the memory against the log found: an alarm above 0.", func(list []memory.Check) (n float64) {
+		for _, c := range list {
+			n += float64(c.Found)
+		}
+		return n
+	})
+	checks("traccia_gateway_check_seconds", "Age of the last check that the ledger recorded; -1 where there is none. Above two days an alarm.", func(list []memory.Check) float64 {
+		age := -1.0
+		for _, c := range list {
+			if since := time.Since(c.At).Seconds(); c.Index != nil && (age < 0 || since < age) {
+				age = since
+			}
+		}
+		return age
+	})
 	return x
 }
 

@@ -11,9 +11,9 @@ import (
 
 const (
 	watchPause = 5 * time.Second
-	// witnessPatience is how long an acknowledged checkpoint may wait for one that
+	// WitnessPatience is how long an acknowledged checkpoint may wait for one that
 	// contains it and that the policy's witnesses cosigned.
-	witnessPatience = 10 * time.Minute
+	WitnessPatience = 10 * time.Minute
 	alarmPause      = 10 * time.Minute // between two lines about one that lasts
 )
 
@@ -42,7 +42,7 @@ func (g *Gateway) alarms(now time.Time) error {
 		return err
 	}
 	waits := now.Sub(s.Waiting)
-	if g.waiting.due(!s.Waiting.IsZero() && waits > witnessPatience, now) {
+	if g.waiting.due(!s.Waiting.IsZero() && waits > WitnessPatience, now) {
 		g.log.Error("ALARM: witnesses haven't seen what the ledger acknowledged", "since", s.Waiting.UTC().Format(time.RFC3339), "minutes", int(waits.Minutes()))
 	}
 	if g.missing.due(s.Missing > 0, now) {

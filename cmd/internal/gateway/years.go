@@ -128,18 +128,30 @@ func (y *years) of(epoch uint32) (list []note.Verifier, latest uint32) {
 
 // follow goes from the latest log that is trusted to that of a later year.
 func (y *years) follow(ctx context.Context, to uint32) error {
-	_, from := y.of(0)
-	keys, _ := y.of(from)
-	latest, next, err := verifier.Latest(ctx, y.year, from, keys)
+	latest, err := y.latest(ctx)
 	if errors.As(err, new(*ledger.Problem)) {
-		y.log.Error("the logs of the ledger don't follow one on the other", "from", from, "error", err)
+		y.log.Error("the logs of the ledger don't follow one on the other", "error", err)
 		return err
 	}
-	if err != nil || latest < to || next == nil {
+	if err != nil || latest < to {
 		y.log.Warn("the ledger answers from a log whose key isn't known yet; it is looked for again", "year", to, "error", err)
 		return fmt.Errorf("%w: the key of the log of %d isn't known yet", errUnknown, to)
 	}
-	return y.learn(latest, next.VKey)
+	return nil
+}
+
+// latest follows the logs to the last one that is open, and returns its year.
+func (y *years) latest(ctx context.Context) (uint32, error) {
+	_, from := y.of(0)
+	keys, _ := y.of(from)
+	latest, next, err := verifier.Latest(ctx, y.year, from, keys)
+	if err == nil && next != nil {
+		err = y.learn(latest, next.VKey)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("couldn't follow the ledger's logs: %w", err)
+	}
+	return latest, nil
 }
 
 // learn takes a key that was announced by a log that is trusted.

@@ -10,7 +10,13 @@
 // is the file, the line and the field (gateway.yaml:41:e_services/0/profile).
 package config
 
-import "time"
+import (
+	"fmt"
+	"time"
+
+	"github.com/traccia-ledger/traccia/cmd/internal/cli"
+	"github.com/traccia-ledger/traccia/ledger/jws"
+)
 
 // Config is the whole file.
 type Config struct {
@@ -21,6 +27,7 @@ type Config struct {
 
 	Ledger    Ledger     `yaml:"ledger"`
 	Identity  Identity   `yaml:"identity"`
+	Check     *Check     `yaml:"check"` // nil: the memory isn't compared with the log
 	PDND      PDND       `yaml:"pdnd"`
 	EServices []EService `yaml:"e_services"`
 
@@ -48,6 +55,42 @@ type Identity struct {
 	Body           string `yaml:"body"`
 	Key            string `yaml:"key"`             // file, as agency key new makes it
 	PassphraseFile string `yaml:"passphrase_file"` // of a protected key; "" else
+}
+
+// Check is the nightly comparison of the memory with the log (docs/provider-check.md).
+type Check struct {
+	At        string        `yaml:"at"`        // hour of the day by this machine's clock and zone: 02:30
+	Keys      string        `yaml:"keys"`      // file: a JWK set of every key that ever was the body's own
+	Providers []string      `yaml:"providers"` // that the body's scope speaks for, all of them
+	Others    []string      `yaml:"others"`    // other scopes that may speak for some of them
+	InFlight  time.Duration `yaml:"in_flight"` // events younger than this aren't judged: their calls may be under way
+
+	hour, minute int
+}
+
+// Last is the latest instant at or before now at which the check was due.
+func (c *Check) Last(now time.Time) time.Time {
+	at := time.Date(now.Year(), now.Month(), now.Day(), c.hour, c.minute, 0, 0, now.Location())
+	if at.After(now) {
+		at = time.Date(now.Year(), now.Month(), now.Day()-1, c.hour, c.minute, 0, 0, now.Location())
+	}
+	return at
+}
+
+// maxOwnKeys bounds the file of a party's keys.
+const maxOwnKeys = 1 << 20
+
+// OwnKeys reads the file of the body's own keys.
+func (c *Check) OwnKeys() ([]jws.Key, error) {
+	data, err := cli.ReadFile(c.Keys, maxOwnKeys)
+	if err != nil {
+		return nil, fmt.Errorf("couldn't read the body's own keys: %w", err)
+	}
+	keys, err := jws.ParseKeys(data)
+	if err != nil {
+		return nil, fmt.Errorf("couldn't read the body's own keys in %s: %w", c.Keys, err)
+	}
+	return keys, nil
 }
 
 // PDND is whose tokens are believed.

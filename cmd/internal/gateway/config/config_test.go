@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 )
 
 const example = "../../../../deploy/gateway.example.yaml"
@@ -39,8 +40,8 @@ func TestRefused(t *testing.T) {
 		{"unknown name", "memory: memory", "memori: memory", "g.yaml:14:memori", "unknown_name"},
 		{"name twice", "memory: memory", "memory: memory\nmemory: other", "", "syntax"},
 		{"number for a text", "name: registro.example", "name: 12", "g.yaml:18:ledger/name", "bad_value"},
-		{"bad word", "profile: AUDIT_REST_02", "profile: AUDIT_REST_03", "g.yaml:44:e_services/0/profile", "bad_value"},
-		{"bad uuid", "producer_id: 53b40136", "producer_id: 53B40136", "g.yaml:39:e_services/0/producer_id", "bad_uuid"},
+		{"bad word", "profile: AUDIT_REST_02", "profile: AUDIT_REST_03", "g.yaml:51:e_services/0/profile", "bad_value"},
+		{"bad uuid", "producer_id: 53b40136", "producer_id: 53B40136", "g.yaml:46:e_services/0/producer_id", "bad_uuid"},
 		{"missing", "  policy: ledger-policy.txt", "", "g.yaml:16:ledger/policy", "missing"},
 		{"pointer", "json: /beneficiario/codice_fiscale", "json: beneficiario", "request/0/json", "bad_value"},
 		{"xpath", "/Flusso/Beneficiario/@CodiceFiscale}", "'/Flusso[1]'}", "response/0/base64/xpath", "bad_value"},
@@ -62,6 +63,12 @@ func TestRefused(t *testing.T) {
 		{"two documents", "memory: memory", "memory: memory\n---\na: b", "", "syntax"},
 		{"many in an operator", "case: {header: X-Pratica", "case: {json: /a/*", "e_services/0/case", "bad_value"},
 		{"no tenants", "  tenants: aderenti.csv", "", "pdnd/tenants", "missing"},
+		{"no hour", `at: "02:30"`, `at: "2:30"`, "g.yaml:27:check/at", "bad_time"},
+		{"no own keys", "  keys: own.jwks.json            #", "  #", "check/keys", "missing"},
+		{"no providers", "providers: [inps, c_h501]", "providers: []", "check/providers", "missing"},
+		{"a provider twice", "providers: [inps, c_h501]", "providers: [inps, inps]", "check/providers/1", "repeated"},
+		{"another scope's id", "# others: [r_emiro]", "others: [R_EMIRO]", "check/others/0", "bad_id"},
+		{"calls in flight", "# in_flight: 2m ", "in_flight: -2m ", "check/in_flight", "bad_value"},
 		{"no audience", "    audience: [https://waas.comune.example/waas/v1]\n", "", "e_services/1/audience", "missing"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -123,6 +130,26 @@ func TestRoute(t *testing.T) {
 	route, _ := c.Route(httptest.NewRequest("GET", "/waas/v1/flussi/a%20b", nil))
 	if route.Variables["id"] != "a b" || route.Rest != "/flussi/a%20b" {
 		t.Errorf("route %+v", route)
+	}
+}
+
+// TestLast: the check is due at its hour, by this machine's zone.
+func TestLast(t *testing.T) {
+	rome := time.FixedZone("CET", 3600)
+	c := &Check{hour: 2, minute: 30}
+	for _, test := range []struct{ now, want string }{
+		{"2026-11-22T02:29:59", "2026-11-21T02:30:00"},
+		{"2026-11-22T02:30:00", "2026-11-22T02:30:00"},
+		{"2026-11-22T23:00:00", "2026-11-22T02:30:00"},
+		{"2027-01-01T00:00:00", "2026-12-31T02:30:00"},
+	} {
+		now, err := time.ParseInLocation("2006-01-02T15:04:05", test.now, rome)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := c.Last(now).Format("2006-01-02T15:04:05"); got != test.want {
+			t.Errorf("at %s due at %s, expected %s", test.now, got, test.want)
+		}
 	}
 }
 

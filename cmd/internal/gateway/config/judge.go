@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -37,6 +38,9 @@ func (r *reader) judge(c *Config) {
 	r.required("ledger/policy", c.Ledger.Policy)
 	r.body("identity/body", c.Identity.Body)
 	r.required("identity/key", c.Identity.Key)
+	if c.Check != nil {
+		r.check(c.Check)
+	}
 	r.pdnd(&c.PDND)
 	if len(c.EServices) == 0 {
 		r.refuse(ledger.CodeMissing, "e_services", "at least one e-service", "none")
@@ -47,6 +51,32 @@ func (r *reader) judge(c *Config) {
 		r.service(at, s)
 		r.once(at+"/id", s.ID, ids)
 		r.once(at+"/url", basePath(s.URL)+"/", urls)
+	}
+}
+
+func (r *reader) check(c *Check) {
+	at, err := time.Parse("15:04", c.At)
+	if err != nil || at.Format("15:04") != c.At {
+		r.refuse(ledger.CodeBadTime, "check/at", `an hour of the day in quotes, such as "02:30"`, length(c.At))
+	}
+	c.hour, c.minute = at.Hour(), at.Minute()
+	r.required("check/keys", c.Keys)
+	if len(c.Providers) == 0 {
+		r.refuse(ledger.CodeMissing, "check/providers", "the bodies that the scope speaks for, such as the providers of all e_services", "none")
+	}
+	for _, list := range []struct {
+		field string
+		ids   []string
+	}{{"check/providers", c.Providers}, {"check/others", c.Others}} {
+		seen := make(map[string]bool)
+		for i, id := range list.ids {
+			field := list.field + "/" + strconv.Itoa(i)
+			r.body(field, id)
+			r.once(field, id, seen)
+		}
+	}
+	if c.InFlight < 0 {
+		r.refuse(ledger.CodeBadValue, "check/in_flight", "a time above 0, such as 2m", "a negative one")
 	}
 }
 

@@ -18,6 +18,7 @@ const (
 	DefaultTimeout    = 30 * time.Second
 	DefaultMaxRequest = 1 << 20
 	DefaultMaxAnswer  = 64 << 20
+	DefaultInFlight   = 2 * time.Minute
 )
 
 // maxFile bounds the file.
@@ -68,6 +69,12 @@ func (c *Config) complete(dir string) {
 	}
 	if c.TLS != nil {
 		c.TLS.Certificate, c.TLS.Key = below(dir, c.TLS.Certificate), below(dir, c.TLS.Key)
+	}
+	if c.Check != nil {
+		c.Check.Keys = below(dir, c.Check.Keys)
+		if c.Check.InFlight == 0 {
+			c.Check.InFlight = DefaultInFlight
+		}
 	}
 	for _, keys := range []*string{&c.PDND.Keys, &c.PDND.ClientKeys} {
 		if !IsURL(*keys) {

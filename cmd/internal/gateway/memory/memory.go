@@ -15,6 +15,8 @@
 //	c u32 epoch u64 size           root[32] ‖ instant               acknowledged, not seen witnessed yet
 //	t token[32]                    instant                          a token used, until then
 //	x instant token[32]            nothing                          the same by their end
+//	v handle[32]                   pi[80]                           the proof of a subject's key in a year's log
+//	k u32 epoch                    JSON                             the last check of a year's log
 //	l u32 epoch                    verifier key                     of a log, as the one before announced it
 //
 //	handle = HMAC(K1, NS/memory-subject ‖ 00 ‖ LP(subject) ‖ LP(origin))
