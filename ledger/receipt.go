@@ -83,8 +83,9 @@ type Receipt struct {
 	Pair           Hex               `json:"pair,omitzero"`             // Pair; none unless OfCall
 	PrivateDigest  Hex               `json:"private_digest"`            // PrivateDigest
 	Subjects       SubjectCommitment `json:"subjects"`
-	Statement      *Statement        `json:"statement,omitempty"` // what it says of another receipt
-	Deferral       Hex               `json:"deferral,omitzero"`   // DeferralDigest, where notice of the access is deferred
+	Statement      *Statement        `json:"statement,omitempty"`   // what it says of another receipt
+	Deferral       Hex               `json:"deferral,omitzero"`     // DeferralDigest, where notice of the access is deferred
+	BreakGlass     *BreakGlass       `json:"break_glass,omitempty"` // where the answer was released while the ledger was down
 }
 
 // Operation is what was called: the template of the path, never the path with a
@@ -145,6 +146,9 @@ func (r *Receipt) check() *Problem {
 	}
 	if r.ConsentDigest != (Hex{}) && r.Role != RoleRequester {
 		c.fail(CodeBadValue, "consent_digest", "one with "+RoleRequester+" alone", "one")
+	}
+	if r.BreakGlass != nil {
+		c.breakGlass(r)
 	}
 	if n := r.Subjects.Count; n < 1 || n > MaxSubjects {
 		c.fail(CodeBadCount, "subjects/count", fmt.Sprintf("1 to %d", MaxSubjects), strconv.Itoa(n))

@@ -156,6 +156,7 @@ func makeReceiptVectors(t testing.TB, keys []keyVector) *receiptVectors {
 	m.bodies()
 	m.answers()
 	m.statements()
+	m.breakGlass()
 	m.deferrals()
 	return m.v
 }
