@@ -40,19 +40,20 @@ type Monitor struct {
 	announced *Announced
 	found     func(Finding)
 
-	reader   *checkpoint.Reader
-	replay   *replay.Reader
-	registry *registry.Registry
-	totals   *statistics.Reader
-	untold   map[string]bool   // months of which it was told that their totals are missing
-	records  map[uint64][]byte // those that the registry took, by leaf
-	policies []policy          // activated, not fetched yet
-	yearTold bool              // that the year has no final head
-	resuming bool              // leaves were verified, and findings told, by a run before
-	told     struct{ duplicates, problems int }
-	events   uint64
-	heads    uint64
-	clock    clock
+	reader      *checkpoint.Reader
+	replay      *replay.Reader
+	registry    *registry.Registry
+	totals      *statistics.Reader
+	untold      map[string]bool   // months of which it was told that their totals are missing
+	records     map[uint64][]byte // those that the registry took, by leaf
+	policies    []policy          // activated, not fetched yet
+	yearTold    bool              // that the year has no final head
+	sessionTold map[uint64]bool   // records of sessions of which an alarm was told
+	resuming    bool              // leaves were verified, and findings told, by a run before
+	told        struct{ duplicates, problems int }
+	events      uint64
+	heads       uint64
+	clock       clock
 
 	public  uint64 // the largest size that the log showed to all
 	shown   string // what was wrong with what it showed last, which is told once
@@ -92,7 +93,7 @@ func NewMonitor(c MonitorConfig) (*Monitor, error) {
 	}
 	m := &Monitor{
 		origin: c.Origin, epoch: epoch, next: ledger.Origin(name, epoch+1), after: c.After, fetch: c.Fetch, announced: c.Announced, found: c.Found,
-		reader: checkpoint.NewReader(c.Fetch), replay: follow, registry: registry.New(name), records: map[uint64][]byte{}, inForce: map[ledger.Hash]bool{}, untold: map[string]bool{},
+		reader: checkpoint.NewReader(c.Fetch), replay: follow, registry: registry.New(name), records: map[uint64][]byte{}, inForce: map[ledger.Hash]bool{}, untold: map[string]bool{}, sessionTold: map[uint64]bool{},
 	}
 	if c.After != nil {
 		for _, r := range c.After.InForce {
@@ -125,6 +126,7 @@ func (m *Monitor) Resume(at checkpoint.Checkpoint, leaves iter.Seq2[[]byte, erro
 	})
 	m.public = public
 	m.clock.resume(looked)
+	m.sessions()
 	return err
 }
 
@@ -295,6 +297,7 @@ func (m *Monitor) looked(at time.Time) {
 		m.tell(LevelAlarm, p)
 	}
 	m.closed(at)
+	m.sessions()
 }
 
 // Ahead reports whether the log has a head that is more than 60 s later than at.

@@ -25,21 +25,24 @@ const (
 
 // Codes of a Monitor's findings, beside those of Log and of package replay.
 const (
-	CodeWrongHead     = "wrong_head"     // keys, index root or scopes aren't what the leaves give
-	CodeClockBack     = "clock_back"     // unix_ms doesn't grow
-	CodeVRFKey        = "bad_vrf_key"    // in the preamble
-	CodeRecordRefused = "record_refused" // by the rules of bodies, keys and scopes; it changes nothing
-	CodeClockAhead    = "clock_ahead"    // a head more than 60 s later than the monitor's clock
-	CodeClockBehind   = "clock_behind"   // a new head more than 60 s earlier than the last look, which didn't show it
-	CodeHeadLate      = "head_late"      // no head within 60 s of an event
-	CodeHeadGap       = "head_gap"       // more than 5 minutes without a head
-	CodePolicyMissing = "policy_missing" // the log doesn't serve the policies that a record activates
-	CodeProviderAlarm = "provider_alarm" // a scope's party signed that its records and the log don't agree
-	CodeNotRepeated   = "not_repeated"   // a record in force in the shard before, or their order
-	CodeNoLogKey      = "no_log_key"     // a final head without the next shard's key before it
+	CodeWrongHead      = "wrong_head"          // keys, index root or scopes aren't what the leaves give
+	CodeClockBack      = "clock_back"          // unix_ms doesn't grow
+	CodeVRFKey         = "bad_vrf_key"         // in the preamble
+	CodeRecordRefused  = "record_refused"      // by the rules of bodies, keys and scopes; it changes nothing
+	CodeClockAhead     = "clock_ahead"         // a head more than 60 s later than the monitor's clock
+	CodeClockBehind    = "clock_behind"        // a new head more than 60 s earlier than the last look, which didn't show it
+	CodeHeadLate       = "head_late"           // no head within 60 s of an event
+	CodeHeadGap        = "head_gap"            // more than 5 minutes without a head
+	CodePolicyMissing  = "policy_missing"      // the log doesn't serve the policies that a record activates
+	CodeProviderAlarm  = "provider_alarm"      // a scope's party signed that its records and the log don't agree
+	CodeSessionMissing = "break_glass_missing" // a session closed with fewer receipts recorded than it had
+	CodeSessionOpen    = "break_glass_open"    // a session without its end, a day after its time
+	CodeNotRepeated    = "not_repeated"        // a record in force in the shard before, or their order
+	CodeNoLogKey       = "no_log_key"          // a final head without the next shard's key before it
 	// Notices.
 	CodeUnseenYear = "unseen_year" // a shard before that the monitor didn't see
 	CodeNewKey     = "new_key"
+	CodeBreakGlass = "break_glass" // a session opened or closed
 	CodeKeyRevoked = "key_revoked"
 	CodeNewScope   = "new_scope"
 	CodeNewPolicy  = "new_policy"

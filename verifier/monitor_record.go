@@ -99,6 +99,8 @@ func (m *Monitor) record(index uint64, record []byte) {
 		m.fresh(index, record, false, CodeNewLogKey, CodeUnannouncedLogKey, "the key of the log "+r.Origin)
 	case registry.ProviderCheck:
 		m.providerCheck(index, r)
+	case registry.BreakGlass:
+		m.session(index, r)
 	case registry.Policy:
 		m.policy(index, record, r)
 	case nil:

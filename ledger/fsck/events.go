@@ -52,6 +52,7 @@ type receipt struct {
 
 // readEvents reads the events of a shard, on all cores, and folds them in order.
 func (s *shard) readEvents(ctx context.Context) error {
+	s.readEmergencies()
 	f := &s.events
 	f.seen = map[[16]byte]struct{}{}
 	handle, err := s.Keys.Handle(s.epoch)
@@ -90,6 +91,7 @@ func (s *shard) readEvents(ctx context.Context) error {
 			e := &p.events[i]
 			s.events.lookUps.take(s.report, store.TableLookUp, e.lookUp, e, "the row of this look-up")
 			s.events.consents.take(s.report, store.TableConsent, e.consent, e, "the row of this event (ledgerd consents rebuild makes it again)")
+			s.inEmergency(e)
 		}
 		s.Progress(p.leaves)
 	}

@@ -103,6 +103,8 @@ type check struct {
 	erased  map[ledger.Hash]bool // handles in the erasure journal
 	handles map[handlePrefix]bool
 	bundles map[ledger.Hash]ledger.Bundle // that records activate; nil: can't be read
+
+	emergencies map[emergencyID]*emergency // sessions of break-glass
 }
 
 // handlePrefix is enough of a handle to tell whether a wrap is used.
@@ -116,7 +118,7 @@ func Check(ctx context.Context, cfg Config) (*Report, error) {
 	if cfg.Now.IsZero() {
 		cfg.Now = time.Now()
 	}
-	c := &check{Config: cfg, report: &Report{}, erased: map[ledger.Hash]bool{}, handles: map[handlePrefix]bool{}, bundles: map[ledger.Hash]ledger.Bundle{}}
+	c := &check{Config: cfg, report: &Report{}, erased: map[ledger.Hash]bool{}, handles: map[handlePrefix]bool{}, bundles: map[ledger.Hash]ledger.Bundle{}, emergencies: map[emergencyID]*emergency{}}
 	c.months = newMonths(cfg.Keys)
 	for _, e := range cfg.Keys.Erasures() {
 		c.erased[e.Handle] = true
@@ -148,7 +150,7 @@ func (c *check) run(ctx context.Context) error {
 	for _, part := range []struct {
 		where string
 		run   func(context.Context) error
-	}{{"wrap", c.wraps}, {"blob", c.blobs}, {"tree", c.trees}, {"consent_end", c.consentEnds}, {"session", c.sessions}, {"store", c.strays}} {
+	}{{"wrap", c.wraps}, {"blob", c.blobs}, {"tree", c.trees}, {"consent_end", c.consentEnds}, {"session", c.sessions}, {"break-glass", c.endEmergencies}, {"store", c.strays}} {
 		if err := c.damaged(part.where, part.run(ctx)); err != nil {
 			return err
 		}

@@ -44,16 +44,18 @@ type event struct {
 	counter subjectKey
 	agency  string
 
-	identity receiptKey
-	payload  ledger.Hash
-	digest   ledger.Hash // of the private part
-	position int
-	count    int
-	once     [16]byte
-	at       int64       // recorded_at
-	until    uint64      // when the order that puts off its notice ends, ms; 0 without one
-	lookUp   *lookUpKey  // nil for other events
-	consent  *consentKey // nil but in +consent
+	identity  receiptKey
+	payload   ledger.Hash
+	digest    ledger.Hash // of the private part
+	position  int
+	count     int
+	once      [16]byte
+	at        int64        // recorded_at
+	until     uint64       // when the order that puts off its notice ends, ms; 0 without one
+	lookUp    *lookUpKey   // nil for other events
+	consent   *consentKey  // nil but in +consent
+	emergency *emergencyID // session of break-glass; nil for other events
+	glass     *ledger.BreakGlass
 }
 
 // private is the same of one private part.
@@ -224,6 +226,9 @@ func (e *event) take(w *worker, judged *opened.Event) {
 	e.once, e.at = judged.Once(), b.RecordedAt
 	if judged.Order != nil {
 		e.until = uint64(judged.Order.Ends().UnixMilli())
+	}
+	if r.BreakGlass != nil {
+		e.emergency, e.glass = &emergencyID{r.Iss, r.BreakGlass.Session}, r.BreakGlass
 	}
 	if b.Scope == ledger.ScopeConsent {
 		k := consentKey(rows.ConsentKey(&w.handle, w.epoch, b.Subject.Code, e.i))

@@ -87,7 +87,7 @@ func (s *Shard) excerpt(chosen []uint64) (*Shard, error) {
 		if err != nil {
 			return nil, err
 		}
-		needed := slices.Concat(catalogue.Signer(receipt.Iss, receipt.JWS.Header.Kid), catalogue.Bodies(receipt.Consumer, receipt.Provider), catalogue.Policies())
+		needed := slices.Concat(catalogue.Signer(receipt.Iss, receipt.JWS.Header.Kid), catalogue.Bodies(receipt.Consumer, receipt.Provider), catalogue.Policies(), catalogue.Session(&receipt.Receipt))
 		for _, index := range needed {
 			keep[index] = true
 		}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/jws"
 	"github.com/traccia-ledger/traccia/ledger/registry"
 )
@@ -41,11 +42,14 @@ type Catalogue struct {
 	retention []uint64
 	logKeys   []uint64
 	checks    map[checkOf]checkRecord // the last of each
+	sessions  map[sessionOf][]checkRecord
 }
 
 type keyName struct{ body, kid string }
 
 type checkOf struct{ scope, aud string }
+
+type sessionOf struct{ scope, session string }
 
 type checkRecord struct {
 	index uint64
@@ -61,7 +65,7 @@ type keyRecord struct {
 func NewCatalogue() *Catalogue {
 	return &Catalogue{
 		bodies: map[string][]uint64{}, keys: map[keyName]keyRecord{}, revoked: map[keyName][]uint64{},
-		scopes: map[string][]uint64{}, checks: map[checkOf]checkRecord{},
+		scopes: map[string][]uint64{}, checks: map[checkOf]checkRecord{}, sessions: map[sessionOf][]checkRecord{},
 	}
 }
 
@@ -101,6 +105,19 @@ func (c *Catalogue) Add(index uint64, record []byte) {
 		if s, token, err := registry.ParseCheckStatement(r.Statement); err == nil {
 			c.checks[checkOf{s.Scope, s.Aud}] = checkRecord{index, token.Header.Kid}
 		}
+	case registry.BreakGlass:
+		statement, token, err := registry.ParseSession(r.Statement)
+		if err != nil {
+			return
+		}
+		of := sessionOf{scope: r.Scope}
+		switch s := statement.(type) {
+		case registry.SessionOpened:
+			of.session = s.Session
+		case registry.SessionClosed:
+			of.session = s.Session
+		}
+		c.sessions[of] = append(c.sessions[of], checkRecord{index, token.Header.Kid})
 	}
 }
 
@@ -146,6 +163,18 @@ func (c *Catalogue) LastCheck(scope, origin string) (indexes []uint64) {
 		return nil
 	}
 	return append(c.Signer(scope, last.kid), last.index)
+}
+
+// Session returns the records about a session of break-glass that a receipt is of, with those about their signatures;
+// none where it is of no session.
+func (c *Catalogue) Session(r *ledger.Receipt) (indexes []uint64) {
+	if r.BreakGlass == nil {
+		return nil
+	}
+	for _, s := range c.sessions[sessionOf{r.Iss, r.BreakGlass.Session}] {
+		indexes = append(append(indexes, c.Signer(r.Iss, s.kid)...), s.index)
+	}
+	return indexes
 }
 
 // NearHeads is up to how far apart the heads around an event may be without being shown to be neighbours: an open shard

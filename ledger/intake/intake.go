@@ -171,6 +171,9 @@ func (in *Intake) Check(ctx context.Context, raw []byte) (*sequencer.Pending, er
 	} else {
 		p.Assurance, err = in.checkTokens(ctx, sub, opened)
 	}
+	if err == nil && receipt.BreakGlass != nil {
+		err = in.unlessRecorded(ctx, receipt, in.checkSession(receipt))
+	}
 	if err == nil && opened.Deferral != nil {
 		p.Scope, p.Deferral, p.DeferredUntil = ledger.ScopeDeferred, opened.Deferral.Compact, opened.Deferral.Ends()
 		err = in.unlessRecorded(ctx, receipt, in.checkOrder(opened.Deferral))

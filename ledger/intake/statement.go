@@ -51,6 +51,14 @@ func (in *Intake) checkOrder(order *ledger.SignedDeferral) error {
 	return nil
 }
 
+// checkSession checks that a session of break-glass was opened by a record.
+func (in *Intake) checkSession(r *ledger.SignedReceipt) error {
+	if p := opened.CheckSession(in.Registry, math.MaxUint64, &r.Receipt); p != nil {
+		return p
+	}
+	return nil
+}
+
 // unlessRecorded lets pass what is refused today and was recorded before: an order
 // may have ended since, or what a statement is about been erased. The sequencer
 // finds what was recorded then.

@@ -326,6 +326,7 @@ func (m *historian) records(ctx context.Context) error {
 		}
 		needed = append(needed, c.Signer(receipt.Iss, receipt.JWS.Header.Kid)...)
 		needed = append(needed, c.Bodies(receipt.Consumer, receipt.Provider, receipt.Iss)...)
+		needed = append(needed, c.Session(&receipt.Receipt)...)
 		if body.Deferral == "" {
 			continue
 		}

@@ -169,6 +169,28 @@ func (c *Checker) checkParties(index uint64, e *Event, found *findings) {
 		found.add("wrong_scope", "body#scope", scope, b.Scope)
 	}
 	c.checkOrder(index, e, kind.Accesses() && b.Scope == ledger.ScopeDeferred, found)
+	if p := CheckSession(c.shard.Registry, index, &r.Receipt); p != nil {
+		*found = append(*found, *p)
+	}
+}
+
+// CheckSession says what keeps a receipt at a log index from being of the session of break-glass that it names: none of
+// its issuer's was opened by a record before, or one with fewer receipts was closed. nil if nothing does, or it names none.
+func CheckSession(reg *registry.Registry, index uint64, r *ledger.Receipt) *ledger.Problem {
+	b := r.BreakGlass
+	if b == nil {
+		return nil
+	}
+	s, ok := reg.Session(r.Iss, b.Session, index)
+	if !ok {
+		return &ledger.Problem{Code: "no_session", Where: "receipt#break_glass/session", Expected: "a session of " + r.Iss + " that a record before opened", Found: "none"}
+	}
+	if s.Closed != nil && b.Number > s.Closed.Count {
+		return &ledger.Problem{
+			Code: "no_session", Where: "receipt#break_glass/number", Expected: fmt.Sprintf("one of the %d of this session, which is closed", s.Closed.Count), Found: fmt.Sprint(b.Number),
+		}
+	}
+	return nil
 }
 
 // checkOrder checks the order under which the notice of an access is put off.

@@ -24,12 +24,16 @@ const (
 const (
 	keyAt     = 4  // the hub's first key, revoked at revokedAt
 	scopeAt   = 6  // the hub speaks for prov
+	openedAt  = 8  // the hub's session of break-glass, closed with two receipts at closedAt
 	headAt    = 10 // the heads around the event
 	eventAt   = 12
 	nextAt    = 20
 	secondAt  = 15 // the hub's second key
 	revokedAt = 16
+	closedAt  = 18
 )
+
+const session = "0f9e7c1a-5b1d-4a86-9f0e-2f4c3c1a7b55"
 
 var recorded = time.Date(2026, 11, 22, 9, 30, 0, 0, time.UTC)
 
@@ -85,8 +89,22 @@ func newShard(t *testing.T) *opened.Shard {
 	register(keyAt+1, "cons", "cons 1")
 	apply(scopeAt, registry.Scope{ID: "hub", Providers: []string{"prov"}})
 	register(scopeAt+1, "prov", "prov 1")
+	state := func(index uint64, seed string, statement any) {
+		t.Helper()
+		payload, typ, err := registry.FormatSession(statement)
+		if err != nil {
+			t.Fatal(err)
+		}
+		compact, err := jws.Sign(typ, payload, key(t, seed).Kid, signer(seed))
+		if err != nil {
+			t.Fatal(err)
+		}
+		apply(index, registry.BreakGlass{Scope: "hub", Statement: compact})
+	}
+	state(openedAt, "hub 1", registry.SessionOpened{Aud: name, Scope: "hub", Session: session, Opened: 1000, Until: 2000, Warrant: ledger.Hex{1}})
 	register(secondAt, "hub", "hub 2")
 	apply(revokedAt, registry.KeyRevoked{Body: "hub", Kid: key(t, "hub 1").Kid})
+	state(closedAt, "hub 2", registry.SessionClosed{Aud: name, Scope: "hub", Session: session, Closed: 1500, Count: 2, Recorded: 1, Last: ledger.Hex{2}})
 	return &opened.Shard{Name: name, Epoch: epoch, Registry: reg, Heads: []replay.Head{
 		{Leaf: headAt, UnixMS: uint64(recorded.Add(-time.Second).UnixMilli())},
 		{Leaf: nextAt, UnixMS: uint64(recorded.Add(time.Second).UnixMilli())},
@@ -165,7 +183,10 @@ func TestCounts(t *testing.T) {
 			e.states(ledger.KindCorrection)
 			e.body.Scope = ledger.ScopeDeferred
 		},
-		"a dispute": func(e *event) { e.consumer(); e.states(ledger.KindDispute) },
+		"of a session":                  func(e *event) { e.inSession(openedAt+4, 1) },
+		"of a session that is open yet": func(e *event) { e.inSession(closedAt-1, 3) },
+		"of a session that is closed":   func(e *event) { e.inSession(closedAt+1, 2) },
+		"a dispute":                     func(e *event) { e.consumer(); e.states(ledger.KindDispute) },
 		"deferred to the last instant": func(e *event) {
 			o := order()
 			o.Until = "2029-01-01T00:00:00Z"
@@ -224,6 +245,17 @@ func (e *event) deferred(t *testing.T, o ledger.Deferral) {
 	e.body.Scope, e.body.Deferral, e.receipt.Deferral = ledger.ScopeDeferred, compact, ledger.Hex(ledger.DeferralDigest(compact))
 }
 
+// inSession makes the event one of the hub's session.
+func (e *event) inSession(index uint64, number int) {
+	if e.index = index; index > revokedAt {
+		e.signer = "hub 2"
+	}
+	e.receipt.LegalBasis, e.receipt.BreakGlass = "A6-1-d", &ledger.BreakGlass{Session: session, Number: number}
+	if number > 1 {
+		e.receipt.BreakGlass.Previous = ledger.Hex{3}
+	}
+}
+
 // consumer makes the event one that the consumer alone reports.
 func (e *event) consumer() {
 	e.receipt.Iss, e.receipt.Role, e.signer = "cons", ledger.RoleConsumer, "cons 1"
@@ -268,6 +300,12 @@ func TestDoesNotCount(t *testing.T) {
 			e.body.Kind, e.body.Scope, e.body.Consent = ledger.KindConsentGiven, ledger.ScopeConsent, []byte(`{}`)
 		}},
 		{"a look-up signed by another", "wrong_issuer", func(e *event) { e.body.Kind, e.body.Scope = ledger.KindLookUp, ledger.ScopeLedger }},
+		{"before its session was opened", "no_session", func(e *event) { e.inSession(openedAt, 1) }},
+		{"of another session", "no_session", func(e *event) {
+			e.inSession(openedAt+4, 1)
+			e.receipt.BreakGlass.Session = "0f9e7c1a-5b1d-4a86-9f0e-2f4c3c1a7b56"
+		}},
+		{"of a session that ended before", "no_session", func(e *event) { e.inSession(closedAt+1, 3) }},
 		{"before the head before", "before_head", func(e *event) { e.body.RecordedAt = recorded.Add(-time.Second).UnixMilli() - 1 }},
 		{"after the head after", "after_head", func(e *event) { e.body.RecordedAt = recorded.Add(time.Second).UnixMilli() + 1 }},
 		{"in another year", "other_year", func(e *event) { e.body.RecordedAt = recorded.AddDate(1, 0, 0).UnixMilli() }},

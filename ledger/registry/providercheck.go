@@ -126,12 +126,8 @@ func (r *Registry) prepareProviderCheck(rec ProviderCheck) (func(index uint64), 
 	if len(r.scopes[s.Scope]) == 0 {
 		return nil, refuse("unknown_scope", "/scope", "a listed scope", s.Scope)
 	}
-	i := r.find(s.Scope, token.Header.Kid)
-	if i < 0 || r.keys[s.Scope][i].revoked != 0 {
-		return nil, refuse("bad_signature", "/statement", "a signature by a key in force of "+s.Scope, "kid "+token.Header.Kid)
-	}
-	if err := token.Verify(r.keys[s.Scope][i].key); err != nil {
-		return nil, refuse("bad_signature", "/statement", "a signature that verifies", err.Error())
+	if err := r.signedByScope(s.Scope, token); err != nil {
+		return nil, err
 	}
 	of := checkOf{s.Scope, s.Aud}
 	if last, ok := r.checks[of]; ok && (s.Head <= last.Head || s.Until <= last.Until || s.IssuedAt <= last.IssuedAt) {

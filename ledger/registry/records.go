@@ -97,7 +97,7 @@ type Scope struct {
 var tenantForm = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
 
 // FormatRecord returns the JSON of one of Body, Key, KeyRevoked, Scope, LogKey,
-// ProviderCheck or Policy, with its kind filled in.
+// ProviderCheck, BreakGlass or Policy, with its kind filled in.
 func FormatRecord(record any) ([]byte, error) {
 	switch r := record.(type) {
 	case Body:
@@ -121,6 +121,9 @@ func FormatRecord(record any) ([]byte, error) {
 	case ProviderCheck:
 		r.Kind = KindProviderCheck
 		record = r
+	case BreakGlass:
+		r.Kind = KindBreakGlass
+		record = r
 	case Policy:
 		r.Kind = KindPolicy
 		record = r
@@ -130,9 +133,9 @@ func FormatRecord(record any) ([]byte, error) {
 	return json.Marshal(record)
 }
 
-// ParseRecord returns a Body, Key, KeyRevoked, Scope, LogKey, ProviderCheck or
-// Policy, or nil for a record of any other kind. The error is a ledger.Problem that names the
-// member.
+// ParseRecord returns a Body, Key, KeyRevoked, Scope, LogKey, ProviderCheck,
+// BreakGlass or Policy, or nil for a record of any other kind. The error is a
+// ledger.Problem that names the member.
 func ParseRecord(data []byte) (any, error) {
 	var head struct {
 		Kind string `json:"kind"`
@@ -180,6 +183,12 @@ func ParseRecord(data []byte) (any, error) {
 			return nil, err
 		}
 		return r, checkProviderCheck(r)
+	case KindBreakGlass:
+		var r BreakGlass
+		if err := decode(data, &r); err != nil {
+			return nil, err
+		}
+		return r, checkBreakGlass(r)
 	case KindPolicy:
 		var r Policy
 		if err := decode(data, &r); err != nil {

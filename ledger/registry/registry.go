@@ -42,6 +42,7 @@ type Registry struct {
 	scopes     map[string][]scopeState
 	logKeys    map[string]Announcement // by origin
 	checks     map[checkOf]Attestation // the last of each
+	sessions   map[sessionOf][]Session // as each record about them left them
 	named      map[string]uint64       // by body id: log index of its last record
 	latest     map[string]uint64       // by kind: log index of the last record, where that is the one that holds
 	policies   []policyState
@@ -73,7 +74,8 @@ func New(name string) *Registry {
 	return &Registry{
 		name: name, bodies: map[string]Body{}, tenants: map[string]string{},
 		keys: map[string][]keyState{}, scopes: map[string][]scopeState{},
-		logKeys: map[string]Announcement{}, attributes: map[string][]attributesState{}, checks: map[checkOf]Attestation{}, named: map[string]uint64{}, latest: map[string]uint64{},
+		logKeys: map[string]Announcement{}, attributes: map[string][]attributesState{}, checks: map[checkOf]Attestation{},
+		sessions: map[sessionOf][]Session{}, named: map[string]uint64{}, latest: map[string]uint64{},
 	}
 }
 
@@ -87,7 +89,8 @@ func (r *Registry) Version() uint64 {
 
 // Check says whether the ledger may write the record now. It asks more than
 // Apply, which must follow whatever a log says: a scope and its providers are
-// registered bodies, and an epoch has at most MaxScopes scopes.
+// registered bodies, an epoch has at most MaxScopes scopes, and a session is that
+// of a listed one.
 func (r *Registry) Check(record []byte) error {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -95,8 +98,13 @@ func (r *Registry) Check(record []byte) error {
 		return err
 	}
 	if parsed, _ := ParseRecord(record); parsed != nil {
-		if scope, ok := parsed.(Scope); ok {
-			return r.checkNewScope(scope)
+		switch rec := parsed.(type) {
+		case Scope:
+			return r.checkNewScope(rec)
+		case BreakGlass:
+			if len(r.scopes[rec.Scope]) == 0 {
+				return refuse("unknown_scope", "/scope", "a listed scope", rec.Scope)
+			}
 		}
 	}
 	return nil
@@ -175,6 +183,8 @@ func (r *Registry) prepare(record []byte) (func(index uint64), error) {
 		return r.prepareLogKey(rec)
 	case ProviderCheck:
 		return r.prepareProviderCheck(rec)
+	case BreakGlass:
+		return r.prepareBreakGlass(rec)
 	case Policy:
 		return func(index uint64) {
 			r.policies = append(r.policies, policyState{index, rec})

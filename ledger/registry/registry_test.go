@@ -222,6 +222,8 @@ func FuzzParseRecord(f *testing.F) {
 	f.Add([]byte(`{"kind":"scope","id":"inps","providers":["inps"]}`))
 	f.Add(format(f, LogKey{Origin: name + "/2027", VKey: newVKey(f, name+"/2027")}))
 	f.Add(checkRecord(f, newSigner(f, "k"), sampleCheck()))
+	f.Add(sessionRecord(f, newSigner(f, "k"), sampleOpened()))
+	f.Add(sessionRecord(f, newSigner(f, "k"), sampleClosed()))
 	f.Add([]byte(`{"kind":"key-revoked","body":"inps","kid":"k","reason":"r"}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		r, err := ParseRecord(data)

@@ -36,22 +36,33 @@ func (s *Server) serveSubjectProofs(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// checkRequest has a statement recorded.
+// statementRequest has a statement recorded.
 //
 //	{"statement":"eyJhbGciOiJFUzI1NiIs…"}
-type checkRequest struct {
+type statementRequest struct {
 	Statement string `json:"statement"`
 }
 
-// serveProviderCheck records a scope's party's statement, which needs no other
-// credential than its own signature.
+// serveProviderCheck records that a scope's party checked its records.
 func (s *Server) serveProviderCheck(w http.ResponseWriter, r *http.Request) {
+	s.serveStatement(w, r, s.node.RecordCheck)
+}
+
+// serveBreakGlass records that a scope's party opened or closed a session of
+// break-glass.
+func (s *Server) serveBreakGlass(w http.ResponseWriter, r *http.Request) {
+	s.serveStatement(w, r, s.node.RecordSession)
+}
+
+// serveStatement records what a scope's party signed, which needs no other
+// credential than its own signature.
+func (s *Server) serveStatement(w http.ResponseWriter, r *http.Request, record func(ctx context.Context, statement string) (origin string, index uint64, replayed bool, err error)) {
 	s.serveContent(w, r, "", s.lists, func(ctx context.Context, content []byte) error {
-		var request checkRequest
+		var request statementRequest
 		if err := parseContent(content, &request); err != nil {
 			return err
 		}
-		origin, index, replayed, err := s.node.RecordCheck(ctx, request.Statement)
+		origin, index, replayed, err := record(ctx, request.Statement)
 		if err != nil {
 			return err
 		}

@@ -86,7 +86,7 @@ func TestRefusedReceipts(t *testing.T) {
 			d.receipt.compact = part(2, func(string) string { return first.receipt.made[strings.LastIndex(first.receipt.made, ".")+1:] })
 		}, 422, "bad_signature", "receipt", ""},
 		{"a claim changed once signed", receiptCompact(part(1, func(s string) string {
-			return encode(bytes.Replace(lenientDecode(s), []byte(`"actor":"operator"`), []byte(`"actor":"service"`), 1))
+			return encode(bytes.Replace(lenientDecode(s), []byte(`"purpose":"`), []byte(`"purpose":"X`), 1))
 		})), 422, "bad_signature", "receipt", ""},
 
 		{"alg none", receiptHeader("alg", "none"), 422, "wrong_algorithm", "receipt#alg", "none"},

@@ -161,6 +161,8 @@ type Access struct {
 	Purpose    string // "": the world's
 	Consent    string // id of the consent that it names, ""
 
+	BreakGlass *ledger.BreakGlass // the place in a session that it names, on vital interests; nil: none
+
 	Until  time.Time // when the order that puts off its notice ends, signed by Alone; zero: none
 	States string    // a Statement constant: it is no access, but a statement about submission About
 	About  int
@@ -234,6 +236,9 @@ func (w *World) submission(n int, a Access) (*ledger.Submission, error) {
 		r.Iss, r.Role = Hub, ledger.RoleProvider
 	}
 	r.ConsentID = a.Consent
+	if a.BreakGlass != nil {
+		r.BreakGlass, r.LegalBasis = a.BreakGlass, "https://w3id.org/dpv/legal/eu/gdpr#A6-1-d"
+	}
 	r.Pair = ledger.Hex(ledger.Pair(uuid("voucher", 0), "", ""))
 	r.PrivateDigest = ledger.Hex(ledger.PrivateDigest(&sub.Private.Salt, sub.Private.Content))
 	r.Subjects = ledger.SubjectCommitment{Count: len(sub.Subjects), Root: ledger.Hex(tree.Root())}
