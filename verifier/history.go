@@ -125,6 +125,12 @@ type HistoryScope struct {
 	Alarm    time.Time `json:"alarm,omitzero"`
 }
 
+// SessionPlace is the place of a receipt in a session of break-glass, which a public record opened.
+type SessionPlace struct {
+	Session string `json:"session"`
+	Number  int    `json:"number"`
+}
+
 // HistoryEvent is one event. What it says stands only while State is open.
 type HistoryEvent struct {
 	Epoch   uint32  `json:"epoch"`
@@ -153,6 +159,9 @@ type HistoryEvent struct {
 	ConsentID      string   `json:"consent_id,omitempty"`
 	Profile        string   `json:"assurance,omitempty"`
 	Late           bool     `json:"late,omitempty"`
+	// BreakGlass says that the answer was released while the ledger was down, before it was recorded: of an event denied
+	// too.
+	BreakGlass *SessionPlace `json:"break_glass,omitempty"`
 
 	// What was decided: allow, deny, or recorded where no policies were active. Replayed says that it was decided again, by
 	// the policies that the log names, and came out the same.

@@ -284,6 +284,9 @@ func (e *historyEvent) report() HistoryEvent {
 	out.Purpose, out.LegalBasis, out.LegalReference, out.DataCategories = r.Purpose, r.LegalBasis, r.LegalReference, r.DataCategories
 	out.Actor, out.ConsentID, out.Profile, out.Late = r.Actor, r.ConsentID, b.Assurance.Profile, b.Assurance.Late
 	out.Deferred = e.deferred()
+	if g := r.BreakGlass; g != nil {
+		out.BreakGlass = &SessionPlace{g.Session, g.Number}
+	}
 	if d := e.opened.Decision; d != nil && accesses(b.Kind) {
 		out.Effect, out.Policies = d.Effect, d.Policies
 		if d.Effect != ledger.EffectRecorded {

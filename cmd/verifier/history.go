@@ -298,6 +298,9 @@ func printEvent(w io.Writer, e *verifier.HistoryEvent, stated []*verifier.Histor
 			fmt.Fprintf(w, "%-21s data: %s\n", "", strings.Join(what, ", "))
 			fmt.Fprintf(w, "%-21s %s\n", "", signatures(e))
 		}
+		if g := e.BreakGlass; g != nil {
+			fmt.Fprintf(w, "%-21s BREAK-GLASS: released before it was recorded, while the ledger was down (session %s, number %d)\n", "", g.Session, g.Number)
+		}
 		for _, line := range decided(e) {
 			fmt.Fprintf(w, "%-21s %s\n", "", line)
 		}
@@ -348,6 +351,9 @@ func what(e *verifier.HistoryEvent) string {
 	case ledger.KindAccess:
 		return fmt.Sprintf("%s consulted data of %s", who, whose)
 	case ledger.KindDenied:
+		if e.BreakGlass != nil {
+			return fmt.Sprintf("%s was GIVEN data of %s in an emergency; the policies, asked afterwards, refuse it", who, whose)
+		}
 		return fmt.Sprintf("%s asked for data of %s and was refused", who, whose)
 	case ledger.KindCorrection, ledger.KindDispute, ledger.KindUndelivered:
 		return statedWords(e)

@@ -30,8 +30,13 @@ func told() *verifier.HistoryReport {
 	correction.Index, correction.Kind, correction.Statement, correction.Text, correction.About = 41, ledger.KindCorrection, ledger.StatementError, "", nil
 	undelivered := correction
 	undelivered.Index, undelivered.Kind, undelivered.Statement = 42, ledger.KindUndelivered, ledger.StatementUndelivered
+	emergency := access
+	emergency.Index, emergency.Scope, emergency.Deferred, emergency.Effect = 43, "inps", nil, ledger.EffectAllow
+	emergency.BreakGlass = &verifier.SessionPlace{Session: "0f9e7c1a-5b1d-4a86-9f0e-2f4c3c1a7b55", Number: 3}
+	denied := emergency
+	denied.Index, denied.Kind, denied.Effect = 44, ledger.KindDenied, ledger.EffectDeny
 	erased := verifier.HistoryEvent{Epoch: 2026, Index: 5, Scope: "inps", State: verifier.StateErased, Ground: "request", Request: &verifier.Place{Epoch: 2026, Index: 50}}
-	return &verifier.HistoryReport{Subject: "RSSMRA80A01H501U", Events: []verifier.HistoryEvent{erased, access, statement, correction, undelivered}}
+	return &verifier.HistoryReport{Subject: "RSSMRA80A01H501U", Events: []verifier.HistoryEvent{erased, access, statement, correction, undelivered, emergency, denied}}
 }
 
 func TestHistoryText(t *testing.T) {
@@ -43,6 +48,8 @@ func TestHistoryText(t *testing.T) {
 		"LATER: Comune di Bologna (c_a944) says that it did not ask for event 2026/12: “Nessuna pratica <nostra>” (event 2026/40)",
 		"Comune di Bologna (c_a944) says that it recorded receipt inps/5a0e7b3c-52f0-4d0e-9d5e-3f1b7f0f7a11 in error (event 2026/41)",
 		"Comune di Bologna (c_a944) says that nothing was released of receipt inps/5a0e7b3c-52f0-4d0e-9d5e-3f1b7f0f7a11 (event 2026/42)",
+		"BREAK-GLASS: released before it was recorded, while the ledger was down (session 0f9e7c1a-5b1d-4a86-9f0e-2f4c3c1a7b55, number 3)",
+		"Comune di Bologna (c_a944) was GIVEN data of INPS (inps) in an emergency; the policies, asked afterwards, refuse it",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the text lacks %q:\n%s", want, &out)
@@ -60,6 +67,8 @@ func TestHistoryPageWords(t *testing.T) {
 			"In seguito: Comune di Bologna (c_a944) dichiara di non aver chiesto l&#39;accesso 2026/12: “Nessuna pratica &lt;nostra&gt;”",
 			"dichiara di aver registrato per errore l&#39;evento inps/5a0e7b3c-52f0-4d0e-9d5e-3f1b7f0f7a11",
 			"dichiara di non aver consegnato alcun dato dell&#39;accesso inps/5a0e7b3c-52f0-4d0e-9d5e-3f1b7f0f7a11",
+			"Emergenza: il registro non era raggiungibile e i dati sono stati consegnati prima di annotarlo (sessione 0f9e7c1a-5b1d-4a86-9f0e-2f4c3c1a7b55, n. 3).",
+			"ha avuto dati di INPS (inps) in emergenza; le regole, interrogate dopo, non lo consentono",
 		},
 		"en": {
 			"on a request (event 2026/50) signed by who says that you made it. If you didn&#39;t, something is being hidden from you.",

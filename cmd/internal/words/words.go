@@ -60,7 +60,11 @@ func (s *Speaker) What(e *verifier.HistoryEvent) string {
 	if about := s.Consent(e.Kind, who); about != "" {
 		return strings.ToUpper(about[:1]) + about[1:]
 	}
-	return strings.NewReplacer("{who}", who, "{whose}", Named(e.Provider, e.ProviderName)).Replace(s.own["kind_"+e.Kind])
+	text := s.own["kind_"+e.Kind]
+	if e.Kind == ledger.KindDenied && e.BreakGlass != nil {
+		text = s.own["denied_late"]
+	}
+	return strings.NewReplacer("{who}", who, "{whose}", Named(e.Provider, e.ProviderName)).Replace(text)
 }
 
 // Stated says what a body states of an access.
@@ -76,10 +80,14 @@ func (s *Speaker) Stated(e *verifier.HistoryEvent) string {
 	return text
 }
 
-// Decided says by which policies an access was allowed or refused, one line each, and why.
+// Decided says whether an access was released before it was recorded, and by which policies it was allowed or refused, one
+// line each, and why.
 func (s *Speaker) Decided(e *verifier.HistoryEvent) (lines []string) {
+	if e.BreakGlass != nil {
+		lines = append(lines, fmt.Sprintf(s.own["break_glass"], e.BreakGlass.Session, e.BreakGlass.Number))
+	}
 	if e.Effect == ledger.EffectDeny && len(e.Policies) == 0 {
-		return []string{s.own["decided_none"]}
+		return append(lines, s.own["decided_none"])
 	}
 	for _, g := range e.Grounds {
 		lines = append(lines, fmt.Sprintf("%s %s (%s, %s)", s.own["decided_"+e.Effect], verifier.Text{It: g.It, En: g.En}.In(s.lang), g.Policy, g.Reference))
@@ -150,6 +158,8 @@ var phrases = map[string]map[string]string{
 		"both": "di entrambe le parti", "consumer_only": "solo di chi ha consultato (%s)", "provider_only": "solo di chi detiene i dati (%s)",
 		"declared": "dichiarato, non controllato", "attested": "controllato da chi lo tiene, che lo firma, fino al",
 		"alarm": "NON CORRISPONDE a quanto annotato da chi lo tiene, che lo firma, fino al", "own": "tenuto dal registro stesso", "deferred": "non ancora mostrato",
+		"denied_late":   "{who} ha avuto dati di {whose} in emergenza; le regole, interrogate dopo, non lo consentono",
+		"break_glass":   "Emergenza: il registro non era raggiungibile e i dati sono stati consegnati prima di annotarlo (sessione %s, n. %d).",
 		"decided_allow": "Consentito:", "decided_deny": "Rifiutato:", "decided_none": "Rifiutato: nessuna regola lo consente.",
 	},
 	"en": {
@@ -169,6 +179,8 @@ var phrases = map[string]map[string]string{
 		"both": "of both sides", "consumer_only": "of who consulted (%s) alone", "provider_only": "of the holder's side (%s) alone",
 		"declared": "declared, not checked", "attested": "checked by its party, which signed that up to",
 		"alarm": "NOT AS ITS PARTY RECORDED IT, as it signed, up to", "own": "kept by the ledger itself", "deferred": "not shown yet",
+		"denied_late":   "{who} was given data of {whose} in an emergency; the rules, asked afterwards, don't allow it",
+		"break_glass":   "Emergency: the ledger couldn't be reached, and the data were given before this was recorded (session %s, no. %d).",
 		"decided_allow": "Allowed:", "decided_deny": "Refused:", "decided_none": "Refused: no policy allows it.",
 	},
 }
