@@ -5,11 +5,11 @@ package verifier
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 
 	"github.com/traccia-ledger/traccia/ledger"
@@ -27,10 +27,7 @@ type Announced struct {
 
 type announcedKey struct{ body, thumbprint string }
 
-var (
-	errAnnounced   = errors.New(`expected "record" and 64 lower-case hex digits, or "key", the id of a body and a thumbprint`)
-	thumbprintForm = regexp.MustCompile(`^[A-Za-z0-9_-]{43}$`)
-)
+var errAnnounced = errors.New(`expected "record" and 64 lower-case hex digits, or "key", the id of a body and a thumbprint`)
 
 // ParseAnnounced reads a file of announcements. A line is empty, a comment, or
 // names a record by the SHA-256 of its JSON's exact bytes, or a key of a body by
@@ -65,7 +62,8 @@ func (a *Announced) parse(words []string) bool {
 		return true
 	case len(words) == 3 && words[0] == "key":
 		a.keys[announcedKey{words[1], words[2]}] = true
-		return ledger.CheckID(words[1]) == nil && thumbprintForm.MatchString(words[2])
+		thumbprint, err := base64.RawURLEncoding.DecodeString(words[2])
+		return ledger.CheckID(words[1]) == nil && err == nil && len(thumbprint) == sha256.Size
 	}
 	return false
 }

@@ -4,13 +4,13 @@ package export
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"hash"
 	"io/fs"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -240,7 +240,10 @@ func (l *logWriter) leaf(ctx context.Context, index uint64, leaf []byte) error {
 	return nil
 }
 
-var digestForm = regexp.MustCompile(`\b[0-9a-f]{64}\b`)
+// between says whether a character stands between the words of a record.
+func between(c rune) bool {
+	return c != '_' && (c < '0' || '9' < c) && (c < 'A' || 'Z' < c) && (c < 'a' || 'z' < c)
+}
 
 // record writes the line of a record, and the blobs that it names.
 func (l *logWriter) record(ctx context.Context, index uint64, record []byte) error {
@@ -252,7 +255,7 @@ func (l *logWriter) record(ctx context.Context, index uint64, record []byte) err
 	if err := l.records.add(line); err != nil {
 		return err
 	}
-	for _, text := range digestForm.FindAll(record, -1) {
+	for text := range bytes.FieldsFuncSeq(record, between) {
 		var digest ledger.Hex
 		if err := digest.UnmarshalText(text); err != nil || l.blobs[ledger.Hash(digest)] {
 			continue

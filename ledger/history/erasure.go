@@ -4,8 +4,8 @@ package history
 
 import (
 	"fmt"
-	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/traccia-ledger/traccia/ledger"
@@ -49,25 +49,32 @@ func (e Erasure) Receipt(ledgerName, body, jti string, now time.Time) *ledger.Re
 	}
 }
 
-var (
-	erasedEvent = regexp.MustCompile(`^/events/([1-9][0-9]{3})/(0|[1-9][0-9]{0,15})$`)
-	erasedMonth = regexp.MustCompile(`^/months/([1-9][0-9]{3})-(0[1-9]|1[0-2])$`)
-)
-
 // ParseErasure reads the operation of a request's receipt; false if it asks for something else.
 func ParseErasure(op ledger.Operation) (e Erasure, ok bool) {
 	if op.Method != "DELETE" {
 		return e, false
 	}
-	if m := erasedEvent.FindStringSubmatch(op.Path); m != nil {
-		epoch, _ := strconv.ParseUint(m[1], 10, 32)
-		e.Epoch = uint32(epoch)
-		e.Index, _ = strconv.ParseUint(m[2], 10, 64)
-		return e, true
+	if place, found := strings.CutPrefix(op.Path, "/events/"); found {
+		year, index, _ := strings.Cut(place, "/")
+		e.Epoch, e.Index = uint32(number(year, 4)), number(index, 16)
+	} else if month, found := strings.CutPrefix(op.Path, "/months/"); found {
+		if _, err := time.Parse("2006-01", month); err != nil {
+			return Erasure{}, false
+		}
+		e.Epoch, e.Month = uint32(number(month[:4], 4)), month
 	}
-	if m := erasedMonth.FindStringSubmatch(op.Path); m != nil {
-		epoch, _ := strconv.ParseUint(m[1], 10, 32)
-		return Erasure{Epoch: uint32(epoch), Month: m[1] + "-" + m[2]}, true
+	// Whatever was read, the path is the one that it would be written as.
+	if e.Epoch < 1000 || e.Operation() != op {
+		return Erasure{}, false
 	}
-	return e, false
+	return e, true
+}
+
+// number reads up to this many digits; 0 for anything else.
+func number(text string, digits int) uint64 {
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil || len(text) > digits {
+		return 0
+	}
+	return n
 }

@@ -5,7 +5,6 @@ package registry
 import (
 	"encoding/json"
 	"fmt"
-	"regexp"
 	"slices"
 
 	"github.com/traccia-ledger/traccia/ledger"
@@ -93,8 +92,6 @@ type Scope struct {
 	ID        string   `json:"id"`
 	Providers []string `json:"providers"`
 }
-
-var tenantForm = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
 
 // FormatRecord returns the JSON of one of Body, Key, KeyRevoked, Scope, LogKey,
 // ProviderCheck, BreakGlass or Policy, with its kind filled in.
@@ -216,7 +213,7 @@ func checkBody(r Body) error {
 	if n := len(r.Name); n < 1 || n > 300 {
 		return refuse("too_long", "/name", "1 to 300 bytes", fmt.Sprintf("%d bytes", n))
 	}
-	if r.Tenant != "" && !tenantForm.MatchString(r.Tenant) {
+	if r.Tenant != "" && ledger.CheckUUID(r.Tenant) != nil {
 		return refuse("bad_uuid", "/tenant", "a PDND tenant uuid in lower case", fmt.Sprintf("%d bytes", len(r.Tenant)))
 	}
 	return checkAttributes(r.Attributes)

@@ -15,8 +15,8 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"regexp"
 	"slices"
+	"time"
 
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/ijson"
@@ -58,7 +58,10 @@ type Joined struct {
 	Events uint64 `json:"events"`
 }
 
-var monthForm = regexp.MustCompile(`^[0-9]{4}-(0[1-9]|1[0-2])$`)
+func isMonth(text string) bool {
+	_, err := time.Parse("2006-01", text)
+	return err == nil && len(text) == len("2006-01")
+}
 
 // maxCount bounds the numbers, which are JSON's.
 const maxCount = 1<<53 - 1
@@ -95,7 +98,7 @@ func (r *Record) check() *ledger.Problem {
 		return refuse("syntax", "/kind", Kind, "another")
 	case err != nil:
 		return refuse(ledger.CodeBadName, "/origin", "a log's origin", "something else")
-	case !monthForm.MatchString(r.Month) || r.Month[:4] != fmt.Sprintf("%04d", epoch):
+	case !isMonth(r.Month) || r.Month[:4] != fmt.Sprintf("%04d", epoch):
 		return refuse(ledger.CodeBadValue, "/month", fmt.Sprintf("a month of %d", epoch), "another")
 	case r.From > r.To || r.To > maxCount:
 		return refuse(ledger.CodeBadValue, "/to", "a leaf after from", "another")
