@@ -7,7 +7,6 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
-	"crypto/elliptic"
 	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/base64"
@@ -17,6 +16,7 @@ import (
 	"math/big"
 
 	"github.com/traccia-ledger/traccia/ledger"
+	"github.com/traccia-ledger/traccia/ledger/es256"
 	"github.com/traccia-ledger/traccia/ledger/ijson"
 )
 
@@ -91,7 +91,7 @@ func CheckAssertion(p *Passkey, c *Credential, challenge ledger.Hash, e *Evidenc
 	ok := false
 	switch key := c.Key.(type) {
 	case *ecdsa.PublicKey:
-		ok = ecdsa.VerifyASN1(key, digest[:], e.Signature)
+		ok = es256.VerifyASN1(key, signed, e.Signature)
 	case ed25519.PublicKey:
 		ok = ed25519.Verify(key, signed, e.Signature)
 	case *rsa.PublicKey:
@@ -191,7 +191,7 @@ func parseKey(data []byte) (key crypto.PublicKey, rest []byte, err error) {
 	switch {
 	case ints[1] == 2 && ints[3] == -7 && ints[-1] == 1 && len(ints) == 3 && len(texts) == 2 && len(texts[-2]) == 32 && len(texts[-3]) == 32:
 		point := append(append([]byte{4}, texts[-2]...), texts[-3]...)
-		key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point)
+		key, err := es256.ParseKey(point)
 		if err != nil {
 			return nil, nil, errPasskey
 		}

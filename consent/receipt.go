@@ -3,11 +3,11 @@
 package consent
 
 import (
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/json"
+	"fmt"
 	"time"
-
-	"github.com/google/uuid"
 
 	"github.com/traccia-ledger/traccia/ledger"
 )
@@ -21,13 +21,18 @@ const (
 	receiptPath      = "/consents"
 )
 
-// NewID is the id of a new record.
-func NewID() string { return uuid.NewString() }
+// NewID is the id of a new record: a random uuid (RFC 9562 §5.4). Made here and not by a library for what browsers load.
+func NewID() string {
+	var b [16]byte
+	rand.Read(b[:]) // never fails
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
 
 // Receipt is the receipt with which a body collects a statement. Its private_digest is for the caller to fill in.
 func Receipt(s *Statement, raw json.RawMessage, body string, now time.Time) *ledger.Receipt {
 	return &ledger.Receipt{
-		Aud: s.Record.Ledger, Iss: body, JTI: uuid.NewString(), IssuedAt: now.Unix(), Role: ledger.RoleRequester,
+		Aud: s.Record.Ledger, Iss: body, JTI: NewID(), IssuedAt: now.Unix(), Role: ledger.RoleRequester,
 		Provider: body, Consumer: body, Purpose: receiptPurpose, LegalBasis: receiptBasis, LegalReference: receiptReference,
 		DataCategories: []string{receiptCategory}, Actor: ledger.ActorOperator,
 		Operation: ledger.Operation{Method: "POST", Path: receiptPath}, OccurredAt: now.UTC().Format(instantForm),

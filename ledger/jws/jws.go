@@ -37,6 +37,7 @@ import (
 	"math/big"
 	"strings"
 
+	"github.com/traccia-ledger/traccia/ledger/es256"
 	"github.com/traccia-ledger/traccia/ledger/ijson"
 )
 
@@ -236,12 +237,7 @@ func (u *Unverified) Verify(k Key) error {
 func verify(public crypto.PublicKey, input, signature []byte) bool {
 	switch k := public.(type) {
 	case *ecdsa.PublicKey:
-		if len(signature) != 64 {
-			return false
-		}
-		digest := sha256.Sum256(input)
-		r, s := new(big.Int).SetBytes(signature[:32]), new(big.Int).SetBytes(signature[32:])
-		return ecdsa.Verify(k, digest[:], r, s)
+		return es256.Verify(k, input, signature)
 	case *rsa.PublicKey:
 		digest := sha256.Sum256(input)
 		return rsa.VerifyPKCS1v15(k, crypto.SHA256, digest[:], signature) == nil

@@ -18,6 +18,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/traccia-ledger/traccia/ledger/es256"
 	"github.com/traccia-ledger/traccia/ledger/ijson"
 )
 
@@ -99,7 +100,7 @@ func describe(public crypto.PublicKey) (jwk, error) {
 	text := base64.RawURLEncoding.EncodeToString
 	switch k := public.(type) {
 	case *ecdsa.PublicKey:
-		point, err := k.Bytes()
+		point, err := es256.FormatKey(k)
 		if err != nil {
 			return jwk{}, &Error{"/x", "a point of P-256", "none"}
 		}
@@ -294,7 +295,7 @@ func (j *jwk) public() (crypto.PublicKey, error) {
 		if err != nil {
 			return nil, err
 		}
-		k, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), bytes.Join([][]byte{{4}, x, y}, nil))
+		k, err := es256.ParseKey(bytes.Join([][]byte{{4}, x, y}, nil))
 		if err != nil {
 			return nil, &Error{"/x", "a point of P-256", "none"}
 		}
