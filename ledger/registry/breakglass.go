@@ -149,7 +149,7 @@ func checkSession(aud, scope, session string, at int64) error {
 		return refuse("bad_statement", where, "a ledger's name as aud", fmt.Sprintf("%d bytes", len(aud)))
 	case ledger.CheckID(scope) != nil:
 		return refuse("bad_id", where, "the id of a body as scope", fmt.Sprintf("%d bytes", len(scope)))
-	case !tenantForm.MatchString(session):
+	case ledger.CheckUUID(session) != nil:
 		return refuse("bad_uuid", where, "a uuid in lower case as session", fmt.Sprintf("%d bytes", len(session)))
 	case at < 0 || at > latestMS:
 		return refuse("bad_statement", where, "an instant since 1970", "another")
