@@ -17,6 +17,7 @@ import (
 	"github.com/traccia-ledger/traccia/cmd/internal/gateway"
 	"github.com/traccia-ledger/traccia/cmd/internal/gateway/config"
 	"github.com/traccia-ledger/traccia/cmd/internal/gateway/memory"
+	"github.com/traccia-ledger/traccia/cmd/internal/gateway/service"
 	"github.com/traccia-ledger/traccia/ledger"
 )
 
@@ -96,19 +97,19 @@ func attest(ctx context.Context, c *config.Config, log *slog.Logger) (list []mem
 	if c.Check == nil {
 		return nil, gateway.ErrNoCheck
 	}
-	err = askFor(ctx, c, http.MethodPost, "/attest", &list)
-	if !errors.Is(err, errNobody) {
+	err = service.AskFor(ctx, c, http.MethodPost, "/attest", &list)
+	if !errors.Is(err, service.ErrNobody) {
 		return list, err
 	}
-	o, problems := open(c, false)
+	o, problems := service.Open(c, false)
 	if len(problems) > 0 {
 		return nil, &config.Refused{Problems: problems}
 	}
-	m, err := openMemory(c, log)
+	m, err := service.OpenMemory(c, log)
 	if err != nil {
 		return nil, err
 	}
-	list, err = gateway.Attest(ctx, &gateway.Parts{Config: c, Key: o.key, Policy: o.policy, Ledger: o.ledger}, m, log)
+	list, err = gateway.Attest(ctx, &gateway.Parts{Config: c, Key: o.Key, Policy: o.Policy, Ledger: o.Ledger}, m, log)
 	return list, errors.Join(err, m.Close())
 }
 
@@ -165,15 +166,15 @@ one of these is an alarm.`,
 }
 
 func status(ctx context.Context, c *config.Config) (*statusAnswer, error) {
-	a, s := &statusAnswer{Serving: true}, new(state)
-	err := askFor(ctx, c, http.MethodGet, "/status", s)
-	if errors.Is(err, errNobody) {
+	a, s := &statusAnswer{Serving: true}, new(service.State)
+	err := service.AskFor(ctx, c, http.MethodGet, "/status", s)
+	if errors.Is(err, service.ErrNobody) {
 		a.Serving = false
 		var m *memory.Memory
-		if m, err = openMemory(c, slog.New(slog.DiscardHandler)); err != nil {
+		if m, err = service.OpenMemory(c, slog.New(slog.DiscardHandler)); err != nil {
 			return nil, err
 		}
-		s, err = stateOf(m)
+		s, err = service.StateOf(m)
 		err = errors.Join(err, m.Close())
 	}
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/traccia-ledger/traccia/cmd/internal/cli"
 	"github.com/traccia-ledger/traccia/cmd/internal/gateway/checks"
 	"github.com/traccia-ledger/traccia/cmd/internal/gateway/config"
+	"github.com/traccia-ledger/traccia/cmd/internal/gateway/service"
 	"github.com/traccia-ledger/traccia/cmd/internal/gateway/subjects"
 	"github.com/traccia-ledger/traccia/ledger"
 )
@@ -40,7 +41,7 @@ func (c *callSays) text(w io.Writer) {
 const maxCall = 64 << 20
 
 // judge does with a recorded call what comes before the ledger. The problem is the call's, the error is of the files.
-func (f *checkFlags) judge(ctx context.Context, a *checkAnswer, c *config.Config, o *opened, at time.Time) (*ledger.Problem, error) {
+func (f *checkFlags) judge(ctx context.Context, a *checkAnswer, c *config.Config, o *service.Opened, at time.Time) (*ledger.Problem, error) {
 	r, body, err := readRequest(f.call)
 	if err != nil {
 		return nil, &cli.CouldNotCheck{Err: fmt.Errorf("couldn't read the call: %w", err)}
@@ -50,11 +51,11 @@ func (f *checkFlags) judge(ctx context.Context, a *checkAnswer, c *config.Config
 		return p, nil
 	}
 	a.Call = &callSays{EService: route.Service.Name, Operation: route.Operation.Method + " " + route.Operation.Path, Flags: []string{}}
-	if o.pdnd == nil || o.clients == nil {
+	if o.PDND == nil || o.Clients == nil {
 		return nil, cli.Usagef("--offline: expected key sets in files, to judge a call's tokens")
 	}
 	checker, err := checks.New(checks.Config{
-		PDND: o.pdnd, Clients: o.clients, Issuers: c.PDND.Issuers, Consumers: o.consumers, Seen: unused{}, Now: func() time.Time { return at },
+		PDND: o.PDND, Clients: o.Clients, Issuers: c.PDND.Issuers, Consumers: o.Consumers, Seen: unused{}, Now: func() time.Time { return at },
 	})
 	if err != nil {
 		return nil, err

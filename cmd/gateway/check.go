@@ -14,6 +14,7 @@ import (
 
 	"github.com/traccia-ledger/traccia/cmd/internal/cli"
 	"github.com/traccia-ledger/traccia/cmd/internal/gateway/config"
+	"github.com/traccia-ledger/traccia/cmd/internal/gateway/service"
 	"github.com/traccia-ledger/traccia/cmd/internal/gateway/subjects"
 	"github.com/traccia-ledger/traccia/cmd/internal/provider"
 	"github.com/traccia-ledger/traccia/ledger"
@@ -141,15 +142,15 @@ func (f *checkFlags) run(cmd *cobra.Command, path string) (*checkAnswer, error) 
 	if err != nil {
 		return nil, &cli.CouldNotCheck{Err: err}
 	}
-	o, problems := open(c, f.offline)
+	o, problems := service.Open(c, f.offline)
 	a.Result, a.Problems, a.Body = cli.Proven, problems, c.Identity.Body
-	if o.key != nil {
-		a.Kid = o.key.Kid
+	if o.Key != nil {
+		a.Kid = o.Key.Kid
 	}
-	if o.consumers != nil {
-		a.Tenants, a.Clients = o.consumers.Len()
+	if o.Consumers != nil {
+		a.Tenants, a.Clients = o.Consumers.Len()
 	}
-	if f.offline && (o.pdnd == nil && config.IsURL(c.PDND.Keys) || o.clients == nil && config.IsURL(c.PDND.ClientKeys)) {
+	if f.offline && (o.PDND == nil && config.IsURL(c.PDND.Keys) || o.Clients == nil && config.IsURL(c.PDND.ClientKeys)) {
 		a.Notes = append(a.Notes, "offline: key sets behind a URL weren't asked for")
 	}
 	if c.TLS == nil {
@@ -179,8 +180,8 @@ func (f *checkFlags) run(cmd *cobra.Command, path string) (*checkAnswer, error) 
 }
 
 // registered asks the ledger for the key.
-func (a *checkAnswer) registered(ctx context.Context, c *config.Config, o *opened) {
-	known, err := provider.NewLedger(o.ledger, o.key, time.Now).Registered(ctx, c.Ledger.Name)
+func (a *checkAnswer) registered(ctx context.Context, c *config.Config, o *service.Opened) {
+	known, err := provider.NewLedger(o.Ledger, o.Key, time.Now).Registered(ctx, c.Ledger.Name)
 	var p *ledger.Problem
 	switch {
 	case errors.As(err, &p):
@@ -190,7 +191,7 @@ func (a *checkAnswer) registered(ctx context.Context, c *config.Config, o *opene
 	case !known:
 		a.Problems = append(a.Problems, ledger.Problem{
 			Code: "not_registered", Where: c.Where("identity/key"),
-			Expected: fmt.Sprintf("a key that the log of %s registers for %s (ledgerd body key-add)", c.Ledger.Name, c.Identity.Body), Found: "kid " + o.key.Kid + ", which it doesn't, or that was revoked",
+			Expected: fmt.Sprintf("a key that the log of %s registers for %s (ledgerd body key-add)", c.Ledger.Name, c.Identity.Body), Found: "kid " + o.Key.Kid + ", which it doesn't, or that was revoked",
 		})
 	}
 }

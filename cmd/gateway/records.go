@@ -3,7 +3,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -16,7 +15,7 @@ import (
 	"github.com/traccia-ledger/traccia/cmd/internal/cli"
 	"github.com/traccia-ledger/traccia/cmd/internal/gateway/config"
 	"github.com/traccia-ledger/traccia/cmd/internal/gateway/memory"
-	"github.com/traccia-ledger/traccia/ledger/own"
+	"github.com/traccia-ledger/traccia/cmd/internal/gateway/service"
 )
 
 type initAnswer struct {
@@ -51,17 +50,6 @@ it wasn't told.`,
 	}
 }
 
-func writeRecords(w io.Writer, m *memory.Memory) error {
-	out := bufio.NewWriterSize(w, 1<<16)
-	line := make([]byte, 0, own.MaxLine)
-	err := m.Records(func(e *own.Entry) error {
-		line = own.AppendEntry(line[:0], e)
-		_, err := out.Write(line)
-		return err
-	})
-	return errors.Join(err, out.Flush())
-}
-
 func recordsCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "records CONFIG",
@@ -84,13 +72,13 @@ They name citizens.`,
 }
 
 func exportRecords(ctx context.Context, c *config.Config, out io.Writer) error {
-	resp, err := ask(ctx, c, http.MethodGet, "/records")
-	if errors.Is(err, errNobody) {
-		m, err := openMemory(c, slog.New(slog.DiscardHandler))
+	resp, err := service.Ask(ctx, c, http.MethodGet, "/records")
+	if errors.Is(err, service.ErrNobody) {
+		m, err := service.OpenMemory(c, slog.New(slog.DiscardHandler))
 		if err != nil {
 			return err
 		}
-		return errors.Join(writeRecords(out, m), m.Close())
+		return errors.Join(service.WriteRecords(out, m), m.Close())
 	}
 	if err != nil {
 		return err

@@ -31,6 +31,7 @@ import (
 	"github.com/traccia-ledger/traccia/cmd/internal/api"
 	"github.com/traccia-ledger/traccia/cmd/internal/cli"
 	"github.com/traccia-ledger/traccia/cmd/internal/dev"
+	"github.com/traccia-ledger/traccia/cmd/internal/gateway/service"
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/checkpoint"
 	"github.com/traccia-ledger/traccia/ledger/node"
@@ -65,7 +66,7 @@ type path struct {
 
 	process *exec.Cmd
 	stderr  *bytes.Buffer
-	ready   ready
+	ready   service.Ready
 }
 
 type voucherClaims struct {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: EUPL-1.2
 
-package main
+package service
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/traccia-ledger/traccia/cmd/internal/gateway/config"
 	"github.com/traccia-ledger/traccia/cmd/internal/gateway/memory"
+	"github.com/traccia-ledger/traccia/ledger/own"
 )
 
 // controlSocket is where a gateway that serves answers the other commands: in a directory that its owner alone can enter.
@@ -33,12 +35,12 @@ func (s *service) listenControl(dir string, start func(network, address string, 
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /records", func(w http.ResponseWriter, _ *http.Request) {
 		// Chunked: what breaks off is seen to.
-		if err := writeRecords(w, s.memory); err != nil {
+		if err := WriteRecords(w, s.memory); err != nil {
 			panic(http.ErrAbortHandler)
 		}
 	})
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
-		state, err := stateOf(s.memory)
+		state, err := StateOf(s.memory)
 		reply(w, state, err)
 	})
 	mux.HandleFunc("POST /attest", func(w http.ResponseWriter, r *http.Request) {
@@ -57,11 +59,11 @@ func reply(w http.ResponseWriter, answer any, err error) {
 	json.NewEncoder(w).Encode(answer)
 }
 
-// errNobody: no gateway serves over this memory.
-var errNobody = errors.New("no gateway serves")
+// ErrNobody: no gateway serves over this memory.
+var ErrNobody = errors.New("no gateway serves")
 
-// ask asks the gateway that serves. The caller closes the answer's body.
-func ask(ctx context.Context, c *config.Config, method, path string) (*http.Response, error) {
+// Ask asks the gateway that serves. The caller closes the answer's body.
+func Ask(ctx context.Context, c *config.Config, method, path string) (*http.Response, error) {
 	socket := filepath.Join(c.Memory, controlSocket)
 	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", socket)
@@ -72,7 +74,7 @@ func ask(ctx context.Context, c *config.Config, method, path string) (*http.Resp
 	}
 	resp, err := client.Do(req)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
-		return nil, errNobody
+		return nil, ErrNobody
 	}
 	if err != nil {
 		return nil, fmt.Errorf("couldn't ask the gateway that serves: %w", err)
@@ -88,9 +90,9 @@ func ask(ctx context.Context, c *config.Config, method, path string) (*http.Resp
 	return resp, nil
 }
 
-// askFor decodes an answer.
-func askFor(ctx context.Context, c *config.Config, method, path string, answer any) error {
-	resp, err := ask(ctx, c, method, path)
+// AskFor decodes an answer.
+func AskFor(ctx context.Context, c *config.Config, method, path string, answer any) error {
+	resp, err := Ask(ctx, c, method, path)
 	if err != nil {
 		return err
 	}
@@ -101,17 +103,30 @@ func askFor(ctx context.Context, c *config.Config, method, path string, answer a
 	return nil
 }
 
-// state is what a memory says of itself.
-type state struct {
+// State is what a memory says of itself.
+type State struct {
 	memory.Status
 	Checks []memory.Check
 }
 
-func stateOf(m *memory.Memory) (*state, error) {
+// StateOf reads it.
+func StateOf(m *memory.Memory) (*State, error) {
 	status, err := m.Status()
 	if err != nil {
 		return nil, err
 	}
 	checks, err := m.Checks()
-	return &state{status, checks}, err
+	return &State{status, checks}, err
+}
+
+// WriteRecords writes all that a memory has at this instant, as provider.RecordsFile reads it.
+func WriteRecords(w io.Writer, m *memory.Memory) error {
+	out := bufio.NewWriterSize(w, 1<<16)
+	line := make([]byte, 0, own.MaxLine)
+	err := m.Records(func(e *own.Entry) error {
+		line = own.AppendEntry(line[:0], e)
+		_, err := out.Write(line)
+		return err
+	})
+	return errors.Join(err, out.Flush())
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
 
-package main
+package service
 
 import (
 	"crypto/tls"
@@ -22,25 +22,25 @@ import (
 	"github.com/traccia-ledger/traccia/ledger/pdnd"
 )
 
-// opened is what a configuration names: files read, key sets loaded.
-type opened struct {
-	key           *agencykey.Key
-	policy        *checkpoint.Policy
-	ledger        *url.URL
-	certificate   *tls.Certificate // nil without TLS
-	pdnd, clients pdnd.Keys        // nil for a URL that wasn't asked
-	consumers     *checks.Consumers
+// Opened is what a configuration names: files read, key sets loaded.
+type Opened struct {
+	Key           *agencykey.Key
+	Policy        *checkpoint.Policy
+	Ledger        *url.URL
+	Certificate   *tls.Certificate // nil without TLS
+	PDND, Clients pdnd.Keys        // nil for a URL that wasn't asked
+	Consumers     *checks.Consumers
 }
 
 // maxPolicy bounds the file of the log's key and witnesses.
 const maxPolicy = 1 << 20
 
-// CodeFile: a file or URL that the configuration names can't be used.
+// codeFile: a file or URL that the configuration names can't be used.
 const codeFile = "unusable"
 
-// open reads all that a configuration names. Offline, it asks no URL. What can't be used is told with its field, all of it.
-func open(c *config.Config, offline bool) (*opened, []ledger.Problem) {
-	o := new(opened)
+// Open reads all that a configuration names. Offline, it asks no URL. What can't be used is told with its field, all of it.
+func Open(c *config.Config, offline bool) (*Opened, []ledger.Problem) {
+	o := new(Opened)
 	var problems []ledger.Problem
 	try := func(field, expected string, err error) {
 		if err != nil {
@@ -50,36 +50,36 @@ func open(c *config.Config, offline bool) (*opened, []ledger.Problem) {
 	var err error
 	if c.TLS != nil {
 		certificate, err := tls.LoadX509KeyPair(c.TLS.Certificate, c.TLS.Key)
-		o.certificate = &certificate
+		o.Certificate = &certificate
 		try("tls", "a certificate and its key in PEM", err)
 	}
 	if info, err := os.Stat(c.Memory); err == nil && !info.IsDir() {
 		try("memory", "a directory, or nothing yet", errors.New("a file"))
 	}
-	if o.ledger, err = url.Parse(c.Ledger.URL); err != nil {
+	if o.Ledger, err = url.Parse(c.Ledger.URL); err != nil {
 		try("ledger/url", "a URL", err)
 	}
 	data, err := cli.ReadFile(c.Ledger.Policy, maxPolicy)
 	if err == nil {
-		o.policy, err = checkpoint.ParsePolicy(data)
+		o.Policy, err = checkpoint.ParsePolicy(data)
 	}
 	try("ledger/policy", "the policy file that verifier takes", err)
-	o.key, err = agencykey.Read(c.Identity.Key, c.Identity.PassphraseFile)
+	o.Key, err = agencykey.Read(c.Identity.Key, c.Identity.PassphraseFile)
 	try("identity/key", "the key file of "+c.Identity.Body+", made by agency key new", err)
-	if err == nil && o.key.Body != c.Identity.Body {
-		try("identity/key", "a key of "+c.Identity.Body, fmt.Errorf("a key of %s", o.key.Body))
+	if err == nil && o.Key.Body != c.Identity.Body {
+		try("identity/key", "a key of "+c.Identity.Body, fmt.Errorf("a key of %s", o.Key.Body))
 	}
 	if c.Check != nil {
 		keys, err := c.Check.OwnKeys()
 		try("check/keys", "a JWK set of the body's own keys", err)
-		if err == nil && o.key != nil && !slices.ContainsFunc(keys, func(k jws.Key) bool { return k.Kid == o.key.Kid }) {
+		if err == nil && o.Key != nil && !slices.ContainsFunc(keys, func(k jws.Key) bool { return k.Kid == o.Key.Kid }) {
 			try("check/keys", "every key that ever was "+c.Identity.Body+"'s own, identity/key among them", errors.New("others alone"))
 		}
 	}
 	for _, set := range []struct {
 		field, source string
 		into          *pdnd.Keys
-	}{{"pdnd/keys", c.PDND.Keys, &o.pdnd}, {"pdnd/client_keys", c.PDND.ClientKeys, &o.clients}} {
+	}{{"pdnd/keys", c.PDND.Keys, &o.PDND}, {"pdnd/client_keys", c.PDND.ClientKeys, &o.Clients}} {
 		if offline && config.IsURL(set.source) {
 			continue
 		}
@@ -87,7 +87,7 @@ func open(c *config.Config, offline bool) (*opened, []ledger.Problem) {
 		*set.into = keys
 		try(set.field, "a JWK set", err)
 	}
-	o.consumers, err = checks.LoadConsumers(&c.PDND)
+	o.Consumers, err = checks.LoadConsumers(&c.PDND)
 	try("pdnd/tenants", "the list of bodies in PDND's open data (aderenti.csv)", err)
 	return o, problems
 }
