@@ -4,6 +4,7 @@ package main
 
 import (
 	"log/slog"
+	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -17,10 +18,13 @@ import (
 // devPages are the pages of the sample ledger, which anyone enters as one of its invented people.
 func devPages(w *dev.World) pagesMaker {
 	return func(n *node.Node, url string, log *slog.Logger, metrics prometheus.Registerer) (*web.Pages, error) {
-		people := w.People()
-		// The citizen of the sample files is there too.
-		if subjects, err := readSubjects(subjectFile(n.Dir)); err == nil {
-			people = append([][]ledger.Subject{subjects}, people...)
+		people := func() [][]ledger.Subject {
+			people := w.People()
+			// The citizen of the sample files is there too, once these are.
+			if subjects, err := readSubjects(subjectFile(n.Dir)); err == nil && !slices.ContainsFunc(people, func(p []ledger.Subject) bool { return p[0] == subjects[0] }) {
+				people = append([][]ledger.Subject{subjects}, people...)
+			}
+			return people
 		}
 		door, err := standin.New(n.Settings.Name, people, n.Now)
 		if err != nil {

@@ -34,7 +34,7 @@ Run one of your own:
   ledgerd serve --data /var/lib/traccia`,
 	}
 	root.AddCommand(
-		devCommand(), initCommand(), serveCommand(),
+		devCommand(), initCommand(), serveCommand(), loginCommand(),
 		bodyCommand(), scopeCommand(), policyCommand(), eraseCommand(), retentionCommand(), historyCommand(), consentsCommand(),
 		fsckCommand(), reindexCommand(), backupCommand(), restoreCommand(), exportCommand(),
 	)

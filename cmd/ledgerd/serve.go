@@ -47,18 +47,26 @@ func (f *serveFlags) add(cmd *cobra.Command) {
 func serveCommand() *cobra.Command {
 	var store ledgerFlags
 	var flags serveFlags
+	var loginFile string
 	cmd := &cobra.Command{
 		Use:   "serve --data DIR",
 		Short: "Run a ledger",
 		Long: `Serves the ledger in DIR until SIGINT or SIGTERM. It then refuses new
 submissions, records and acknowledges what it took, writes a last head, and
-ends. Plain HTTP is served on loopback addresses only.`,
+ends. Plain HTTP is served on loopback addresses only.
+
+With --login it serves the citizens' pages too, which they enter with SPID or CIE:
+docs/citizen.md.`,
 		Example: `  ledgerd serve --data /var/lib/traccia --listen 0.0.0.0:443 \
-    --tls-cert /etc/traccia/tls.crt --tls-key /etc/traccia/tls.key`,
+    --tls-cert /etc/traccia/tls.crt --tls-key /etc/traccia/tls.key \
+    --login /etc/traccia/login.json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			opt, err := store.options(cmd)
 			if err != nil {
+				return err
+			}
+			if flags.pages, err = loginPages(loginFile); err != nil {
 				return err
 			}
 			return run(cmd.Context(), store.data, opt, flags, func(*ready) error { return nil })
@@ -66,6 +74,8 @@ ends. Plain HTTP is served on loopback addresses only.`,
 	}
 	store.add(cmd)
 	flags.add(cmd)
+	cmd.Flags().StringVar(&loginFile, "login", "", "file that says how citizens log in to their pages; none are served without it")
+	cmd.MarkFlagFilename("login")
 	return cmd
 }
 

@@ -5,6 +5,7 @@ package web
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -54,11 +55,33 @@ func serveEnter(s *server, w http.ResponseWriter, r *http.Request) error {
 		}
 		return s.render(w, r, "enter", enterView{Doors: s.Doors, Next: strings.TrimPrefix(next, "/")})
 	}
+	// A form is a stand-in's alone.
 	door := s.door(r.PostFormValue("con"))
-	if door == nil {
+	if door == nil || len(door.Options()) == 0 {
 		return &statusError{status: http.StatusBadRequest, key: "form"}
 	}
-	visit := Visit{Lang: lang(r), Next: s.next(r.PostFormValue("verso"))}
+	return s.begin(w, r, door, r.PostFormValue("verso"))
+}
+
+// serveBegin sends a browser to a provider. It is a link: browsers let a form lead to no other site than those its page
+// names, and a provider may send on to others. Another site that leads here gets no further than our own page.
+func (s *server) serveBegin(w http.ResponseWriter, r *http.Request, id string) error {
+	door := s.door(id)
+	if door == nil || len(door.Options()) > 0 {
+		return errNoPage
+	}
+	if r.Method != http.MethodGet {
+		w.Header().Set("Allow", http.MethodGet)
+		return &statusError{status: http.StatusMethodNotAllowed, key: "method"}
+	}
+	if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" && site != "none" {
+		return s.redirect(w, r, "/"+lang(r)+enterPath)
+	}
+	return s.begin(w, r, door, r.URL.Query().Get("verso"))
+}
+
+func (s *server) begin(w http.ResponseWriter, r *http.Request, door Door, next string) error {
+	visit := Visit{Lang: lang(r), Next: s.next(next)}
 	step, err := door.Begin(r, visit)
 	if err != nil {
 		return s.refuse(w, r, visit, err)
@@ -82,20 +105,26 @@ func (s *server) door(id string) Door {
 
 // serveDoor takes a browser back from a provider. The cookie is worth nothing after it.
 func (s *server) serveDoor(w http.ResponseWriter, r *http.Request, id string) error {
-	door := s.door(id)
-	if door == nil {
+	door, document := s.door(id), s.Public[id]
+	if door == nil && document == nil {
 		return errNoPage
 	}
 	if r.Method != http.MethodGet {
 		w.Header().Set("Allow", http.MethodGet)
 		return &statusError{status: http.StatusMethodNotAllowed, key: "method"}
 	}
+	if door == nil {
+		w.Header().Set("Content-Type", "application/json")
+		w.Write(document)
+		return nil
+	}
 	cookie := s.cookie(r, loginCookie)
 	s.setCookie(w, loginCookie, "", 0)
 	identity, visit, err := door.Return(r, cookie)
-	if visit.Lang == "" {
+	if !slices.Contains(languages, visit.Lang) {
 		visit.Lang = preferred(r)
 	}
+	visit.Next = s.next(strings.TrimPrefix(visit.Next, "/"))
 	if err != nil {
 		return s.refuse(w, r, visit, err)
 	}
@@ -132,6 +161,18 @@ func (s *server) refuse(w http.ResponseWriter, r *http.Request, visit Visit, err
 	return s.renderStatus(w, r, status, "enter", enterView{Doors: s.Doors, Next: strings.TrimPrefix(visit.Next, "/"), Refused: refusal.Reason})
 }
 
+// leavingView is what leaving.html shows.
+type leavingView struct{ URL, Name string }
+
+// LeftURLs are where browsers come back to after a provider ended its own session.
+func LeftURLs(origin string) []string {
+	var urls []string
+	for _, lang := range languages {
+		urls = append(urls, origin+"/"+lang+leftPath)
+	}
+	return urls
+}
+
 // serveLeave ends the session here, and then the provider's own.
 func serveLeave(s *server, w http.ResponseWriter, r *http.Request) error {
 	left := "/" + lang(r) + leftPath
@@ -149,8 +190,8 @@ func serveLeave(s *server, w http.ResponseWriter, r *http.Request) error {
 	}
 	if door := s.door(ended.Identity.Provider); door != nil {
 		if elsewhere := door.Leave(r.Context(), ended.Identity, s.Origin+left); elsewhere != "" {
-			http.Redirect(w, r, elsewhere, http.StatusSeeOther)
-			return nil
+			// A page, not a redirect: the form may lead to our own site alone.
+			return s.render(w, r, "leaving", leavingView{elsewhere, door.Name()})
 		}
 	}
 	return s.redirect(w, r, left)

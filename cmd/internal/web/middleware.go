@@ -23,12 +23,12 @@ const (
 	patience = 30 * time.Second // to send a form, and again to take a page
 )
 
-// doorPath begins the paths to which providers send browsers back.
-const doorPath = "/entra/"
+// DoorPath begins the paths to which providers send browsers back, and of what they read.
+const DoorPath = "/entra/"
 
 // serves says whether a path is one of the pages'.
 func serves(p string) bool {
-	if p == "/" || strings.HasPrefix(p, assetPath) || strings.HasPrefix(p, doorPath) {
+	if p == "/" || strings.HasPrefix(p, assetPath) || strings.HasPrefix(p, DoorPath) {
 		return true
 	}
 	for _, lang := range languages {
@@ -94,7 +94,7 @@ func (s *server) harden(h http.Header, wasm bool) {
 		script += " 'wasm-unsafe-eval'"
 	}
 	h.Set("Content-Security-Policy", "default-src 'none'; script-src "+script+"; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; "+
-		"form-action "+s.targets+"; base-uri 'none'; frame-ancestors 'none'")
+		"form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("X-Frame-Options", "DENY")
 	h.Set("Referrer-Policy", "no-referrer")
@@ -132,7 +132,7 @@ func (s *server) route(w http.ResponseWriter, in **http.Request) (name string, e
 		w.Header().Set("Vary", "Accept-Language")
 		return "root", s.redirect(w, r, "/"+preferred(r))
 	}
-	if id, ok := strings.CutPrefix(p, doorPath); ok {
+	if id, ok := strings.CutPrefix(p, DoorPath); ok {
 		return "door", s.serveDoor(w, r, id)
 	}
 	if r, err = s.withSession(w, r); err != nil {
@@ -140,6 +140,9 @@ func (s *server) route(w http.ResponseWriter, in **http.Request) (name string, e
 	}
 	*in = r
 	lang, below := split(p)
+	if id, ok := strings.CutPrefix(below, enterPath+"/"); ok {
+		return "begin", s.serveBegin(w, r, id)
+	}
 	page, ok := s.findPage(below)
 	if !ok {
 		return "none", errNoPage

@@ -28,9 +28,11 @@ import (
 
 // Config of the pages. Node, Origin and Log are required.
 type Config struct {
-	Node     *node.Node
-	Origin   string // as browsers write it: https://registro.example; http on a loopback address alone
-	Doors    []Door // ways in, in the order they are shown
+	Node   *node.Node
+	Origin string // as browsers write it: https://registro.example; http on a loopback address alone
+	Doors  []Door // ways in, in the order they are shown
+	// Public are JSON documents for providers of identity, by their name below DoorPath.
+	Public   map[string][]byte
 	Operator Operator
 	Log      *slog.Logger
 	Metrics  prometheus.Registerer
@@ -51,13 +53,11 @@ type Door interface {
 	Kind() string
 	// Name is what its button says after "enter with".
 	Name() string
-	// Options are the values among which a form lets choose; none but for a stand-in.
+	// Options are the people among whom a form lets choose; none but for a stand-in.
 	Options() []string
-	// Origins are those of the provider's pages, to which our forms lead.
-	Origins() []string
 	// Begin answers to a citizen who chose it. A *Refusal is shown in plain words.
 	Begin(r *http.Request, v Visit) (Step, error)
-	// Return takes the browser back that the provider sent to /entra/<id>, with the cookie of the Step.
+	// Return takes the browser back that the provider sent to DoorPath and the id, with the cookie of the Step.
 	Return(r *http.Request, cookie string) (session.Identity, Visit, error)
 	// Leave is the address at which the provider's own session ends, from where the browser comes back to an address of
 	// ours; "" if there is none.
@@ -99,7 +99,6 @@ type server struct {
 	limits    limits
 	pages     []page
 	requests  *prometheus.CounterVec
-	targets   string // where forms may lead, for the CSP
 }
 
 // Pages is the handler of the pages, see Serves for which paths.
@@ -107,7 +106,7 @@ type Pages struct{ *server }
 
 // New returns the pages of a node.
 func New(c Config) (*Pages, error) {
-	s := &server{Config: c, sessions: session.New(c.Node, c.Node.Now), foreign: http.NewCrossOriginProtection(), limits: newLimits(), pages: allPages(), targets: "'self'"}
+	s := &server{Config: c, sessions: session.New(c.Node, c.Node.Now), foreign: http.NewCrossOriginProtection(), limits: newLimits(), pages: allPages()}
 	origin, err := url.Parse(c.Origin)
 	if err != nil || origin.Host == "" || c.Origin != origin.Scheme+"://"+origin.Host {
 		return nil, fmt.Errorf("origin: expected https://host, found %q", c.Origin)
@@ -122,11 +121,6 @@ func New(c Config) (*Pages, error) {
 	// A proxy in front of the ledger may give it another host's name.
 	if err := s.foreign.AddTrustedOrigin(c.Origin); err != nil {
 		return nil, fmt.Errorf("origin: %w", err)
-	}
-	for _, d := range c.Doors {
-		for _, o := range d.Origins() {
-			s.targets += " " + o
-		}
 	}
 	if s.texts, err = readCatalogs(); err != nil {
 		return nil, err

@@ -49,6 +49,8 @@ type Identity struct {
 	// Token is the signed token that names Subjects, compact: what a consent or a passkey that rests on this login seals
 	// beside it (docs/consent.md).
 	Token string `json:"token,omitempty"`
+	// AccessToken is taken back when the session ends.
+	AccessToken string `json:"access_token,omitempty"`
 	// IDToken is the hint that ends the provider's own session.
 	IDToken string `json:"id_token,omitempty"`
 }

@@ -24,12 +24,12 @@ const Ledger = "dev.traccia.example"
 
 // Door of a sample ledger.
 type Door struct {
-	people [][]ledger.Subject
+	people func() [][]ledger.Subject
 	now    func() time.Time
 }
 
 // New returns the door of a ledger of this name for these people, each with the codes that are theirs.
-func New(name string, people [][]ledger.Subject, now func() time.Time) (*Door, error) {
+func New(name string, people func() [][]ledger.Subject, now func() time.Time) (*Door, error) {
 	if name != Ledger {
 		return nil, fmt.Errorf("couldn't let anyone in as anyone: this is the ledger %s, no sample", name)
 	}
@@ -38,19 +38,17 @@ func New(name string, people [][]ledger.Subject, now func() time.Time) (*Door, e
 
 var _ web.Door = (*Door)(nil)
 
-// ID, Kind, Name and Origins are web.Door's.
+// ID, Kind and Name are web.Door's.
 func (d *Door) ID() string { return "prova" }
 
 func (d *Door) Kind() string { return "sample" }
 
 func (d *Door) Name() string { return "PROVA / SAMPLE" }
 
-func (d *Door) Origins() []string { return nil }
-
 // Options are the people, by the code in force.
 func (d *Door) Options() []string {
 	var options []string
-	for _, codes := range d.people {
+	for _, codes := range d.people() {
 		options = append(options, string(codes[0]))
 	}
 	return options
@@ -59,11 +57,12 @@ func (d *Door) Options() []string {
 // Begin lets in who was chosen.
 func (d *Door) Begin(r *http.Request, _ web.Visit) (web.Step, error) {
 	chosen := ledger.Subject(r.PostFormValue("chi"))
-	i := slices.IndexFunc(d.people, func(codes []ledger.Subject) bool { return codes[0] == chosen })
+	people := d.people()
+	i := slices.IndexFunc(people, func(codes []ledger.Subject) bool { return codes[0] == chosen })
 	if i < 0 {
 		return web.Step{}, &web.Refusal{Reason: "no_code", Cause: errors.New("nobody of the sample")}
 	}
-	return web.Step{Identity: &session.Identity{Provider: d.ID(), Level: 2, Subjects: d.people[i], At: d.now()}}, nil
+	return web.Step{Identity: &session.Identity{Provider: d.ID(), Level: 2, Subjects: people[i], At: d.now()}}, nil
 }
 
 // Return has nobody to take back.
