@@ -240,7 +240,11 @@ func does(s *config.EService, o *config.Operation) []string {
 	if o.NoPersons {
 		return []string{"tells of nobody: nothing is recorded"}
 	}
-	list := []string{fmt.Sprintf("recorded as %q of %s, on %s, data %s", o.Purpose, s.Provider, o.LegalBasis, strings.Join(o.DataCategories, " "))}
+	rests := ""
+	if o.RestsOnConsent() {
+		rests = ", naming the person's consent in force"
+	}
+	list := []string{fmt.Sprintf("recorded as %q of %s, on %s, data %s%s", o.Purpose, s.Provider, o.LegalBasis, strings.Join(o.DataCategories, " "), rests)}
 	for _, part := range []struct {
 		name    string
 		sources []config.Source

@@ -89,6 +89,7 @@ type Claims struct {
 	VoucherJTI     string
 	ClientID       string // of PDND
 	ConsumerID     string // PDND's tenant; "" in vouchers older than July 2025
+	ProducerID     string // the same of the provider
 	PurposeID      string
 	KeyThumbprint  string    // of the key that the voucher is bound to (cnf.jkt); "" for a Bearer voucher
 	EvidenceDigest string    // SHA-256 of the compact evidence in lower-case hex; "" without one
@@ -138,7 +139,7 @@ func (c *Checker) Check(ctx context.Context, call Call) (ledger.Assurance, *Clai
 		return ledger.Assurance{}, nil, p
 	}
 	claims := &Claims{
-		VoucherJTI: v.jti, ClientID: v.clientID, ConsumerID: v.consumerID, PurposeID: v.purposeID, KeyThumbprint: v.jkt, Expires: v.expires,
+		VoucherJTI: v.jti, ClientID: v.clientID, ConsumerID: v.consumerID, ProducerID: v.producerID, PurposeID: v.purposeID, KeyThumbprint: v.jkt, Expires: v.expires,
 	}
 	result := ledger.Assurance{
 		Profile: ledger.ProfileVoucher,

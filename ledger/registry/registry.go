@@ -305,6 +305,14 @@ func (r *Registry) Body(id string) (Body, bool) {
 	return b, ok
 }
 
+// Tenant returns the body that bears a tenant uuid of PDND.
+func (r *Registry) Tenant(uuid string) (Body, bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	b, ok := r.bodies[r.tenants[uuid]]
+	return b, ok
+}
+
 // Bodies returns all registered bodies, by id.
 func (r *Registry) Bodies() []Body {
 	r.mu.RLock()

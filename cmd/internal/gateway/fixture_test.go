@@ -34,6 +34,7 @@ import (
 	"github.com/traccia-ledger/traccia/cmd/internal/gateway/checks"
 	"github.com/traccia-ledger/traccia/cmd/internal/gateway/config"
 	"github.com/traccia-ledger/traccia/cmd/internal/gateway/memory"
+	"github.com/traccia-ledger/traccia/consent/webauthn"
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/checkpoint"
 	"github.com/traccia-ledger/traccia/ledger/node"
@@ -182,7 +183,7 @@ func (f *fixture) startLedger() {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if f.node, err = node.Open(ctx, dir, node.Options{Policies: policies.Open, Now: f.now}); err != nil {
+	if f.node, err = node.Open(ctx, dir, node.Options{Policies: policies.Open, Consents: webauthn.Rules{}, Now: f.now}); err != nil {
 		t.Fatal(err)
 	}
 	f.logKey = f.node.VKey()
@@ -263,6 +264,9 @@ func (f *fixture) configure() {
 	list.MayBeEmpty = true
 	both := operation("POST", "/nucleo")
 	both.Request, both.Response = []config.Source{{JSON: "/cf"}}, []config.Source{{JSON: "/componenti/*"}}
+	agreed, agreedList := operation("POST", "/consenso"), operation("POST", "/consensi")
+	agreed.LegalBasis, agreedList.LegalBasis = "https://w3id.org/dpv/legal/eu/gdpr#A6-1-a", "CONSENT"
+	agreed.Request, agreedList.Response = person.Request, list.Response
 	status := operation("GET", "/status")
 	status.NoPersons = true
 
@@ -272,7 +276,7 @@ func (f *fixture) configure() {
 			Memory: filepath.Join(f.dir, "memory"), Ledger: config.Ledger{URL: f.ledger.URL, Name: ledgerName}, Identity: config.Identity{Body: "inps"},
 			EServices: []config.EService{{
 				ID: f.receipt.EService, Name: "prova", Provider: "inps", URL: "https://api.example/rest/prova/v1", Upstream: f.provider.URL + "/interno",
-				Timeout: 5 * time.Second, MaxRequest: 1 << 16, MaxAnswer: 4 << 20, Operations: []config.Operation{person, list, both, status},
+				Timeout: 5 * time.Second, MaxRequest: 1 << 16, MaxAnswer: 4 << 20, Operations: []config.Operation{person, list, both, agreed, agreedList, status},
 			}},
 		},
 		Judge: judge{f}, Key: &agencykey.Key{Key: key, Body: "inps", Signer: f.world.Signer("inps")}, Ledger: base,

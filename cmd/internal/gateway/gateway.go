@@ -60,6 +60,7 @@ type Gateway struct {
 	years    *years
 	recorder *recorder
 	lessons  *lessons
+	consents *consents
 	store    *store
 	upstream *http.Transport
 	log      *slog.Logger
@@ -94,6 +95,7 @@ func New(p *Parts, m *memory.Memory, log *slog.Logger, r prometheus.Registerer) 
 	}
 	g.recorder = newRecorder(p.Ledger, g.years, m, log)
 	g.lessons = newLessons(p.Ledger, log)
+	g.consents = &consents{p.Ledger, p.Config.Ledger.Name, g.recorder.client}
 	if g.store, err = openStore(filepath.Join(p.Config.Memory, "answers")); err != nil {
 		return nil, fmt.Errorf("couldn't prepare a place for answers: %w", err)
 	}
@@ -250,6 +252,9 @@ func (c *call) guarded(asked []ledger.Subject) string {
 	private := c.who.Private
 	if len(asked) > 0 {
 		receipt.Subjects.Count = len(asked)
+		if outcome := c.consent(receipt, asked); outcome != "" {
+			return outcome
+		}
 		if c.lessons.denies(receipt, &c.who.Assurance) {
 			return c.denyEarly(receipt, &private, asked)
 		}
@@ -279,6 +284,9 @@ func (c *call) guarded(asked []ledger.Subject) string {
 	}
 	if len(all) == 0 { // the operation may be about nobody
 		return c.release(resp, content, nil)
+	}
+	if outcome := c.consent(receipt, all); outcome != "" {
+		return outcome
 	}
 	private.ResponseDigest = content.digest()
 	done, outcome := c.record(receipt, &private, all)

@@ -12,6 +12,8 @@ package config
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/traccia-ledger/traccia/cmd/internal/cli"
@@ -154,12 +156,25 @@ type Operation struct {
 	LegalReference string   `yaml:"legal_reference"`
 	DataCategories []string `yaml:"data_categories"`
 
+	// Consent: the access rests on the person's consent, or on an entitlement of theirs, which the receipt names. It is so
+	// without a word where the legal basis is consent.
+	Consent bool `yaml:"consent"`
+
 	Request    []Source `yaml:"request"`
 	Response   []Source `yaml:"response"`
 	MayBeEmpty bool     `yaml:"may_be_empty"` // the answer may be about nobody: an empty list, a 404
 
 	// NoPersons: the operation never tells of a person (/status); nothing is recorded and no sources are named.
 	NoPersons bool `yaml:"no_persons"`
+}
+
+// consentBases are the words for consent as a legal basis, as the default vocabulary has them: ids, IRIs of DPV and PDND's.
+var consentBases = []string{"A6-1-a", "A6-1-a-explicit-consent", "A9-2-a", "art22-consent", "CONSENT"}
+
+// RestsOnConsent says whether receipts of the operation name a consent.
+func (o *Operation) RestsOnConsent() bool {
+	word := o.LegalBasis[strings.LastIndexAny(o.LegalBasis, "#:")+1:]
+	return !o.NoPersons && (o.Consent || slices.Contains(consentBases, word))
 }
 
 // Source is one place of a request or an answer, by exactly one of JSON, XPath, Header, Query and Variable.

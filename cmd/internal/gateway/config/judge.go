@@ -155,7 +155,7 @@ func (r *reader) operation(at string, o *Operation) {
 	r.word(at+"/method", o.Method, "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 	variables := r.template(at+"/path", o.Path)
 	if o.NoPersons {
-		if len(o.Request)+len(o.Response)+len(o.DataCategories) > 0 || o.MayBeEmpty || o.Purpose+o.LegalBasis+o.LegalReference != "" {
+		if len(o.Request)+len(o.Response)+len(o.DataCategories) > 0 || o.MayBeEmpty || o.Consent || o.Purpose+o.LegalBasis+o.LegalReference != "" {
 			r.refuse(ledger.CodeBadValue, at+"/no_persons", "beside it method and path alone: nothing is recorded", "more")
 		}
 		return
