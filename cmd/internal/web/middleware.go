@@ -113,7 +113,8 @@ func (s *server) route(w http.ResponseWriter, in **http.Request) (name string, e
 	p := r.URL.Path
 	if r.URL.RawPath != "" || path.Clean(p) != p {
 		// One spelling for each page.
-		if short := strings.TrimSuffix(p, "/"); r.URL.RawPath == "" && path.Clean(p) == short && r.Method == http.MethodGet {
+		short, ok := strings.CutSuffix(p, "/")
+		if lang, below := split(short); ok && lang != "" && s.readable(below) && r.Method == http.MethodGet {
 			http.Redirect(w, r, short, http.StatusMovedPermanently)
 			return "none", nil
 		}

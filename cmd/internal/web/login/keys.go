@@ -142,7 +142,7 @@ func (k *Keys) sign(claims any) (string, error) {
 
 // decrypt opens a compact JWE that one of the keys is named by.
 func (k *Keys) decrypt(compact string) ([]byte, error) {
-	e, err := jose.ParseEncrypted(compact, keyAlgorithms, contentAlgorithms)
+	e, err := jose.ParseEncryptedCompact(compact, keyAlgorithms, contentAlgorithms)
 	if err != nil {
 		return nil, errors.New("it isn't encrypted as it has to be")
 	}
