@@ -15,6 +15,7 @@ type Metrics struct {
 	batch      prometheus.Histogram
 	wait       prometheus.Histogram
 	append     prometheus.Histogram
+	publish    prometheus.Histogram
 	cosigns    *prometheus.CounterVec
 }
 
@@ -35,10 +36,14 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14),
 		}),
 	}
+	m.publish = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "traccia_publish_seconds", Help: "Time to make one checkpoint public, its witnesses' answers included.",
+		Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14),
+	})
 	m.cosigns = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "traccia_cosignatures_total", Help: "Cosignatures asked of each witness of the policy, by outcome.",
 	}, []string{"witness", "outcome"})
-	r.MustRegister(m.batch, m.wait, m.append, m.cosigns)
+	r.MustRegister(m.batch, m.wait, m.append, m.publish, m.cosigns)
 	return m
 }
 
@@ -49,6 +54,12 @@ func (m *Metrics) commit(leaves int, wait, commit time.Duration) {
 	m.batch.Observe(float64(leaves))
 	m.wait.Observe(wait.Seconds())
 	m.append.Observe(commit.Seconds())
+}
+
+func (m *Metrics) published(took time.Duration) {
+	if m != nil {
+		m.publish.Observe(took.Seconds())
+	}
 }
 
 func (m *Metrics) cosigned(witness string, ok bool) {
@@ -90,6 +101,16 @@ func (m *Metrics) watch(n *Node) {
 	gauge("traccia_queue_leaves", "Leaves waiting for the sequencer.", func() float64 { return float64(n.Queued()) })
 	gauge("traccia_log_size", "Leaves in the durable log.", func() float64 { return float64(n.Latest().Root.Size) })
 	gauge("traccia_published_size", "Leaves in the public log.", func() float64 { return float64(n.publishedSize()) })
+	gauge("traccia_cosigned_size", "Leaves in the public log under as many cosignatures as the policy asks for.", func() float64 { return float64(n.year().quorate.Load()) })
+	if _, err := freeBytes(n.Dir); err == nil {
+		gauge("traccia_free_bytes", "Bytes left on the file system of the data directory; -1 when it can't be asked.", func() float64 {
+			free, err := freeBytes(n.Dir)
+			if err != nil {
+				return -1
+			}
+			return float64(free)
+		})
+	}
 	gauge("traccia_epoch", "The year whose log is recorded in.", func() float64 { return float64(n.Epoch()) })
 	gauge("traccia_final_cosignatures_missing", "Cosignatures that the last checkpoints of past years lack.", func() float64 { return float64(n.missingFinal()) })
 	gauge("traccia_head_age_seconds", "Age of the last head.", func() float64 { return n.Now().Sub(n.LastHead()).Seconds() })

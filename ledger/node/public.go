@@ -119,7 +119,7 @@ func (y *year) resumePublished() error {
 		}
 		y.countLacking()
 		y.offered.Store(root.Size)
-		y.published.Store(&Published{root, signed})
+		y.show(&Published{root, signed})
 	}
 	return nil
 }
@@ -133,6 +133,7 @@ func (y *year) resumePublished() error {
 func (y *year) publish() error {
 	y.publishing.Lock()
 	defer y.publishing.Unlock()
+	begun := time.Now()
 	latest := y.seq.Latest()
 	before := y.published.Load()
 	if before != nil && before.Root == latest.Root {
@@ -152,8 +153,17 @@ func (y *year) publish() error {
 	if err := y.n.keys.SetPublished(y.epoch, signed); err != nil {
 		return fmt.Errorf("couldn't keep the published checkpoint: %w", err)
 	}
-	y.published.Store(&Published{latest.Root, signed})
+	y.show(&Published{latest.Root, signed})
+	y.n.opt.Metrics.published(time.Since(begun))
 	return nil
+}
+
+// show lets everyone see a checkpoint.
+func (y *year) show(p *Published) {
+	y.published.Store(p)
+	if y.enough(p.Checkpoint) {
+		y.quorate.Store(p.Root.Size)
+	}
 }
 
 // Settle writes a head over every leaf and publishes it at once.

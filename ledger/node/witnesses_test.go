@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/traccia-ledger/traccia/ledger/checkpoint"
@@ -107,7 +108,11 @@ func grow(t *testing.T, n *node.Node, id string) {
 // while one witness is dead.
 func TestPublishedWithCosignatures(t *testing.T) {
 	w := newWatched(t, "alfa", "beta", "gamma")
-	n := w.open(t, w.dir)
+	metrics := prometheus.NewRegistry()
+	n, err := node.Open(t.Context(), w.dir, node.Options{Metrics: node.NewMetrics(metrics)})
+	if err != nil {
+		t.Fatal(err)
+	}
 	defer n.Close()
 	for i, down := range []string{"", "beta", ""} {
 		w.down = map[string]bool{down: true}
@@ -133,6 +138,19 @@ func TestPublishedWithCosignatures(t *testing.T) {
 	p, _ := n.Published(n.Epoch())
 	if _, err := w.policy.Open(p.Checkpoint); !errors.Is(err, checkpoint.ErrQuorum) {
 		t.Errorf("with all down: got %v, want ErrQuorum", err)
+	}
+	families, err := metrics.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sizes := map[string]float64{}
+	for _, f := range families {
+		if name := f.GetName(); name == "traccia_cosigned_size" || name == "traccia_published_size" {
+			sizes[name] = f.Metric[0].GetGauge().GetValue()
+		}
+	}
+	if cosigned := sizes["traccia_cosigned_size"]; cosigned == 0 || cosigned >= sizes["traccia_published_size"] || sizes["traccia_published_size"] != float64(p.Root.Size) {
+		t.Errorf("metrics say %v, published are %d", sizes, p.Root.Size)
 	}
 }
 

@@ -56,6 +56,7 @@ type year struct {
 	cosigned   []bool     // which of witnesses cosigned what is published
 	published  atomic.Pointer[Published]
 	lacking    atomic.Int32  // how many of witnesses didn't
+	quorate    atomic.Uint64 // size of the last published checkpoint with enough cosignatures
 	offered    atomic.Uint64 // the size up to which tiles are public: what witnesses were asked about last
 }
 

@@ -20,8 +20,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
+	"github.com/traccia-ledger/traccia/cmd/internal/alertstest"
 	"github.com/traccia-ledger/traccia/cmd/internal/dev"
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/node"
@@ -67,7 +66,7 @@ type fixture struct {
 	store   store.Store // the node's
 	server  *Server
 	http    *httptest.Server
-	metrics *prometheus.Registry
+	metrics *alertstest.Registry
 	log     lines
 	close   func()
 	from    string       // the client's address as the server sees it; "" for the true one
@@ -119,7 +118,7 @@ func newFixture(t testing.TB, c dev.Config, opt node.Options) *fixture {
 }
 
 func openFixture(dir string, c dev.Config, opt node.Options) (*fixture, error) {
-	f := &fixture{dir: filepath.Join(dir, "ledger"), metrics: prometheus.NewRegistry()}
+	f := &fixture{dir: filepath.Join(dir, "ledger"), metrics: alertstest.NewRegistry()}
 	c.Dir, c.Ledger = keyDir(), ledgerName
 	var err error
 	if f.world, err = dev.NewWorld(c); err != nil {

@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 
+	"github.com/traccia-ledger/traccia/cmd/internal/alertstest"
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/checkpoint"
 	"github.com/traccia-ledger/traccia/ledger/node"
@@ -293,4 +294,8 @@ func (s *brokenStore) Commit(ctx context.Context, expect, write []store.Row) err
 		return errors.New("the disk is gone")
 	}
 	return s.Store.Commit(ctx, expect, write)
+}
+
+func TestAlerts(t *testing.T) {
+	alertstest.Check(t, sharedFixture(t).metrics, "../../..", "ledgerd")
 }

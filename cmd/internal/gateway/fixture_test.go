@@ -29,6 +29,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/traccia-ledger/traccia/cmd/internal/agencykey"
+	"github.com/traccia-ledger/traccia/cmd/internal/alertstest"
 	"github.com/traccia-ledger/traccia/cmd/internal/api"
 	"github.com/traccia-ledger/traccia/cmd/internal/dev"
 	"github.com/traccia-ledger/traccia/cmd/internal/gateway/checks"
@@ -110,7 +111,7 @@ type fixture struct {
 	memory  *memory.Memory
 	gateway *Gateway
 	front   *httptest.Server
-	metrics *prometheus.Registry
+	metrics *alertstest.Registry
 }
 
 func newFixture(t *testing.T) *fixture {
@@ -291,7 +292,7 @@ func (f *fixture) start() {
 	if f.memory, err = memory.Open(f.parts.Config.Memory, "inps", ledgerName, memory.Options{Logger: quiet}); err != nil {
 		f.t.Fatal(err)
 	}
-	f.metrics = prometheus.NewRegistry()
+	f.metrics = alertstest.NewRegistry()
 	if f.gateway, err = New(f.parts, f.memory, quiet, f.metrics); err != nil {
 		f.t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/traccia-ledger/traccia/cmd/internal/alertstest"
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/policies"
 )
@@ -490,4 +491,8 @@ func TestWitnessed(t *testing.T) {
 	if st, err := f.memory.Status(); err != nil || st.Waiting.IsZero() {
 		t.Errorf("the evidence is gone: %+v, %v", st, err)
 	}
+}
+
+func TestAlerts(t *testing.T) {
+	alertstest.Check(t, newFixture(t).metrics, "../../..", "gateway")
 }

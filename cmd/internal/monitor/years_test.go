@@ -15,9 +15,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/mod/sumdb/note"
 
+	"github.com/traccia-ledger/traccia/cmd/internal/alertstest"
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/checkpoint"
 	"github.com/traccia-ledger/traccia/ledger/statistics"
@@ -213,8 +213,9 @@ func TestYearTurnsWrongly(t *testing.T) {
 		if b := m.Before(); b.Alarm != "after_final" || len(b.Alarms) != 1 {
 			t.Errorf("%+v", b)
 		}
-		metrics := prometheus.NewRegistry()
+		metrics := alertstest.NewRegistry()
 		m.Register(metrics)
+		alertstest.Check(t, metrics, "../../..", "monitor")
 		families, err := metrics.Gather()
 		if err != nil {
 			t.Fatal(err)
