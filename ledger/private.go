@@ -36,6 +36,7 @@ type Private struct {
 	IdentityHeaders map[string]string `json:"identity_headers,omitempty"` // name to value, as sent
 	Operator        *Operator         `json:"operator,omitempty"`
 	Login           string            `json:"login,omitempty"`           // the citizen's signed login token, compact; with evidence of consent alone
+	Delegate        Subject           `json:"delegate,omitempty"`        // code of whom a mandate lets act for the citizen; in mandate-given alone
 	Case            string            `json:"case,omitempty"`            // the consumer's file or procedure
 	RequestDigest   string            `json:"request_digest,omitempty"`  // SHA-256 of the content as sent, 64 hex digits
 	ResponseDigest  string            `json:"response_digest,omitempty"` // the same of the answer
@@ -63,6 +64,11 @@ func (v *Private) check() *Problem {
 	}
 	if n := len(v.IdentityHeaders); n > MaxIdentityHeaders {
 		c.fail(CodeBadCount, "identity_headers", fmt.Sprintf("at most %d headers", MaxIdentityHeaders), strconv.Itoa(n))
+	}
+	if v.Delegate != "" {
+		if _, err := ParseSubject(string(v.Delegate)); err != nil {
+			c.fail(CodeBadValue, "delegate", "a subject's code", "another text")
+		}
 	}
 	for name, value := range v.IdentityHeaders {
 		c.headerName("identity_headers", name)

@@ -80,6 +80,7 @@ type Receipt struct {
 	OccurredAt     string            `json:"occurred_at"`               // RFC 3339, UTC, final Z, up to 9 decimals
 	ConsentID      string            `json:"consent_id,omitempty"`      // text, where consent is the basis
 	ConsentDigest  Hex               `json:"consent_digest,omitzero"`   // SHA-256 of the consent member of the body, of events about consent alone
+	Mandate        string            `json:"mandate,omitempty"`         // uuid of the mandate under which a delegate asked; of a look-up alone
 	Pair           Hex               `json:"pair,omitzero"`             // Pair; none unless OfCall
 	PrivateDigest  Hex               `json:"private_digest"`            // PrivateDigest
 	Subjects       SubjectCommitment `json:"subjects"`
@@ -146,6 +147,12 @@ func (r *Receipt) check() *Problem {
 	}
 	if r.ConsentDigest != (Hex{}) && r.Role != RoleRequester {
 		c.fail(CodeBadValue, "consent_digest", "one with "+RoleRequester+" alone", "one")
+	}
+	if r.Mandate != "" {
+		c.uuid("mandate", r.Mandate)
+		if r.Role != RoleRequester || r.ConsentDigest != (Hex{}) {
+			c.fail(CodeBadValue, "mandate", "one in a look-up alone", "one")
+		}
 	}
 	if r.BreakGlass != nil {
 		c.breakGlass(r)

@@ -235,7 +235,7 @@ func (e *event) take(w *worker, judged *opened.Event) {
 		e.consent = &k
 	}
 	if b.Kind == ledger.KindLookUp {
-		k := lookUpKey(rows.LookUpKey(&w.handle, w.epoch, b.Agency, b.Subject.Code, seal.Month(time.UnixMilli(b.RecordedAt)))[4:])
+		k := lookUpKey(rows.LookUpKey(&w.handle, w.epoch, rows.LookUpBy(&r.Receipt), b.Subject.Code, seal.Month(time.UnixMilli(b.RecordedAt)))[4:])
 		e.lookUp = &k
 	}
 }

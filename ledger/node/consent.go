@@ -158,6 +158,12 @@ func (y *year) consentAt(ctx context.Context, snap store.Reader, key []byte, tab
 	if e.Epoch, e.Index, err = rows.ParseConsent(&y.handle, key, row); err != nil || e.Epoch != y.epoch {
 		return e, fmt.Errorf("couldn't read where a consent stands (ledgerd consents rebuild makes these rows again): %w", rows.ErrMalformed)
 	}
+	return y.consentEvent(ctx, snap, e.Index)
+}
+
+// consentEvent opens an event of this year in +consent. One that was erased has neither body nor receipt.
+func (y *year) consentEvent(ctx context.Context, snap store.Reader, index uint64) (ledger.ConsentEvent, error) {
+	e := ledger.ConsentEvent{Epoch: y.epoch, Index: index}
 	leaves, err := y.leafAt(ctx, e.Index)
 	if err != nil || len(leaves) != 1 {
 		return e, fmt.Errorf("couldn't read leaf %d: %w", e.Index, err)

@@ -136,6 +136,7 @@ func (y *year) lookedUp(ctx context.Context, snap store.Reader, requester string
 // What the operator's look-ups say of themselves: a citizen asked for a copy of their data.
 const (
 	lookUpPurpose   = "Copia dello storico degli accessi, chiesta dall'interessato"
+	lookUpDelegated = "Copia dello storico degli accessi, chiesta da chi agisce per l'interessato"
 	lookUpBasis     = "https://w3id.org/dpv/legal/eu/gdpr#A6-1-c"
 	lookUpReference = "Regolamento (UE) 2016/679, art. 15"
 	lookUpCategory  = "https://w3id.org/dpv#ObservedPersonalData"
@@ -144,11 +145,21 @@ const (
 
 // LookUpFor records that the operator looks into a citizen's history because they asked for it.
 func (n *Node) LookUpFor(ctx context.Context, subject ledger.Subject) error {
+	return n.lookUpFor(ctx, subject, "")
+}
+
+// LookUpUnder records that the operator looks into a citizen's history because a delegate asked for it under a mandate,
+// which the citizen then sees beside their own look-ups.
+func (n *Node) LookUpUnder(ctx context.Context, subject ledger.Subject, mandate string) error {
+	return n.lookUpFor(ctx, subject, mandate)
+}
+
+func (n *Node) lookUpFor(ctx context.Context, subject ledger.Subject, mandate string) error {
 	signer, err := n.keys.Operator(n.Epoch())
 	if err != nil {
 		return err
 	}
-	l, err := newLookUp(n.Settings.Name, n.Settings.operator(), subject, n.Now(), signer)
+	l, err := newLookUp(n.Settings.Name, n.Settings.operator(), mandate, subject, n.Now(), signer)
 	if err != nil {
 		return fmt.Errorf("couldn't sign the look-up: %w", err)
 	}
@@ -156,10 +167,14 @@ func (n *Node) LookUpFor(ctx context.Context, subject ledger.Subject) error {
 	return err
 }
 
-func newLookUp(name, requester string, subject ledger.Subject, now time.Time, signer crypto.Signer) (*LookUp, error) {
+func newLookUp(name, requester, mandate string, subject ledger.Subject, now time.Time, signer crypto.Signer) (*LookUp, error) {
+	purpose := lookUpPurpose
+	if mandate != "" {
+		purpose = lookUpDelegated
+	}
 	return sealOwn(&ledger.Receipt{
-		Aud: name, Iss: requester, JTI: uuid.NewString(), IssuedAt: now.Unix(), Role: ledger.RoleRequester,
-		Provider: requester, Consumer: requester, Purpose: lookUpPurpose, LegalBasis: lookUpBasis, LegalReference: lookUpReference,
+		Aud: name, Iss: requester, JTI: uuid.NewString(), IssuedAt: now.Unix(), Role: ledger.RoleRequester, Mandate: mandate,
+		Provider: requester, Consumer: requester, Purpose: purpose, LegalBasis: lookUpBasis, LegalReference: lookUpReference,
 		DataCategories: []string{lookUpCategory}, Actor: ledger.ActorOperator,
 		Operation:  ledger.Operation{Method: "GET", Path: lookUpPath},
 		OccurredAt: now.UTC().Format("2006-01-02T15:04:05Z"),

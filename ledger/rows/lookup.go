@@ -11,7 +11,7 @@ import (
 )
 
 // LookUpKey finds the event that a requester's look-up into a citizen's history left in a month ("2026-11"); the value is
-// its log index, a u64.
+// its log index, a u64. What a delegate sees under a mandate has events of its own: requester is then LookUpBy.
 //
 //	u32 epoch ‖ first 16 bytes of HMAC(handle key, NS/look-up ‖ 00 ‖ LP(requester) ‖ LP(subject) ‖ LP(month))
 func LookUpKey(handleKey *[32]byte, epoch uint32, requester string, subject ledger.Subject, month string) []byte {
@@ -22,6 +22,14 @@ func LookUpKey(handleKey *[32]byte, epoch uint32, requester string, subject ledg
 	writeText(m, month)
 	sum := m.Sum(nil)
 	return append(binary.BigEndian.AppendUint32(make([]byte, 0, 20), epoch), sum[:16]...)
+}
+
+// LookUpBy is the requester of a look-up's receipt and, after a /, the mandate under which a delegate asked.
+func LookUpBy(r *ledger.Receipt) string {
+	if r.Mandate == "" {
+		return r.Iss
+	}
+	return r.Iss + "/" + r.Mandate
 }
 
 // LookUpSalt is the salt under which a look-up's receipt, which its requester names before it signs it, commits to a

@@ -359,13 +359,14 @@ func (b *batch) makeEvent(p *Pending, n int, index uint64, handle ledger.Hash, k
 	}), nil
 }
 
-// lookedUp returns the event that stands for a look-up already: a requester leaves one for each citizen and month. One of
+// lookedUp returns the event that stands for a look-up already: a requester leaves one for each citizen and month, and for
+// each mandate of a delegate. One of
 // several citizens stands only if none of them has one; whoever makes it leaves the others out.
 func (b *batch) lookedUp(ctx context.Context, p *Pending) (*Committed, error) {
 	month := seal.Month(time.UnixMilli(int64(b.ms)))
 	keys := make([][]byte, len(p.Subjects))
 	for i := range p.Subjects {
-		keys[i] = rows.LookUpKey(&b.s.Handle, b.s.Epoch, p.Agency, p.Subjects[i].Subject, month)
+		keys[i] = rows.LookUpKey(&b.s.Handle, b.s.Epoch, rows.LookUpBy(&p.Receipt.Receipt), p.Subjects[i].Subject, month)
 		at, ok := b.lookUps[string(keys[i])]
 		if !ok {
 			row, err := b.snap.Get(ctx, store.TableLookUp, keys[i])
