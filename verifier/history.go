@@ -81,6 +81,8 @@ type HistoryReport struct {
 	Consents      []ledger.ConsentSummary // as of the last head; empty of an excerpt
 	Problems      []ledger.Problem
 	notes         []Text // see Notes
+	years         int
+	done          map[string]int // of how many years each step was done
 }
 
 // Missing says each problem in plain words of a language, it or en, and then exactly.
@@ -196,7 +198,8 @@ func History(file []byte, policy *checkpoint.Policy, now time.Time, rules Rules)
 	if err != nil {
 		return &HistoryReport{Malformed: asProblem(err)}
 	}
-	c := &historyCheck{report: &HistoryReport{Excerpt: b.Excerpt, Subject: b.Subject}, bundle: b, policy: policy, now: now, rules: rules}
+	c := &historyCheck{report: &HistoryReport{Excerpt: b.Excerpt, Subject: b.Subject, years: len(b.Shards), done: map[string]int{}}, bundle: b, policy: policy, now: now, rules: rules}
+	c.progress(StepFile, 1, 1)
 	for i := range b.Shards {
 		c.shard(i)
 	}

@@ -41,8 +41,13 @@ func (c *historyCheck) judge() {
 	slices.SortFunc(c.events, func(a, b *historyEvent) int {
 		return cmp.Or(cmp.Compare(a.at.epoch, b.at.epoch), cmp.Compare(a.at.index, b.at.index))
 	})
-	for _, e := range c.events {
+	for i, e := range c.events {
 		c.open(e)
+		c.progress(StepEvents, i+1, len(c.events))
+	}
+	c.report.done[StepEvents] = c.report.done[StepComplete]
+	if c.bundle.Excerpt {
+		c.report.done[StepEvents] = c.report.done[StepLeaves]
 	}
 	c.once()
 	c.consents()

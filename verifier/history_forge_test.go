@@ -390,6 +390,7 @@ func TestForgedHistory(t *testing.T) {
 			if c.want != "" && (r.Proven() || len(r.Missing("en")) != len(r.Problems)) {
 				t.Errorf("proven, or not said in words: %v", r.Missing("en"))
 			}
+			checkSteps(t, r)
 			var states []string
 			for _, e := range r.Events {
 				states = append(states, e.State)
@@ -403,6 +404,22 @@ func TestForgedHistory(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// checkSteps: each problem belongs to one step, and a step is right only without any.
+func checkSteps(t *testing.T, r *verifier.HistoryReport) {
+	t.Helper()
+	told, failed := 0, false
+	for _, s := range r.Steps() {
+		told += len(s.Problems)
+		failed = failed || s.State == verifier.StepFailed
+		if (len(s.Problems) > 0) != (s.State == verifier.StepFailed) {
+			t.Errorf("step %s is %s with %d problems", s.Name, s.State, len(s.Problems))
+		}
+	}
+	if told != len(r.Problems) || failed == r.Proven() {
+		t.Errorf("steps tell of %d problems, of %d: %v", told, len(r.Problems), r.Steps())
 	}
 }
 

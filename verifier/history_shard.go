@@ -91,6 +91,7 @@ func (c *historyCheck) shard(i int) {
 		return
 	}
 	if head := c.head(s); head != nil {
+		c.pass(StepTime)
 		c.lists(s, head)
 	}
 }
@@ -115,6 +116,8 @@ func (c *historyCheck) authentic(raw *history.Shard) *historyShard {
 	if !c.read(s) {
 		return nil
 	}
+	c.pass(StepLeaves)
+	c.progress(StepLeaves, 1, 1)
 	s.checker = opened.NewChecker(&opened.Shard{Name: s.name, Epoch: s.epoch, Registry: s.registry, Heads: s.heads, Bundle: c.rules.Policies})
 	return s
 }
@@ -153,6 +156,9 @@ func (c *historyCheck) checkpoint(s *historyShard) bool {
 		r.Monitors = append(r.Monitors, m.Witness)
 	}
 	c.report.Shards = append(c.report.Shards, r)
+	c.pass(StepLog)
+	c.pass(StepWitnesses)
+	c.progress(StepWitnesses, 1, 1)
 	return true
 }
 
@@ -290,6 +296,7 @@ func (c *historyCheck) lists(s *historyShard, head *ledger.Head) {
 			c.add(p)
 			return
 		}
+		c.progress(StepLists, i+1, len(s.Lists))
 		if given[i] = k != nil; !given[i] {
 			continue
 		}
@@ -297,11 +304,14 @@ func (c *historyCheck) lists(s *historyShard, head *ledger.Head) {
 			tags = append(tags, ledger.SubjectTag(k, n))
 		}
 	}
+	c.pass(StepLists)
 	results, err := index.CheckMany(head.Root, tags, s.Index)
 	if err != nil {
 		c.add(problem(CodeBadIndexProof, s.at("index"), "what the index under the head's root holds for these tags", "another proof"))
 		return
 	}
+	c.pass(StepComplete)
+	c.progress(StepComplete, 1, 1)
 	used := map[uint64]bool{}
 	for i, l := range s.Lists {
 		scope := HistoryScope{Epoch: s.epoch, Scope: l.Scope, Events: l.Count, Withheld: !given[i]}

@@ -30,6 +30,7 @@ type historyVector struct {
 	Stale    bool     `json:"stale,omitempty"`
 	Codes    []string `json:"codes,omitempty"` // of problems, each once, ascending
 	States   []string `json:"states"`          // of events
+	Steps    []string `json:"steps"`           // what became of each, in their order
 }
 
 const historyVectors = "testdata/history"
@@ -79,6 +80,12 @@ func makeHistoryVectors(t *testing.T) {
 	add("withheld.history", m.now, func(b *history.Bundle) { b.Shards[0].Events[0].Nonce, b.Shards[0].Events[0].Body = nil, nil })
 	add("scope-left-out.history", m.now, func(b *history.Bundle) { b.Shards[0].Lists = b.Shards[0].Lists[:4] })
 	add("no-monitor.history", m.now, func(b *history.Bundle) { b.Shards[0].Checkpoint = m.cosigned(m.witness) })
+	add("no-witness.history", m.now, func(b *history.Bundle) { b.Shards[0].Checkpoint = m.cosigned(m.monitor) })
+	add("other-log.history", m.now, func(b *history.Bundle) { b.Shards[0].Origin = "altro.example/2026" })
+	add("leaf-changed.history", m.now, func(b *history.Bundle) { b.Shards[0].Leaves[1].Leaf = append(b.Shards[0].Leaves[1].Leaf, 0) })
+	add("other-key.history", m.now, func(b *history.Bundle) { b.Shards[0].Lists[0].Pi = b.Shards[0].Lists[2].Pi })
+	add("index-changed.history", m.now, func(b *history.Bundle) { b.Shards[0].Index[len(b.Shards[0].Index)-1] ^= 1 })
+	add("other-body.history", m.now, func(b *history.Bundle) { b.Shards[0].Events[0].Body = append(b.Shards[0].Events[0].Body, ' ') })
 	policy, err := checkpoint.FormatPolicy(m.policy)
 	if err != nil {
 		t.Fatal(err)
@@ -95,7 +102,10 @@ func makeHistoryVectors(t *testing.T) {
 }
 
 func vectorOf(r *verifier.HistoryReport, file string, now time.Time) historyVector {
-	v := historyVector{File: file, Now: now.UTC().Format(time.RFC3339), Complete: r.Complete, Stale: r.Stale, Codes: codes(r), States: []string{}}
+	v := historyVector{File: file, Now: now.UTC().Format(time.RFC3339), Complete: r.Complete, Stale: r.Stale, Codes: codes(r), States: []string{}, Steps: []string{}}
+	for _, s := range r.Steps() {
+		v.Steps = append(v.Steps, s.State)
+	}
 	if !r.CompleteUntil.IsZero() {
 		v.Until = r.CompleteUntil.Format(time.RFC3339)
 	}

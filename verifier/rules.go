@@ -16,6 +16,8 @@ type Rules struct {
 	// Policies returns the bundle of policies with this digest, by which decisions are replayed; nil where it isn't at
 	// hand. Package policies reads bundles. Nil: no decision is replayed, and reports say so.
 	Policies func(digest ledger.Hash) ledger.Bundle
+	// Progress, when not nil, is told by History how much of a step is done of a year, or of the step of events in all.
+	Progress func(step string, done, of int)
 }
 
 // Consents folds a citizen's list in +consent, in the order of the log.
