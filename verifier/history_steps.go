@@ -3,6 +3,7 @@
 package verifier
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/traccia-ledger/traccia/ledger"
@@ -21,6 +22,9 @@ const (
 )
 
 var historySteps = []string{StepFile, StepLog, StepWitnesses, StepLeaves, StepTime, StepLists, StepComplete, StepEvents}
+
+// StepNames are the steps of a history's check, in their order.
+func StepNames() []string { return slices.Clone(historySteps) }
 
 // What became of a step.
 const (
