@@ -20,9 +20,10 @@ import (
 )
 
 // ReceiptHeader names the receipt of a released answer, and the log index of its
-// first event:
+// first event, or its place in a session of break-glass:
 //
 //	Traccia-Receipt: inps/5a0e7b3c-52f0-4d0e-9d5e-3f1b7f0f7a11; index=4711
+//	Traccia-Receipt: inps/5a0e7b3c-52f0-4d0e-9d5e-3f1b7f0f7a11; spooled=0f9e7c1a-5b1d-4a86-9f0e-2f4c3c1a7b55; number=2
 const ReceiptHeader = "Traccia-Receipt"
 
 // hopByHop are the headers of one connection (RFC 9110, 7.6.1), beside those that
@@ -138,7 +139,9 @@ const sendPatience = 30 * time.Second
 // release sends an answer. done is nil where it is about nobody.
 func (c *call) release(resp *http.Response, content *held, done *recorded) string {
 	if c.r.Context().Err() != nil {
-		if done != nil {
+		if done != nil && done.spooled != nil {
+			c.withhold(done)
+		} else if done != nil {
 			c.undelivered(c.Key, done)
 		}
 		return outcomeGone
@@ -150,7 +153,7 @@ func (c *call) release(resp *http.Response, content *held, done *recorded) strin
 	}
 	if done != nil {
 		h.Set("Cache-Control", "no-store") // a copy would be given without a record
-		h.Set(ReceiptHeader, fmt.Sprintf("%s; index=%d", done.answer.ReceiptID, done.answer.FirstIndex))
+		h.Set(ReceiptHeader, done.receiptHeader())
 	}
 	c.w.WriteHeader(resp.StatusCode)
 	if _, err := io.Copy(&patient{c.w, http.NewResponseController(c.w)}, content.reader()); err != nil {
@@ -158,8 +161,11 @@ func (c *call) release(resp *http.Response, content *held, done *recorded) strin
 		c.log.Info("an answer broke off", "error", "the connection ended")
 		return "broken_off"
 	}
-	if done == nil {
+	switch {
+	case done == nil:
 		return "passed"
+	case done.spooled != nil:
+		return "spooled"
 	}
 	return "released"
 }
@@ -204,7 +210,7 @@ func (c *call) later(p *ledger.Problem) string {
 
 // deny answers a call that the ledger's policies deny, and that is recorded so.
 func (c *call) deny(done *recorded) string {
-	c.w.Header().Set(ReceiptHeader, fmt.Sprintf("%s; index=%d", done.answer.ReceiptID, done.answer.FirstIndex))
+	c.w.Header().Set(ReceiptHeader, done.receiptHeader())
 	c.send(problem{
 		Status: http.StatusForbidden, Code: "denied", Where: "receipt", Expected: "an access that the active policies allow", Found: "one that they deny",
 		ReceiptID: done.answer.ReceiptID, Policies: done.policies,

@@ -6,7 +6,8 @@
 // what the policies surely deny isn't asked for, the provider is called, its answer
 // kept until it is whole, the persons in it found, and one submission for all of
 // them recorded in the ledger. The answer is released when the ledger's proof was
-// verified and the provider's own memory has it on disk.
+// verified and the provider's own memory has it on disk; or, in a session of
+// break-glass, when the memory has the signed receipt itself.
 //
 // What must always hold: of an answer about a person not one byte leaves before
 // that. Whatever breaks, the consumer gets a problem and nothing else. No code, no
@@ -68,7 +69,7 @@ type Gateway struct {
 
 	patience time.Duration // of a call with the ledger
 
-	waiting, missing alarm // of watch alone
+	waiting, missing, lacking alarm // of watch alone
 
 	attesting sync.Mutex // held for a check of the memory
 	tried     time.Time  // when nightly last began one; its own
@@ -94,7 +95,9 @@ func New(p *Parts, m *memory.Memory, log *slog.Logger, r prometheus.Registerer) 
 		return nil, err
 	}
 	g.recorder = newRecorder(p.Ledger, g.years, m, log)
-	g.lessons = newLessons(p.Ledger, log)
+	if g.lessons, err = newLessons(p.Ledger, m, log); err != nil {
+		return nil, err
+	}
 	g.consents = &consents{p.Ledger, p.Config.Ledger.Name, g.recorder.client}
 	if g.store, err = openStore(filepath.Join(p.Config.Memory, "answers")); err != nil {
 		return nil, fmt.Errorf("couldn't prepare a place for answers: %w", err)
@@ -103,6 +106,7 @@ func New(p *Parts, m *memory.Memory, log *slog.Logger, r prometheus.Registerer) 
 	g.upstream.Proxy, g.upstream.MaxIdleConnsPerHost, g.upstream.MaxIdleConns = nil, 256, 1024
 	g.upstream.DisableCompression = true // the digest is of what the provider sent
 	g.background.Go(func() { g.every(settlePause, g.settle) })
+	g.background.Go(func() { g.every(settlePause, g.deliver) })
 	g.background.Go(func() { g.every(watchPause, g.watch) })
 	g.background.Go(func() { g.every(duePause, g.nightly) })
 	return g, nil
@@ -112,6 +116,7 @@ func New(p *Parts, m *memory.Memory, log *slog.Logger, r prometheus.Registerer) 
 func (g *Gateway) Close() {
 	g.stop()
 	g.background.Wait()
+	g.lessons.background.Wait()
 	g.upstream.CloseIdleConnections()
 }
 
@@ -130,6 +135,7 @@ func (g *Gateway) Reload(p *Parts) error {
 		return err
 	}
 	g.parts.Store(p)
+	g.memory.Retry()
 	return nil
 }
 
@@ -162,22 +168,18 @@ func (g *Gateway) settle() {
 func (g *Gateway) undelivered(key *agencykey.Key, done *recorded) {
 	err := g.state(key, done)
 	if err != nil {
-		g.log.Error("couldn't state that an access wasn't released", "receipt", done.answer.ReceiptID, "error", err)
+		g.log.Error("couldn't state that an access wasn't released", "receipt", done.receipt.ReceiptID(), "error", err)
 		return
 	}
 	g.metrics.outcome("undelivered")
 }
 
 func (g *Gateway) state(key *agencykey.Key, done *recorded) error {
-	about, err := ledger.ParseReceipt(done.body.Receipt)
-	if err != nil {
-		return err
-	}
 	list := make([]ledger.Subject, len(done.subjects))
 	for i, s := range done.subjects {
 		list[i] = s.Subject
 	}
-	receipt := undelivered(&about.Receipt)
+	receipt := undelivered(&done.receipt.Receipt)
 	submission, err := key.Seal(receipt, new(ledger.Private), list, "")
 	if err != nil {
 		return err
@@ -313,16 +315,25 @@ func (c *call) denyEarly(receipt *ledger.Receipt, private *ledger.Private, asked
 	return c.later(&ledger.Problem{Code: "policies_changed", Expected: "the same call again", Found: "policies that changed during this one"})
 }
 
-// record has the call recorded. Without a proof in hand it answers the consumer
-// itself, and returns nil and the outcome. It goes on when the consumer is gone:
-// the outcome has to be known.
+// record has the call recorded, or spooled where break-glass allows. Without either
+// it answers the consumer itself, and returns nil and the outcome. It goes on when
+// the consumer is gone: the outcome has to be known.
 func (c *call) record(receipt *ledger.Receipt, private *ledger.Private, list []ledger.Subject) (*recorded, string) {
 	began := time.Now()
+	receipt.Subjects.Count = len(list)
+	vital, why := c.vital(receipt)
+	if vital && c.recorder.down.Load() {
+		return c.spooled(receipt, private, list)
+	}
+	patience := c.patience
+	if vital {
+		patience = min(patience, vitalPatience)
+	}
 	submission, err := c.Key.Seal(receipt, private, list, "")
 	if err != nil {
 		return nil, c.fault(err, http.StatusInternalServerError)
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.r.Context()), c.patience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.r.Context()), patience)
 	defer cancel()
 	done, err := c.recorder.record(ctx, receipt.JTI, submission)
 	c.metrics.seconds.WithLabelValues("ledger").Observe(time.Since(began).Seconds())
@@ -336,9 +347,35 @@ func (c *call) record(receipt *ledger.Receipt, private *ledger.Private, list []l
 		return nil, c.refuse(http.StatusBadGateway, &ledger.Problem{
 			Code: "not_recorded", Where: "ledger", Expected: "an access that can be recorded", Found: "a refusal by the ledger, " + no.problem.Code,
 		})
+	case errors.Is(err, errUnknown) && vital:
+		// Should the ledger have it all the same, a statement says that nothing was
+		// released on that receipt.
+		return c.spooled(receipt, private, list)
 	case errors.Is(err, errUnknown):
-		return nil, c.later(&ledger.Problem{Code: "ledger_unavailable", Where: "ledger", Expected: "the same call again, later", Found: "a ledger that doesn't answer"})
+		return nil, c.unavailable(why)
 	}
 	c.log.Error("nothing is released", "error", err)
 	return nil, c.refuse(http.StatusBadGateway, &ledger.Problem{Code: "not_proven", Where: "ledger", Expected: "a proof that the access is recorded", Found: "none that holds"})
+}
+
+// spooled is record where the ledger is down.
+func (c *call) spooled(receipt *ledger.Receipt, private *ledger.Private, list []ledger.Subject) (*recorded, string) {
+	done, err := c.spool(receipt, private, list)
+	switch {
+	case err == nil:
+		return done, ""
+	case errors.Is(err, memory.ErrSession): // it ended just now
+		return nil, c.unavailable("no session of break-glass any more")
+	}
+	return nil, c.fault(err, http.StatusInternalServerError)
+}
+
+// unavailable answers a call that can't be recorded now. why is about break-glass,
+// or "".
+func (c *call) unavailable(why string) string {
+	found := "a ledger that doesn't answer"
+	if why != "" {
+		found += ", and " + why
+	}
+	return c.later(&ledger.Problem{Code: "ledger_unavailable", Where: "ledger", Expected: "the same call again, later", Found: found})
 }

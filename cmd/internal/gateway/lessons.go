@@ -8,10 +8,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"slices"
 	"strconv"
 	"sync"
 
 	"github.com/traccia-ledger/traccia/cmd/internal/fetch"
+	"github.com/traccia-ledger/traccia/cmd/internal/gateway/memory"
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/policies"
 )
@@ -21,8 +23,11 @@ import (
 // body is. It only saves a call that would be denied: what is released was decided
 // on by the ledger. Where nothing was learnt yet, nothing is denied.
 type lessons struct {
-	base *url.URL
-	log  *slog.Logger
+	base   *url.URL
+	memory *memory.Memory // keeps them over a restart: by then the ledger may be down
+	log    *slog.Logger
+
+	background sync.WaitGroup // of fetches
 
 	mu       sync.Mutex
 	engine   *policies.Engine    // nil until known, or where none is active; guarded by mu
@@ -30,25 +35,57 @@ type lessons struct {
 	kinds    map[string][]string // of bodies, by id; guarded by mu
 }
 
-func newLessons(base *url.URL, log *slog.Logger) *lessons {
-	return &lessons{base: base, log: log, kinds: map[string][]string{}}
+func newLessons(base *url.URL, m *memory.Memory, log *slog.Logger) (*lessons, error) {
+	l := &lessons{base: base, memory: m, log: log, kinds: map[string][]string{}}
+	kept, err := m.Lessons()
+	if err != nil || kept.Bundle == nil {
+		return l, err
+	}
+	if l.engine, err = policies.Compile(kept.Bundle); err != nil {
+		log.Warn("the policies kept from an earlier run aren't understood", "error", err)
+		return l, nil
+	}
+	l.fetching, l.kinds = l.engine.Digest(), kept.Kinds
+	return l, nil
 }
 
 // denies says whether the active policies deny the access even if every consent
 // that it names is in force.
 func (l *lessons) denies(r *ledger.Receipt, a *ledger.Assurance) bool {
+	effect, known := l.decide(r, a, ledger.Grant{Consent: r.ConsentID != ""})
+	return known && effect == ledger.EffectDeny
+}
+
+// permits says whether the policies permit an access on no consent, on which the
+// ledger will decide later: also as one that is recorded late. known is false where
+// it isn't known by what to decide.
+func (l *lessons) permits(r *ledger.Receipt, a *ledger.Assurance) (permitted, known bool) {
+	permitted = true
+	for _, late := range []bool{false, true} {
+		then := *a
+		then.Late = late
+		effect, known := l.decide(r, &then, ledger.Grant{})
+		if !known {
+			return false, false
+		}
+		permitted = permitted && effect == ledger.EffectAllow
+	}
+	return permitted, true
+}
+
+func (l *lessons) decide(r *ledger.Receipt, a *ledger.Assurance, grant ledger.Grant) (effect string, known bool) {
 	l.mu.Lock()
 	engine := l.engine
-	kinds, known := l.kinds[r.Consumer]
+	kinds, consumerKnown := l.kinds[r.Consumer]
 	provider, providerKnown := l.kinds[r.Provider]
 	l.mu.Unlock()
-	if engine == nil || !known || !providerKnown {
-		return false
+	if engine == nil || !consumerKnown || !providerKnown {
+		return "", false
 	}
-	facts := engine.Facts(&ledger.Access{Receipt: r, Assurance: a, Grant: ledger.Grant{Consent: r.ConsentID != ""}})
+	facts := engine.Facts(&ledger.Access{Receipt: r, Assurance: a, Grant: grant})
 	facts.Kinds, facts.ProviderKinds = kinds, provider
 	d, err := engine.DecideOn(facts)
-	return err == nil && d.Effect == ledger.EffectDeny
+	return d.Effect, err == nil
 }
 
 // learn takes the decision of an event that is proven. A bundle that is new is
@@ -69,10 +106,25 @@ func (l *lessons) learn(ctx context.Context, b *ledger.Body) {
 		if l.fetching != digest {
 			l.forget(digest)
 			_, epoch, _ := ledger.ParseOrigin(b.Origin) // as parsed
-			go l.fetch(ctx, epoch, digest)
+			l.background.Go(func() { l.fetch(ctx, epoch, digest) })
 		}
 	}
-	l.kinds[d.Facts.Consumer], l.kinds[d.Facts.Provider] = d.Facts.Kinds, d.Facts.ProviderKinds
+	l.know(d.Facts.Consumer, d.Facts.Kinds)
+	l.know(d.Facts.Provider, d.Facts.ProviderKinds)
+}
+
+// know takes of which kinds a body is. The caller holds mu.
+func (l *lessons) know(body string, kinds []string) {
+	if old, ok := l.kinds[body]; ok && slices.Equal(old, kinds) {
+		return
+	}
+	l.kinds[body] = kinds
+	if l.engine == nil {
+		return // kept with the bundle
+	}
+	if err := l.memory.LearnKinds(body, kinds); err != nil {
+		l.log.Error("couldn't keep what the ledger decided by", "error", err)
+	}
 }
 
 // forget starts anew with a bundle. The caller holds mu.
@@ -82,7 +134,7 @@ func (l *lessons) forget(digest ledger.Hash) {
 }
 
 func (l *lessons) fetch(ctx context.Context, epoch uint32, digest ledger.Hash) {
-	engine, err := l.compile(ctx, epoch, digest)
+	document, engine, err := l.compile(ctx, epoch, digest)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.fetching != digest {
@@ -94,16 +146,20 @@ func (l *lessons) fetch(ctx context.Context, epoch uint32, digest ledger.Hash) {
 		return
 	}
 	l.engine = engine
+	if err := l.memory.Learn(memory.Lessons{Bundle: document, Kinds: l.kinds}); err != nil {
+		l.log.Error("couldn't keep what the ledger decided by", "error", err)
+	}
 }
 
-func (l *lessons) compile(ctx context.Context, epoch uint32, digest ledger.Hash) (*policies.Engine, error) {
+func (l *lessons) compile(ctx context.Context, epoch uint32, digest ledger.Hash) ([]byte, *policies.Engine, error) {
 	log := fetch.NewLog(l.base.JoinPath("log", strconv.FormatUint(uint64(epoch), 10)))
 	document, err := log.Fetch(ctx, "blob/"+hex.EncodeToString(digest[:]))
 	if err != nil {
-		return nil, fmt.Errorf("couldn't fetch the active policies: %w", err)
+		return nil, nil, fmt.Errorf("couldn't fetch the active policies: %w", err)
 	}
 	if policies.Digest(document) != digest {
-		return nil, fmt.Errorf("couldn't fetch the active policies: others came than those of %x", digest[:8])
+		return nil, nil, fmt.Errorf("couldn't fetch the active policies: others came than those of %x", digest[:8])
 	}
-	return policies.Compile(document)
+	engine, err := policies.Compile(document)
+	return document, engine, err
 }

@@ -23,7 +23,7 @@ type metrics struct {
 func newMetrics(m *memory.Memory, log *slog.Logger, r prometheus.Registerer) *metrics {
 	x := &metrics{
 		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "traccia_gateway_calls_total", Help: "Calls by outcome: released, passed, denied, gone, broken_off, settled, undelivered, or the code of the problem.",
+			Name: "traccia_gateway_calls_total", Help: "Calls by outcome: released, spooled, passed, denied, gone, broken_off, settled, undelivered, or the code of the problem.",
 		}, []string{"outcome"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "traccia_gateway_seconds", Help: "How long a part of a call took: provider, ledger, or the whole call.",
@@ -47,6 +47,14 @@ func newMetrics(m *memory.Memory, log *slog.Logger, r prometheus.Registerer) *me
 		}))
 	}
 	gauge("traccia_gateway_missing_numbers", "Numbers of subjects that the ledger left out: an alarm.", func(s memory.Status) float64 { return float64(s.Missing) })
+	gauge("traccia_gateway_break_glass", "1 while a session of break-glass is open.", func(s memory.Status) float64 {
+		if s.BreakGlass {
+			return 1
+		}
+		return 0
+	})
+	gauge("traccia_gateway_spooled", "Receipts of break-glass that wait to be recorded.", func(s memory.Status) float64 { return float64(s.Spooled) })
+	gauge("traccia_gateway_break_glass_missing", "Receipts of break-glass that the ledger refuses, or that are gone: an alarm.", func(s memory.Status) float64 { return float64(s.Lacking) })
 	gauge("traccia_gateway_unsettled", "Submissions whose outcome isn't known yet.", func(s memory.Status) float64 { return float64(s.Unsettled) })
 	gauge("traccia_gateway_unwitnessed_seconds", "Age of the oldest acknowledged checkpoint that no witnessed one contains yet; above 600 an alarm.", func(s memory.Status) float64 {
 		if s.Waiting.IsZero() {

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/traccia-ledger/traccia/cmd/internal/fetch"
@@ -45,13 +46,21 @@ type refused struct{ problem ledger.Problem }
 
 func (r *refused) Error() string { return "the ledger refused the submission: " + r.problem.Error() }
 
-// recorded is a submission that stands in the log, proven and remembered.
+// recorded is a submission that stands in the log, proven and remembered, or one
+// that is spooled.
 type recorded struct {
+	receipt  *ledger.SignedReceipt
+	subjects []ledger.SaltedSubject
+
+	// In the log.
 	answer   *ledger.Answer
 	body     *ledger.Body // the first
 	denied   bool
-	subjects []ledger.SaltedSubject
 	policies json.RawMessage // as the ledger explained a denial
+
+	// In a session of break-glass.
+	spooled *memory.Pending
+	place   *ledger.BreakGlass
 }
 
 // recorder has submissions recorded, each once, whatever breaks.
@@ -62,9 +71,20 @@ type recorder struct {
 	memory *memory.Memory
 	log    *slog.Logger
 
+	down atomic.Bool // the last try had no answer
+
 	mu   sync.Mutex
 	left map[*memory.Pending]bool // that no call waits for; guarded by mu
 }
+
+// unknown notes that the ledger didn't answer.
+func (r *recorder) unknown() error {
+	r.down.Store(true)
+	return errUnknown
+}
+
+// answered notes that it did.
+func (r *recorder) answered() { r.down.Store(false) }
 
 // newRecorder takes over what an earlier run left unsettled.
 func newRecorder(to *url.URL, y *years, m *memory.Memory, log *slog.Logger) *recorder {
@@ -162,12 +182,12 @@ func (r *recorder) try(ctx context.Context, p *memory.Pending, raw []byte, s *le
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := r.client.Do(req)
 	if err != nil {
-		return nil, 0, errUnknown
+		return nil, 0, r.unknown()
 	}
 	defer resp.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(resp.Body, maxLedgerAnswer))
 	if err != nil {
-		return nil, 0, errUnknown
+		return nil, 0, r.unknown()
 	}
 	var problem struct {
 		Code, Where, Expected, Found string
@@ -175,10 +195,12 @@ func (r *recorder) try(ctx context.Context, p *memory.Pending, raw []byte, s *le
 	}
 	switch resp.StatusCode {
 	case http.StatusOK, http.StatusCreated:
+		r.answered()
 		done, err = r.acknowledge(ctx, p, data, s)
 		return done, 0, err
 	case http.StatusForbidden:
 		if json.Unmarshal(data, &problem) == nil && len(problem.Answer) > 0 {
+			r.answered()
 			if done, err = r.acknowledge(ctx, p, problem.Answer, s); err == nil {
 				done.policies = problem.Policies
 			}
@@ -187,14 +209,17 @@ func (r *recorder) try(ctx context.Context, p *memory.Pending, raw []byte, s *le
 	case http.StatusBadRequest, http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity:
 		// Another server in between may answer so too; only the ledger names a code.
 		if json.Unmarshal(data, &problem) == nil && problem.Code != "" {
-			if err := r.memory.Drop(p); err != nil {
-				return nil, 0, err
+			r.answered()
+			if !p.IsSpooled() {
+				if err := r.memory.Drop(p); err != nil {
+					return nil, 0, err
+				}
 			}
 			return nil, 0, &refused{ledger.Problem{Code: problem.Code, Where: problem.Where, Expected: problem.Expected, Found: problem.Found}}
 		}
 	}
 	seconds, _ := strconv.ParseUint(resp.Header.Get("Retry-After"), 10, 8)
-	return nil, time.Duration(seconds) * time.Second, errUnknown
+	return nil, time.Duration(seconds) * time.Second, r.unknown()
 }
 
 // acknowledge proves an answer and remembers it, before anything comes of it.
@@ -221,13 +246,17 @@ func (r *recorder) acknowledge(ctx context.Context, p *memory.Pending, raw []byt
 	if err != nil {
 		return nil, r.dishonest(err)
 	}
+	receipt, err := ledger.ParseReceipt(s.Receipt)
+	if err != nil {
+		return nil, err
+	}
 	if err := r.memory.Acknowledge(p, at, entries); err != nil {
 		if errors.As(err, new(*ledger.Problem)) {
 			return nil, r.dishonest(err)
 		}
 		return nil, err
 	}
-	return &recorded{answer: a, body: body, denied: body.Kind == ledger.KindDenied, subjects: s.Subjects}, nil
+	return &recorded{receipt: receipt, subjects: s.Subjects, answer: a, body: body, denied: body.Kind == ledger.KindDenied}, nil
 }
 
 func (r *recorder) dishonest(why error) error {

@@ -48,6 +48,9 @@ func (g *Gateway) alarms(now time.Time) error {
 	if g.missing.due(s.Missing > 0, now) {
 		g.log.Error("ALARM: the ledger left out numbers of persons' events: it may have recorded events that this gateway doesn't know", "numbers", s.Missing)
 	}
+	if g.lacking.due(s.Lacking > 0, now) {
+		g.log.Error("ALARM: answers were released by break-glass whose receipts the ledger refuses, or that are gone", "receipts", s.Lacking)
+	}
 	return nil
 }
 

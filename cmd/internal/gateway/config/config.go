@@ -134,6 +134,8 @@ type EService struct {
 	Profile   string `yaml:"profile"`
 	DPoP      bool   `yaml:"dpop"`      // Bearer vouchers are refused
 	Integrity bool   `yaml:"integrity"` // every request is signed by INTEGRITY_REST_02
+	// Vital: operations on vital interests may be released by break-glass while the ledger is down.
+	Vital bool `yaml:"vital"`
 
 	// Where a call says who acted and why, if not in its evidence.
 	Operator *Source `yaml:"operator"`

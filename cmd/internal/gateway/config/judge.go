@@ -143,6 +143,9 @@ func (r *reader) service(at string, s *EService) {
 	if len(s.Operations) == 0 {
 		r.refuse(ledger.CodeMissing, at+"/operations", "at least one operation", "none")
 	}
+	if s.Vital && !slices.ContainsFunc(s.Operations, func(o Operation) bool { return ledger.IsVital(o.LegalBasis) }) {
+		r.refuse(ledger.CodeBadValue, at+"/vital", "an operation whose legal_basis is vital interests, https://w3id.org/dpv/legal/eu/gdpr#A6-1-d or A9-2-c", "none")
+	}
 	shapes := make(map[string]bool)
 	for i := range s.Operations {
 		o, field := &s.Operations[i], at+"/operations/"+strconv.Itoa(i)

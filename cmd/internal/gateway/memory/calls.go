@@ -30,6 +30,10 @@ const (
 type Pending struct {
 	jti    [16]byte
 	ticket uint64 // calls that began later have greater ones
+	key    []byte // of its row
+	// Of a spooled receipt alone. Memory.mu guards refused.
+	session *session
+	refused bool // by the ledger: it isn't under way
 }
 
 // gap is a run of numbers that weren't told, of one subject.
@@ -53,7 +57,7 @@ func (m *Memory) Begin(jti string, submission []byte) (*Pending, error) {
 	value := m.keys.seal(key, m.instant(), submission)
 	m.mu.Lock()
 	m.ticket++
-	p := &Pending{id, m.ticket}
+	p := &Pending{jti: id, ticket: m.ticket, key: key}
 	m.open[p] = true
 	m.mu.Unlock()
 	if err := m.db.Set(key, value, db.Sync); err != nil {
@@ -81,30 +85,35 @@ func formatJTI(id [16]byte) string {
 }
 
 // Unsettled returns the submissions whose outcome isn't known, in no order; those
-// of calls that are under way are among them.
+// of calls that are under way are among them, spooled receipts aren't.
 func (m *Memory) Unsettled() []*Pending {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	list := make([]*Pending, 0, len(m.open))
 	for p := range m.open {
-		list = append(list, p)
+		if p.session == nil {
+			list = append(list, p)
+		}
 	}
 	return list
 }
 
 // Submission returns what was noted; nil once the call is settled.
 func (m *Memory) Submission(p *Pending) ([]byte, error) {
-	key := append([]byte{'p'}, p.jti[:]...)
-	value, err := m.get(key)
+	value, err := m.get(p.key)
 	if err != nil || value == nil {
 		return nil, err
 	}
-	return m.keys.unseal(key, value, 8)
+	head := 8
+	if p.session != nil {
+		head = spooledHead
+	}
+	return m.keys.unseal(p.key, value, head)
 }
 
 // Drop forgets a submission that the ledger refused: nothing of it is recorded.
 func (m *Memory) Drop(p *Pending) error {
-	if err := m.db.Delete(append([]byte{'p'}, p.jti[:]...), db.Sync); err != nil {
+	if err := m.db.Delete(p.key, db.Sync); err != nil {
 		return fmt.Errorf("couldn't forget a submission: %w", err)
 	}
 	m.settled(p)
@@ -121,7 +130,8 @@ func (m *Memory) settled(p *Pending) {
 // the events as own.Entries gives them, none where the party has no numbers. The
 // caller has proven the answer. It is on disk when this returns; a *ledger.Problem
 // says that the answer contradicts an earlier one, and then nothing was noted.
-// The same answer again changes nothing.
+// The same answer again changes nothing. A spooled receipt counts as recorded in
+// its session.
 //
 // A number that leaves others out is taken: the answers to those may be on their
 // way. Status tells of gaps that no call under way can fill any more.
@@ -143,7 +153,16 @@ func (m *Memory) Acknowledge(p *Pending, c checkpoint.Checkpoint, entries []own.
 		}
 	}
 	if err == nil {
-		err = b.Delete(append([]byte{'p'}, p.jti[:]...), nil)
+		err = b.Delete(p.key, nil)
+	}
+	if err == nil && p.session != nil {
+		counted := p.session.Session
+		counted.Recorded++
+		err = m.put(b, &counted)
+		moved = append(moved, func() {
+			p.session.Session = counted
+			delete(p.session.spooled, p.Number())
+		})
 	}
 	if err == nil {
 		err = m.db.ApplyNoSyncWait(b, db.Sync)

@@ -17,6 +17,9 @@
 //	x instant token[32]            nothing                          the same by their end
 //	v handle[32]                   pi[80]                           the proof of a subject's key in a year's log
 //	k u32 epoch                    JSON                             the last check of a year's log
+//	b session[16]                  sealed session                   of break-glass, with who opened it
+//	q session[16] u32 number       instant ‖ jti[16] ‖ u8 withheld ‖ sealed submission   a receipt of it, not recorded yet
+//	n name                         bundle, or kinds of a body       what the ledger decided by last
 //	l u32 epoch                    verifier key                     of a log, as the one before announced it
 //
 //	handle = HMAC(K1, NS/memory-subject ‖ 00 ‖ LP(subject) ‖ LP(origin))
@@ -33,6 +36,7 @@
 package memory
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -63,6 +67,9 @@ type Memory struct {
 	ticket uint64                   // of the last call; guarded by mu
 	open   map[*Pending]bool        // calls whose outcome isn't known; guarded by mu
 	gaps   map[[gapKeyLen]byte]*gap // every row g; guarded by mu
+
+	spooling sync.Mutex          // held while a session gets a receipt or is changed; before mu
+	sessions map[string]*session // every row b, by id; guarded by mu
 
 	tokens sync.Mutex // held likewise for rows t and x
 }
@@ -114,7 +121,7 @@ func Open(dir, scope, ledgerName string, o Options) (*Memory, error) {
 	if err != nil {
 		return nil, fmt.Errorf("couldn't open the memory: %w", err)
 	}
-	m := &Memory{keys: k, db: store, close: sync.OnceValue(store.Close), now: o.Now, open: map[*Pending]bool{}, gaps: map[[gapKeyLen]byte]*gap{}}
+	m := &Memory{keys: k, db: store, close: sync.OnceValue(store.Close), now: o.Now, open: map[*Pending]bool{}, gaps: map[[gapKeyLen]byte]*gap{}, sessions: map[string]*session{}}
 	if err = m.load(); err != nil {
 		return nil, errors.Join(fmt.Errorf("couldn't open the memory: %w", err), store.Close())
 	}
@@ -131,9 +138,12 @@ func (m *Memory) load() error {
 			return errDamaged
 		}
 		m.ticket++
-		m.open[&Pending{jti: [16]byte(key[1:]), ticket: m.ticket}] = true
+		m.open[&Pending{jti: [16]byte(key[1:]), ticket: m.ticket, key: bytes.Clone(key)}] = true
 		return nil
 	})
+	if err == nil {
+		err = m.loadSessions()
+	}
 	if err != nil {
 		return err
 	}

@@ -26,6 +26,10 @@ type Status struct {
 	// can be answered with any more: an alarm. A submission that is unsettled is
 	// under way.
 	Missing uint64
+	// Spooled counts receipts of break-glass that wait to be recorded; Lacking those
+	// that the ledger refused, or that are gone: an alarm.
+	Spooled, Lacking int
+	BreakGlass       bool // a session is open
 	// Waiting is since when the oldest checkpoint waits to be seen witnessed; zero
 	// if none does.
 	Waiting time.Time
@@ -47,10 +51,14 @@ func (m *Memory) numbers() Status {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	oldest := uint64(math.MaxUint64)
+	var s Status
 	for p := range m.open {
 		oldest = min(oldest, p.ticket)
+		if p.session == nil {
+			s.Unsettled++
+		}
 	}
-	s := Status{Unsettled: len(m.open)}
+	m.spooledStatus(&s)
 	for key, g := range m.gaps {
 		if g.ticket < oldest {
 			s.Missing += uint64(g.to-binary.BigEndian.Uint32(key[33:])) + 1
