@@ -122,6 +122,8 @@ type statusAnswer struct {
 	Serving     bool           `json:"serving"`
 	Unsettled   int            `json:"unsettled"`
 	Missing     uint64         `json:"missing_numbers"`
+	BreakGlass  bool           `json:"break_glass"`                 // a session is open
+	Spooled     int            `json:"spooled"`                     // receipts of break-glass that wait to be recorded
 	Unwitnessed *time.Time     `json:"unwitnessed_since,omitempty"` // of the oldest checkpoint that waits for witnesses
 	Checks      []memory.Check `json:"checks"`
 }
@@ -132,6 +134,12 @@ func (a *statusAnswer) Text(w io.Writer) {
 		serving = "doesn't serve"
 	}
 	fmt.Fprintf(w, "the gateway %s; %d submissions whose outcome isn't known\n", serving, a.Unsettled)
+	if a.BreakGlass {
+		fmt.Fprintln(w, "BREAK-GLASS is open: vital answers are released while the ledger is down")
+	}
+	if a.Spooled > 0 {
+		fmt.Fprintf(w, "%d receipts of break-glass wait to be recorded\n", a.Spooled)
+	}
 	if a.Unwitnessed != nil {
 		fmt.Fprintf(w, "the oldest acknowledged checkpoint that witnesses haven't seen is of %s\n", a.Unwitnessed.UTC().Format(time.RFC3339))
 	}
@@ -180,6 +188,7 @@ func status(ctx context.Context, c *config.Config) (*statusAnswer, error) {
 	if err != nil {
 		return nil, err
 	}
+	a.BreakGlass, a.Spooled = s.BreakGlass, s.Spooled
 	a.Unsettled, a.Missing, a.Checks = s.Unsettled, s.Missing, append([]memory.Check{}, s.Checks...)
 	a.Result, a.Problems = cli.Proven, []ledger.Problem{}
 	alarm := func(code, expected, found string) {
@@ -188,6 +197,9 @@ func status(ctx context.Context, c *config.Config) (*statusAnswer, error) {
 	}
 	if a.Missing > 0 {
 		alarm("missing_numbers", "every number of a person's events", fmt.Sprintf("%d that the ledger left out", a.Missing))
+	}
+	if s.Lacking > 0 {
+		alarm("break_glass_missing", "every receipt of break-glass in the ledger, or on its way there", fmt.Sprintf("%d that it refuses, or that are gone", s.Lacking))
 	}
 	if !s.Waiting.IsZero() {
 		a.Unwitnessed = &s.Waiting

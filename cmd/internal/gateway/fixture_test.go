@@ -287,9 +287,15 @@ func (f *fixture) configure() {
 	}
 }
 
-func (f *fixture) start() {
+func (f *fixture) start() { f.startWith(func(*memory.Memory) error { return nil }) }
+
+// startWith is start with a memory that is changed before.
+func (f *fixture) startWith(change func(*memory.Memory) error) {
 	var err error
 	if f.memory, err = memory.Open(f.parts.Config.Memory, "inps", ledgerName, memory.Options{Logger: quiet}); err != nil {
+		f.t.Fatal(err)
+	}
+	if err := change(f.memory); err != nil {
 		f.t.Fatal(err)
 	}
 	f.metrics = alertstest.NewRegistry()

@@ -158,21 +158,10 @@ func TestAtOnce(t *testing.T) {
 // forbidAll activates policies that permit nothing.
 func (f *fixture) forbidAll() {
 	f.t.Helper()
-	term := []policies.Term{{ID: "x", IRI: "https://w3id.org/dpv/pd#Income", It: "x", En: "x", SentenceIt: "x", SentenceEn: "x"}}
-	document, err := (&policies.Bundle{
-		Schema: policies.BundleSchema, Version: "none", DescriptionIt: "Prova", DescriptionEn: "Test",
-		Vocabulary: policies.Vocabulary{Categories: term, Purposes: term, LegalBases: term, BodyKinds: term},
-		Files: []policies.File{{Name: "all.cedar", Text: `
+	f.activate("none", `
 @id("at-most-none") @reference("GDPR Art. 5") @reason_it("Nessuno.") @reason_en("Nobody.")
 forbid (principal, action, resource) when { context.subjects > 0 };
-`}},
-	}).Format()
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	if _, err := f.node.ActivatePolicies(f.t.Context(), document); err != nil {
-		f.t.Fatal(err)
-	}
+`)
 }
 
 // TestDenied: what the policies deny isn't released but recorded, and once the gateway knows them, not asked for.

@@ -59,7 +59,7 @@ func (g *Gateway) tell(statement any) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(g.ctx, g.patience)
+	ctx, cancel := context.WithTimeout(g.ctx, recordPatience)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.Ledger.JoinPath("v1", "break-glass").String(), bytes.NewReader(body))
 	if err != nil {

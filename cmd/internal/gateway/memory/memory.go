@@ -210,9 +210,12 @@ func (l logger) Infof(format string, args ...any) { l.log.Debug(fmt.Sprintf(form
 
 func (l logger) Errorf(format string, args ...any) { l.log.Error(fmt.Sprintf(format, args...)) }
 
-// Fatalf may not return: Pebble couldn't write its log. What wasn't acknowledged by
-// then isn't released, and the next start finds out what the ledger recorded.
+// Fatalf may not return: Pebble couldn't write, on a disk that is full for example,
+// and takes nothing more. The process ends, whoever would recover. What wasn't on
+// disk by then isn't released, and the next start finds out what the ledger
+// recorded.
 func (l logger) Fatalf(format string, args ...any) {
 	l.log.Error(fmt.Sprintf(format, args...))
-	panic("the gateway's memory can't be written")
+	go panic("the gateway's memory can't be written")
+	select {}
 }

@@ -4,6 +4,7 @@ package service
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -15,6 +16,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/traccia-ledger/traccia/cmd/internal/gateway/config"
@@ -25,7 +27,7 @@ import (
 // controlSocket is where a gateway that serves answers the other commands: in a directory that its owner alone can enter.
 const controlSocket = "gateway.sock"
 
-// listenControl serves it: /records, /status and POST /attest.
+// listenControl serves it: /records, /status, /sessions, and by POST /attest, /sessions and /sessions/close.
 func (s *service) listenControl(dir string, start func(network, address string, h http.Handler, config *tls.Config) (string, error)) error {
 	path := filepath.Join(dir, controlSocket)
 	// One that a crash left: the memory is locked, so nobody listens there.
@@ -47,8 +49,28 @@ func (s *service) listenControl(dir string, start func(network, address string, 
 		list, err := s.gateway.Attest(r.Context())
 		reply(w, list, err)
 	})
+	mux.HandleFunc("GET /sessions", func(w http.ResponseWriter, _ *http.Request) { reply(w, s.memory.Sessions(), nil) })
+	mux.HandleFunc("POST /sessions", func(w http.ResponseWriter, r *http.Request) {
+		var o Opening
+		if err := json.NewDecoder(io.LimitReader(r.Body, 1<<16)).Decode(&o); err != nil {
+			reply(w, nil, err)
+			return
+		}
+		session, err := s.gateway.OpenSession(o.Person, o.Reason, o.Renew)
+		reply(w, session, err)
+	})
+	mux.HandleFunc("POST /sessions/close", func(w http.ResponseWriter, _ *http.Request) {
+		session, err := s.gateway.CloseSession()
+		reply(w, session, err)
+	})
 	_, err := start("unix", path, mux, nil)
 	return err
+}
+
+// Opening asks for a session of break-glass.
+type Opening struct {
+	Person, Reason string
+	Renew          bool
 }
 
 func reply(w http.ResponseWriter, answer any, err error) {
@@ -64,11 +86,15 @@ var ErrNobody = errors.New("no gateway serves")
 
 // Ask asks the gateway that serves. The caller closes the answer's body.
 func Ask(ctx context.Context, c *config.Config, method, path string) (*http.Response, error) {
+	return ask(ctx, c, method, path, nil)
+}
+
+func ask(ctx context.Context, c *config.Config, method, path string, content io.Reader) (*http.Response, error) {
 	socket := filepath.Join(c.Memory, controlSocket)
 	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", socket)
 	}}}
-	req, err := http.NewRequestWithContext(ctx, method, "http://gateway"+path, nil)
+	req, err := http.NewRequestWithContext(ctx, method, "http://gateway"+path, content)
 	if err != nil {
 		return nil, err
 	}
@@ -85,14 +111,27 @@ func Ask(ctx context.Context, c *config.Config, method, path string) (*http.Resp
 		if err != nil {
 			return nil, fmt.Errorf("couldn't ask the gateway that serves: %w", err)
 		}
-		return nil, errors.New(string(said))
+		return nil, errors.New(strings.TrimSpace(string(said)))
 	}
 	return resp, nil
 }
 
 // AskFor decodes an answer.
 func AskFor(ctx context.Context, c *config.Config, method, path string, answer any) error {
-	resp, err := Ask(ctx, c, method, path)
+	return Tell(ctx, c, method, path, nil, answer)
+}
+
+// Tell is AskFor with something to say; nil for nothing.
+func Tell(ctx context.Context, c *config.Config, method, path string, what, answer any) error {
+	var content io.Reader
+	if what != nil {
+		data, err := json.Marshal(what)
+		if err != nil {
+			return err
+		}
+		content = bytes.NewReader(data)
+	}
+	resp, err := ask(ctx, c, method, path, content)
 	if err != nil {
 		return err
 	}
