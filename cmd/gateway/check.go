@@ -257,6 +257,12 @@ func does(s *config.EService, o *config.Operation) []string {
 			list = append(list, fmt.Sprintf("an event for each person at %s of the %s%s", subjects.Name(&part.sources[i]), part.name, optional))
 		}
 	}
+	switch {
+	case s.Vital && ledger.IsVital(o.LegalBasis):
+		list = append(list, "while the ledger is down: released in an open session of break-glass, and recorded afterwards")
+	case s.Vital:
+		list = append(list, "while the ledger is down: nothing is released, its legal basis isn't vital interests")
+	}
 	if o.MayBeEmpty {
 		return append(list, "an empty list and an error about nobody are let through")
 	}

@@ -154,7 +154,7 @@ func TestUnusable(t *testing.T) {
 		change func(s *site)
 		where  string
 	}{
-		{"a fault of form", func(s *site) { s.replace("profile: VOUCHER_ONLY", "profile: NONE") }, "gateway.yaml:83:e_services/1/profile"},
+		{"a fault of form", func(s *site) { s.replace("profile: VOUCHER_ONLY", "profile: NONE") }, "gateway.yaml:84:e_services/1/profile"},
 		{"no key", func(s *site) { os.Remove(filepath.Join(s.dir, "inps.key")) }, "gateway.yaml:23:identity/key"},
 		{"another's key", func(s *site) { s.key("c_a944") }, "gateway.yaml:23:identity/key"},
 		{"no policy", func(s *site) { s.write("ledger-policy.txt", "log x") }, "gateway.yaml:19:ledger/policy"},

@@ -37,7 +37,11 @@ var errUnsettled = errors.New("there are submissions whose outcome isn't known; 
 // (docs/provider-check.md), and has the ledger record that they agree. One that
 // serves does it by itself.
 func Attest(ctx context.Context, p *Parts, m *memory.Memory, log *slog.Logger) ([]memory.Check, error) {
-	if len(m.Unsettled()) > 0 {
+	s, err := m.Status()
+	if err != nil {
+		return nil, err
+	}
+	if s.Unsettled+s.Spooled > 0 {
 		return nil, fmt.Errorf("%w: gateway serve", errUnsettled)
 	}
 	y, err := newYears(ctx, p.Ledger, p.Config.Ledger.Name, p.Policy, m, log)
@@ -54,7 +58,11 @@ func (g *Gateway) Attest(ctx context.Context) ([]memory.Check, error) {
 	g.recorder.mu.Lock()
 	left := len(g.recorder.left)
 	g.recorder.mu.Unlock()
-	if left > 0 {
+	s, err := g.memory.Status()
+	if err != nil {
+		return nil, err
+	}
+	if left+s.Spooled > 0 {
 		return nil, errUnsettled
 	}
 	return (&attester{g.parts.Load(), g.memory, g.years, g.log}).attest(ctx)

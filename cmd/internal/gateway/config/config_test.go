@@ -63,6 +63,7 @@ func TestRefused(t *testing.T) {
 		{"two documents", "memory: memory", "memory: memory\n---\na: b", "", "syntax"},
 		{"many in an operator", "case: {header: X-Pratica", "case: {json: /a/*", "e_services/0/case", "bad_value"},
 		{"no tenants", "  tenants: aderenti.csv", "", "pdnd/tenants", "missing"},
+		{"vital without vital interests", "    # vital: true ", "    vital: true ", "e_services/0/vital", "bad_value"},
 		{"no hour", `at: "02:30"`, `at: "2:30"`, "g.yaml:27:check/at", "bad_time"},
 		{"no own keys", "  keys: own.jwks.json            #", "  #", "check/keys", "missing"},
 		{"no providers", "providers: [inps, c_h501]", "providers: []", "check/providers", "missing"},
