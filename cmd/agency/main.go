@@ -58,7 +58,7 @@ func keyCommand() *cobra.Command {
 }
 
 func receiptCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "receipt", Short: "Sign and submit the receipt of one access, or a statement on it"}
-	cmd.AddCommand(receiptSignCommand(), receiptPrepareCommand(), receiptSubmitCommand(), receiptStatementCommand())
+	cmd := &cobra.Command{Use: "receipt", Short: "Sign, submit and fetch the receipt of one access, or a statement on it"}
+	cmd.AddCommand(receiptSignCommand(), receiptPrepareCommand(), receiptSubmitCommand(), receiptFetchCommand(), receiptStatementCommand())
 	return cmd
 }
