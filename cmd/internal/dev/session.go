@@ -128,16 +128,22 @@ func (w *World) begin(s *session, number int) error {
 		s.evidenceClaims.vary(s.sensitive(), r)
 	}
 	var err error
-	if s.profile != ledger.ProfileVoucher {
-		if s.evidence, err = signToken(w.tokens.clients[s.client], s.evidenceClaims); err != nil {
-			return err
+	s.voucher, s.evidence, err = w.sign(s.profile, &claims, &s.evidenceClaims, s.client)
+	return err
+}
+
+// sign makes the tokens of a profile; the evidence is "" where it has none.
+func (w *World) sign(profile string, claims *voucherClaims, e *evidenceClaims, client int) (voucher, evidence string, err error) {
+	if profile != ledger.ProfileVoucher {
+		if evidence, err = signToken(w.tokens.clients[client], e); err != nil {
+			return "", "", err
 		}
 	}
-	if s.profile == ledger.ProfileAudit02 {
-		claims.Digest = &evidenceDigest{"SHA256", fmt.Sprintf("%x", sha256.Sum256([]byte(s.evidence)))}
+	if profile == ledger.ProfileAudit02 {
+		claims.Digest = &evidenceDigest{"SHA256", fmt.Sprintf("%x", sha256.Sum256([]byte(evidence)))}
 	}
-	s.voucher, err = signToken(w.tokens.pdnd, claims)
-	return err
+	voucher, err = signToken(w.tokens.pdnd, claims)
+	return voucher, evidence, err
 }
 
 // consumer picks a body of a category other than the provider, the first ones more often.

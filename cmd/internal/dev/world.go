@@ -132,7 +132,9 @@ func NewWorld(c Config) (*World, error) {
 func (w *World) Bodies() []Body { return slices.Clone(w.bodies) }
 
 // Hub returns the scope of INPS's hub: its body and the providers it speaks for.
-func (w *World) Hub() (id string, providers []string) { return hub, slices.Clone(hubProviders) }
+func (w *World) Hub() (id string, providers []string) {
+	return hub, append([]string{municipality}, hubProviders...)
+}
 
 // Key returns the public key of a body; false if the body has none here.
 func (w *World) Key(id string) (jws.Key, bool) {
