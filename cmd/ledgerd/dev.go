@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"math"
 	"os"
@@ -43,9 +42,14 @@ func devCommand() *cobra.Command {
 		Long: `Makes a ledger in DIR with keys of its own, registers the real bodies of PDND's
 open data (some forty of them with keys, INPS's hub as a scope), lets a local
 stand-in for PDND issue vouchers, records some thousands of accesses over
-invented citizens, shaped by PDND's real token counts, has the hub compare its own
-records with the log, and serves it all. A sample witness and a sample monitor cosign what is published. They run in the
-ledger's own process, so they show how it works and prove nothing.
+invented citizens, shaped by PDND's real token counts, has the hub compare its
+gateway's memory with the log, and serves it all.
+
+The hub's gateway serves too, before a sample of INPS's hub and one of a
+municipality, which answer with the published examples of Welfare as a Service.
+Some consumers call them through it, and what is printed calls them again. A sample
+witness and a sample monitor cosign what is published. All of it runs in the ledger's
+own process, so it shows how it works and proves nothing.
 
 Started again it goes on with the data it has. With --once it loads, verifies
 the whole log as an outsider would, prints a summary and ends.`,
@@ -79,10 +83,14 @@ the whole log as an outsider would, prints a summary and ends.`,
 			ctx, end := context.WithCancel(cmd.Context())
 			defer end()
 			flags.pages = devPages(world)
+			hub := newDevHub(data, world)
+			if err := hub.prepare(fresh); err != nil {
+				return err
+			}
+			var edge *devGateway
 			var summary *devSummary
 			err = run(ctx, data, node.Options{Log: log, Policies: policies.Open, Consents: webauthn.Rules{}}, flags, func(r *ready) error {
 				w.attach(ctx, r.node, log)
-				hub := newDevProvider(data, world)
 				if fresh {
 					if err := load.into(ctx, cmd, r.node, world, hub); err != nil {
 						return err
@@ -91,8 +99,12 @@ the whole log as an outsider would, prints a summary and ends.`,
 				if err := r.node.Settle(ctx); err != nil {
 					return err
 				}
+				var err error
+				if edge, err = newDevGateway(hub, r.URL, log); err != nil {
+					return err
+				}
 				if fresh {
-					if err := hub.attest(ctx, r, policyFile(data)); err != nil {
+					if err := hub.attest(ctx); err != nil {
 						return err
 					}
 					if err := writeSampleHistory(ctx, r.node); err != nil {
@@ -100,15 +112,25 @@ the whole log as an outsider would, prints a summary and ends.`,
 					}
 				}
 				r.PolicyFile = policyFile(data)
-				if !once {
-					printNext(cmd.OutOrStdout(), *r, hub, time.Since(begun))
-					return nil
+				if once {
+					defer end()
+					summary, err = verifyDev(ctx, cmd, *r)
+					return err
 				}
-				defer end()
-				var err error
-				summary, err = verifyDev(ctx, cmd, *r)
-				return err
+				if err := edge.start(ctx); err != nil {
+					return err
+				}
+				if err := edge.consume(ctx); err != nil {
+					return err
+				}
+				r.GatewayURL = edge.url
+				printNext(cmd.OutOrStdout(), *r, edge, time.Since(begun))
+				return nil
 			})
+			end()
+			if edge != nil {
+				edge.close()
+			}
 			if err != nil || !once {
 				return err
 			}
@@ -176,11 +198,8 @@ type sampleLoad struct {
 }
 
 // into registers the bodies and records the accesses.
-func (l sampleLoad) into(ctx context.Context, cmd *cobra.Command, n *node.Node, w *dev.World, party *devProvider) error {
-	if err := party.begin(); err != nil {
-		return err
-	}
-	if hub, _ := w.Hub(); !slices.Contains(n.Registry().Scopes(), hub) {
+func (l sampleLoad) into(ctx context.Context, cmd *cobra.Command, n *node.Node, w *dev.World, hub *devHub) error {
+	if id, _ := w.Hub(); !slices.Contains(n.Registry().Scopes(), id) {
 		if err := registerBodies(ctx, n, w); err != nil {
 			return err
 		}
@@ -189,6 +208,9 @@ func (l sampleLoad) into(ctx context.Context, cmd *cobra.Command, n *node.Node, 
 		if _, err := n.ActivatePolicies(ctx, policies.Default()); err != nil {
 			return err
 		}
+	}
+	if err := hub.begin(ctx, n); err != nil {
+		return errors.Join(err, hub.end())
 	}
 	progress := cli.NewProgress(cmd, "recording accesses", int64(l.receipts))
 	defer progress.Close()
@@ -201,33 +223,27 @@ func (l sampleLoad) into(ctx context.Context, cmd *cobra.Command, n *node.Node, 
 				if i >= l.receipts || loading.Err() != nil {
 					return loading.Err()
 				}
-				if err := l.record(loading, n, w, party, i); err != nil {
+				if err := l.record(loading, n, w, hub, i); err != nil {
 					return fmt.Errorf("couldn't record sample access %d: %w", i, err)
 				}
 				progress.Add(1)
 			}
 		})
 	}
-	if err := g.Wait(); err != nil {
-		return err
+	err := g.Wait()
+	if err == nil {
+		err = writeSample(ctx, n, w, hub, l.receipts)
 	}
-	return writeSample(ctx, n, w, l.receipts)
+	return errors.Join(err, hub.end())
 }
 
-func (l sampleLoad) record(ctx context.Context, n *node.Node, w *dev.World, party *devProvider, i int) error {
+func (l sampleLoad) record(ctx context.Context, n *node.Node, w *dev.World, hub *devHub, i int) error {
 	sub, err := w.Submission(i)
 	if err != nil {
 		return err
 	}
-	raw, err := ledger.FormatSubmission(sub)
-	if err != nil {
-		return err
-	}
-	answer, _, err := n.Submit(ctx, raw)
-	if err != nil {
-		return err
-	}
-	return party.receive(answer, sub)
+	_, err = hub.record(ctx, n, sub)
+	return err
 }
 
 // registerBodies writes the records of all of PDND's bodies, of the keys that
@@ -264,12 +280,12 @@ func registerBodies(ctx context.Context, n *node.Node, w *dev.World) error {
 
 // writeSample leaves files to try the other commands on: a submission, the
 // receipt it got, and what it was signed from.
-func writeSample(ctx context.Context, n *node.Node, w *dev.World, receipts int) error {
+func writeSample(ctx context.Context, n *node.Node, w *dev.World, hub *devHub, receipts int) error {
 	dir := filepath.Join(n.Dir, "sample")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("couldn't write the samples: %w", err)
 	}
-	submission, receipt, subject, err := sample(ctx, n, w, receipts)
+	submission, receipt, subject, err := sample(ctx, n, w, hub, receipts)
 	if err != nil {
 		return fmt.Errorf("couldn't record a sample: %w", err)
 	}
@@ -305,7 +321,7 @@ func writeSampleHistory(ctx context.Context, n *node.Node) error {
 }
 
 // sample sends one of the last accesses once more and returns both sides.
-func sample(ctx context.Context, n *node.Node, w *dev.World, receipts int) (submission, receipt []byte, subject ledger.Subject, err error) {
+func sample(ctx context.Context, n *node.Node, w *dev.World, hub *devHub, receipts int) (submission, receipt []byte, subject ledger.Subject, err error) {
 	last := max(receipts-1, 0)
 	sub, err := w.Submission(last)
 	for ; err == nil && len(sub.Subjects) > 1 && last > 0; last-- {
@@ -317,59 +333,10 @@ func sample(ctx context.Context, n *node.Node, w *dev.World, receipts int) (subm
 	if submission, err = ledger.FormatSubmission(sub); err != nil {
 		return nil, nil, "", err
 	}
-	answer, _, err := n.Submit(ctx, submission)
+	answer, err := hub.record(ctx, n, sub)
 	if err != nil {
 		return nil, nil, "", err
 	}
 	receipt, err = ledger.FormatAnswer(answer)
 	return append(submission, '\n'), append(receipt, '\n'), sub.Subjects[0].Subject, err
-}
-
-// printNext says what to try, each line a command that works as it stands.
-func printNext(w io.Writer, r ready, party *devProvider, took time.Duration) {
-	tool := func(name string) string {
-		if _, err := os.Stat(filepath.Join("cmd", name)); err == nil {
-			return "go run ./cmd/" + name
-		}
-		return name
-	}
-	root := r.node.Latest().Root
-	d := r.Data
-	fmt.Fprintf(w, `
-A ledger with sample data serves on %s (%d leaves, %.1f s). Stop it with Ctrl-C.
-The citizens' pages are there too: open it in a browser, and enter as one of its invented people.
-Try in another terminal, from this directory:
-
-  # check a receipt offline: nothing but two files
-  %s receipt %s --key %s
-
-  # a citizen's history: who consulted their data, and that nothing is left out
-  %s history --data %s --subject-file %s --out %s
-  %s history %s --policy %s
-
-  # follow the public log: signature, consistency with what was seen before
-  %s log %s/log/%d --key %s --state %s
-
-  # as INPS's hub: compare its own records with the log
-  %s provider --scope inps --records %s --proofs %s \
-    --keys %s --url %s --policy %s --signing-key %s --in-flight 5s
-
-  # send the same submission again: the same entry, nothing new
-  %s receipt submit %s --url %s --out %s
-
-  # who is registered, with which keys
-  %s body list --data %s
-
-  # health and metrics
-  curl -s %s/status
-  curl -s %s
-`,
-		r.URL, root.Size, took.Seconds(),
-		tool("verifier"), filepath.Join(d, "sample", "receipt.json"), r.LogKeyFile,
-		tool("ledgerd"), d, subjectFile(d), historyFile(d),
-		tool("verifier"), historyFile(d), r.PolicyFile,
-		tool("verifier"), r.URL, r.node.Epoch(), r.LogKeyFile, filepath.Join(d, "sample", "log.state"),
-		tool("verifier"), party.recordsFile(), party.proofsFile(), party.keysFile(), r.URL, r.PolicyFile, party.keyFile(),
-		tool("agency"), filepath.Join(d, "sample", "submission.json"), r.URL, filepath.Join(d, "sample", "again.json"),
-		tool("ledgerd"), d, r.URL, r.MetricsURL)
 }

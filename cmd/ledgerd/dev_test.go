@@ -3,9 +3,11 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -91,12 +93,56 @@ func TestDevOnce(t *testing.T) {
 	if p.ready.PolicyFile != filepath.Join(dir, "policy.txt") {
 		t.Errorf("the ready file says %+v", p.ready)
 	}
+	// The calls that it prints go through the gateway.
+	for name, want := range map[string]int{"pensioni": http.StatusOK, "accompagnamento": http.StatusOK, "negata": http.StatusForbidden, "flussi": http.StatusOK} {
+		status, receipt := callSample(t, dir, p.ready.GatewayURL, name)
+		if status != want || !strings.HasPrefix(receipt, "inps/") {
+			t.Errorf("%s: status %d, expected %d, receipt %q", name, status, want, receipt)
+		}
+	}
 	p.stop()
 	p = ledgerd(t, "dev", "--once", "--json", "--data", dir)
 	second := p.answer()
-	if p.code != 0 || second["result"] != "proven" || second["receipts"] != 0.0 || second["events"] != events || second["log_size"].(float64) < size {
+	if p.code != 0 || second["result"] != "proven" || second["receipts"] != 0.0 || second["events"].(float64) < events+12 || second["log_size"].(float64) < size {
 		t.Errorf("exit %d, after %v: %v", p.code, first, second)
 	}
+}
+
+// callSample makes a call as the printed commands do.
+func callSample(t *testing.T, dir, gateway, name string) (status int, receipt string) {
+	t.Helper()
+	method, path, body := http.MethodPost, pensionsURL+"/puntuale", []byte(nil)
+	switch name {
+	case "accompagnamento", "negata":
+		path = benefitsURL + "/puntuale"
+	case "flussi":
+		method, path = http.MethodGet, flowsURL+"/flussi?since=0"
+	}
+	headers, err := os.ReadFile(filepath.Join(dir, "sample", "calls", name+".headers"))
+	if err == nil && method == http.MethodPost {
+		body, err = os.ReadFile(filepath.Join(dir, "sample", "calls", name+".json"))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	at, err := url.Parse(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := http.NewRequest(method, gateway+at.RequestURI(), bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(headers)) {
+		key, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
+		r.Header.Set(key, value)
+	}
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	return resp.StatusCode, resp.Header.Get("Traccia-Receipt")
 }
 
 // TestDevInterrupted stops the sample ledger while it is being filled, at

@@ -85,6 +85,7 @@ type ready struct {
 	MetricsURL string `json:"metrics_url"`
 	LogKeyFile string `json:"log_key_file"`
 	PolicyFile string `json:"policy_file,omitempty"`
+	GatewayURL string `json:"gateway_url,omitempty"` // of dev's sample gateway
 	Data       string `json:"data"`
 
 	node *node.Node

@@ -107,8 +107,8 @@ const hub = "inps"
 
 var hubProviders = []string{"inail", "inps", "istat"}
 
-// municipality stands behind the hub's gateway too: INPS pulls flows from it.
-const municipality = "c_h501"
+// Municipality stands behind the hub's gateway too: INPS pulls flows from it.
+const Municipality = "c_h501"
 
 // flow is one line of the load profile: consumers of a category ask an e-service.
 type flow struct {

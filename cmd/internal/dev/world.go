@@ -133,7 +133,7 @@ func (w *World) Bodies() []Body { return slices.Clone(w.bodies) }
 
 // Hub returns the scope of INPS's hub: its body and the providers it speaks for.
 func (w *World) Hub() (id string, providers []string) {
-	return hub, append([]string{municipality}, hubProviders...)
+	return hub, append([]string{Municipality}, hubProviders...)
 }
 
 // Key returns the public key of a body; false if the body has none here.
