@@ -23,8 +23,11 @@ func TestMandateClaim(t *testing.T) {
 		t.Errorf("a look-up: %v", err)
 	}
 	for name, spoil := range map[string]func(*ledger.Receipt){
-		"no uuid":            func(r *ledger.Receipt) { r.Mandate = "mandate" },
-		"an access":          func(r *ledger.Receipt) { *r = *sampleReceipt(t, sampleSubjects(), []byte("{}")); r.Mandate = lookUp().Mandate },
+		"no uuid": func(r *ledger.Receipt) { r.Mandate = "mandate" },
+		"an access": func(r *ledger.Receipt) {
+			*r = *sampleReceipt(t, sampleSubjects(), []byte("{}"))
+			r.Mandate = lookUp().Mandate
+		},
 		"about consent":      func(r *ledger.Receipt) { r.ConsentDigest = ledger.Hex{1} },
 		"a uuid in capitals": func(r *ledger.Receipt) { r.Mandate = strings.ToUpper(r.Mandate) },
 	} {

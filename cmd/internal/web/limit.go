@@ -19,6 +19,7 @@ import (
 const (
 	addressPerSecond, addressAtOnce   = 20, 200 // many people share an address
 	identityPerSecond, identityAtOnce = 2, 60
+	guessesPerSecond, guessesAtOnce   = 1.0 / 60, 10 // of whom a citizen may act for
 	remembered                        = 1 << 14
 )
 
@@ -26,6 +27,7 @@ const (
 type limits struct {
 	addresses  *lru.Cache[netip.Prefix, *rate.Limiter]
 	identities *lru.Cache[ledger.Subject, *rate.Limiter]
+	guesses    *lru.Cache[ledger.Subject, *rate.Limiter]
 }
 
 func newLimits() limits {
@@ -37,7 +39,11 @@ func newLimits() limits {
 	if err != nil {
 		panic(err)
 	}
-	return limits{addresses, identities}
+	guesses, err := lru.New[ledger.Subject, *rate.Limiter](remembered)
+	if err != nil {
+		panic(err)
+	}
+	return limits{addresses, identities, guesses}
 }
 
 // address says how long a client has to wait. A loopback address isn't limited: it is the operator, or a proxy of theirs
@@ -62,6 +68,11 @@ func (l limits) address(r *http.Request) time.Duration {
 // identity says how long a citizen has to wait, whatever browser they use.
 func (l limits) identity(s *session.Session) time.Duration {
 	return take(l.identities, s.Identity.Subjects[0], identityPerSecond, identityAtOnce)
+}
+
+// guess says how long a citizen has to wait before they name another person.
+func (l limits) guess(s *session.Session) time.Duration {
+	return take(l.guesses, s.Identity.Subjects[0], guessesPerSecond, guessesAtOnce)
 }
 
 func take[K comparable](known *lru.Cache[K, *rate.Limiter], who K, perSecond rate.Limit, atOnce int) time.Duration {

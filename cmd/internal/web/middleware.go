@@ -226,6 +226,11 @@ func (s *server) withSession(w http.ResponseWriter, r *http.Request) (*http.Requ
 	case err != nil:
 		return r, err
 	}
+	if current.Mandate != nil {
+		if current, err = s.stillActs(r, value, current); err != nil {
+			return r, err
+		}
+	}
 	return r.WithContext(session.With(r.Context(), current)), nil
 }
 

@@ -169,7 +169,7 @@ type page struct {
 
 // allPages lists them, those of the navigation in its order.
 func allPages() []page {
-	return []page{landingPage, enterPage, leavePage, leftPage, codePage, accessibilityPage, privacyPage}
+	return []page{landingPage, enterPage, leavePage, leftPage, codePage, othersPage, accessibilityPage, privacyPage}
 }
 
 func (s *server) findPage(path string) (page, bool) {

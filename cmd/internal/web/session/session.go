@@ -58,9 +58,19 @@ type Identity struct {
 // Session of a citizen. It belongs to one request; Store.Change changes the kept one.
 type Session struct {
 	Identity Identity       `json:"identity"`
-	Subject  ledger.Subject `json:"subject"` // whose list is shown: one of the identity's
-	Seen     time.Time      `json:"seen"`    // the last request, within a minute
-	Ends     time.Time      `json:"ends"`    // at the latest
+	Subject  ledger.Subject `json:"subject"`           // whose list is shown: one of the identity's, or a mandate's
+	Mandate  *Mandate       `json:"mandate,omitempty"` // under which they act for Subject; nil: for themselves
+	Seen     time.Time      `json:"seen"`              // the last request, within a minute
+	Ends     time.Time      `json:"ends"`              // at the latest
+}
+
+// Mandate is why somebody sees another's list.
+type Mandate struct {
+	ID        string         `json:"id"`
+	Relation  string         `json:"relation"`  // a Relation constant of package consent
+	Collector string         `json:"collector"` // the body that recorded it
+	Until     time.Time      `json:"until"`
+	Delegate  ledger.Subject `json:"delegate"` // the code of the identity that it names
 }
 
 // Rows is where sessions are kept; *node.Node has them.
@@ -268,11 +278,14 @@ func (s *Session) Choose(i int) bool {
 	if i < 0 || i >= len(s.Identity.Subjects) {
 		return false
 	}
-	s.Subject = s.Identity.Subjects[i]
+	s.Subject, s.Mandate = s.Identity.Subjects[i], nil
 	return true
 }
 
-// Which is the place of Subject among the identity's codes.
+// Act shows a citizen's list under a mandate.
+func (s *Session) Act(citizen ledger.Subject, m Mandate) { s.Subject, s.Mandate = citizen, &m }
+
+// Which is the place of Subject among the identity's codes; -1 under a mandate.
 func (s *Session) Which() int { return slices.Index(s.Identity.Subjects, s.Subject) }
 
 type contextKey struct{}
