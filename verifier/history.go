@@ -198,7 +198,7 @@ func History(file []byte, policy *checkpoint.Policy, now time.Time, rules Rules)
 	if err != nil {
 		return &HistoryReport{Malformed: asProblem(err)}
 	}
-	c := &historyCheck{report: &HistoryReport{Excerpt: b.Excerpt, Subject: b.Subject, years: len(b.Shards), done: map[string]int{}}, bundle: b, policy: policy, now: now, rules: rules}
+	c := &historyCheck{report: &HistoryReport{Excerpt: b.Excerpt, Subject: b.Subject, years: len(b.Shards)}, bundle: b, policy: policy, now: now, rules: rules}
 	c.progress(StepFile, 1, 1)
 	for i := range b.Shards {
 		c.shard(i)

@@ -45,9 +45,12 @@ func (c *historyCheck) judge() {
 		c.open(e)
 		c.progress(StepEvents, i+1, len(c.events))
 	}
-	c.report.done[StepEvents] = c.report.done[StepComplete]
+	explained := c.report.done[StepComplete]
 	if c.bundle.Excerpt {
-		c.report.done[StepEvents] = c.report.done[StepLeaves]
+		explained = c.report.done[StepLeaves]
+	}
+	for range explained {
+		c.pass(StepEvents)
 	}
 	c.once()
 	c.consents()

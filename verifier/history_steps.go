@@ -94,7 +94,12 @@ func (r *HistoryReport) Steps() []HistoryStep {
 }
 
 // pass notes that a step was done of one year.
-func (c *historyCheck) pass(step string) { c.report.done[step]++ }
+func (c *historyCheck) pass(step string) {
+	if c.report.done == nil {
+		c.report.done = map[string]int{}
+	}
+	c.report.done[step]++
+}
 
 // progress tells the reader how far a step is.
 func (c *historyCheck) progress(step string, done, of int) {
