@@ -109,7 +109,7 @@ func (f *consentFlags) add(cmd *cobra.Command, writes bool) {
 
 func consentCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "consent", Short: "Consents that citizens give and withdraw at a desk"}
-	cmd.AddCommand(consentListCommand(), consentGiveCommand(), consentWithdrawCommand())
+	cmd.AddCommand(consentListCommand(), consentGiveCommand(), consentWithdrawCommand(), consentMandateCommand(), consentMandateEndCommand())
 	return cmd
 }
 
@@ -232,6 +232,9 @@ names the event that it follows on.`,
 	return cmd
 }
 
+// wholeSeconds is how instants are written in records.
+const wholeSeconds = "2006-01-02T15:04:05Z"
+
 func (t *termsFile) validity(now time.Time) (*consent.Validity, error) {
 	v := &consent.Validity{From: now}
 	for _, m := range []struct {
@@ -241,7 +244,7 @@ func (t *termsFile) validity(now time.Time) (*consent.Validity, error) {
 		if m.text == "" {
 			continue
 		}
-		at, err := time.Parse("2006-01-02T15:04:05Z", m.text)
+		at, err := time.Parse(wholeSeconds, m.text)
 		if err != nil {
 			return nil, cli.Usagef("--terms: %s: expected whole seconds in UTC, as 2027-11-22T00:00:00Z", m.where)
 		}
@@ -282,10 +285,11 @@ consent is recorded as allowed any more, whatever was under way.`,
 // desk is a body's desk with one citizen at it.
 type desk struct {
 	signedClient
-	flags   *consentFlags
-	subject ledger.Subject
-	voucher string
-	now     time.Time
+	flags    *consentFlags
+	subject  ledger.Subject
+	delegate ledger.Subject // whom the next record's private part names; "" of others
+	voucher  string
+	now      time.Time
 }
 
 func (f *consentFlags) open(cmd *cobra.Command) (*desk, error) {
@@ -311,7 +315,7 @@ func (f *consentFlags) open(cmd *cobra.Command) (*desk, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &desk{signedClient{c, k, f.of}, f, subjects[0], voucher, time.Now().UTC().Truncate(time.Second)}, nil
+	return &desk{signedClient{c, k, f.of}, f, subjects[0], "", voucher, time.Now().UTC().Truncate(time.Second)}, nil
 }
 
 // sealed are fresh salts for one receipt about the citizen, and its private part.
@@ -320,6 +324,9 @@ func (d *desk) sealed(voucher string) (*ledger.ConsentSubmission, ledger.Hash, e
 	rand.Read(s.Subject.Salt[:])
 	rand.Read(s.Private.Salt[:])
 	private := &ledger.Private{Voucher: voucher}
+	if voucher == "" { // of the record, not of the look-up before it
+		private.Delegate = d.delegate
+	}
 	if d.flags.operator != "" {
 		private.Operator = &ledger.Operator{ID: d.flags.operator}
 	}
