@@ -118,15 +118,7 @@ func (s *Store) migrate(ctx context.Context, version int) error {
 	if err != nil {
 		return err
 	}
-	for statement := range strings.SplitSeq(string(text), ";\n") {
-		if strings.TrimSpace(statement) == "" {
-			continue
-		}
-		if err := s.define(ctx, statement); err != nil {
-			return err
-		}
-	}
-	return nil
+	return s.define(ctx, string(text))
 }
 
 // makeTables makes the ledger's tables that are missing.
@@ -139,6 +131,7 @@ func (s *Store) makeTables(ctx context.Context) error {
 	if err != nil {
 		return said(err)
 	}
+	var statements []string
 	for _, t := range store.Tables() {
 		if slices.Contains(there, t.String()) {
 			continue
@@ -149,17 +142,18 @@ func (s *Store) makeTables(ctx context.Context) error {
 			// compress what can't be would cost more than the row's length.
 			statement += ` WITH (toast_tuple_target = 8160)`
 		}
-		if err := s.define(ctx, statement); err != nil {
-			return err
-		}
+		statements = append(statements, statement)
 	}
-	return nil
+	if len(statements) == 0 {
+		return nil
+	}
+	return s.define(ctx, strings.Join(statements, "; "))
 }
 
-// define runs a statement that may run again, until it is done.
-func (s *Store) define(ctx context.Context, statement string) error {
+// define runs statements that may run again, until they are done.
+func (s *Store) define(ctx context.Context, statements string) error {
 	return s.persist(ctx, 0, func(ctx context.Context) error {
-		_, err := s.writers.Exec(ctx, statement)
+		_, err := s.writers.Exec(ctx, statements, pgx.QueryExecModeSimpleProtocol)
 		return said(err)
 	})
 }
