@@ -8,7 +8,6 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -62,7 +61,7 @@ func makeExport(dir string) (e exported, err error) {
 	if err := n.Close(); err != nil {
 		return e, err
 	}
-	l, err := node.OpenAtRest(data, "", slog.New(slog.DiscardHandler))
+	l, err := node.OpenAtRest(t.Context(), data, node.Options{})
 	if err != nil {
 		return e, err
 	}

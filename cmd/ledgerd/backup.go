@@ -7,13 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"github.com/traccia-ledger/traccia/cmd/internal/cli"
 	"github.com/traccia-ledger/traccia/ledger/node"
-	"github.com/traccia-ledger/traccia/ledger/pebble"
 	"github.com/traccia-ledger/traccia/ledger/store"
 )
 
@@ -55,7 +53,7 @@ change: move it to another disk, or it is lost together with the store.`,
 				return cli.Usagef("--out is needed: a new folder for the backup")
 			}
 			note, err := node.Backup(cmd.Context(), flags.data, out, logger(cmd), func(to string) error {
-				return copyStore(cmd, flags.data, to)
+				return copyStore(cmd, flags, to)
 			})
 			if err != nil {
 				return err
@@ -63,23 +61,22 @@ change: move it to another disk, or it is lost together with the store.`,
 			return cli.Print(cmd, &backupAnswer{Backup: out, Logs: note.Logs})
 		},
 	}
-	cmd.Flags().StringVar(&flags.data, "data", "traccia-data", "the ledger's directory")
+	flags.addPlace(cmd)
 	cmd.Flags().StringVar(&out, "out", "", "new folder for the backup")
-	cmd.MarkFlagDirname("data")
 	return cmd
 }
 
 // copyStore copies the store of a ledger, asking the process that serves it, if one does.
-func copyStore(cmd *cobra.Command, data, to string) (err error) {
-	ctx := cmd.Context()
-	db, err := pebble.Open(filepath.Join(data, "store"), pebble.Options{Logger: logger(cmd)})
-	if errors.Is(err, store.ErrLocked) {
-		return askForCopy(ctx, data, to)
-	} else if err != nil {
+func copyStore(cmd *cobra.Command, flags ledgerFlags, to string) error {
+	opt, err := flags.place(cmd)
+	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	return db.Checkpoint(ctx, to)
+	err = node.CopyStore(cmd.Context(), flags.data, opt, to)
+	if errors.Is(err, store.ErrLocked) {
+		return askForCopy(cmd.Context(), flags.data, to)
+	}
+	return err
 }
 
 func askForCopy(ctx context.Context, data, to string) error {

@@ -17,7 +17,7 @@ import (
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/export"
 	"github.com/traccia-ledger/traccia/ledger/node"
-	"github.com/traccia-ledger/traccia/ledger/pebble"
+	"github.com/traccia-ledger/traccia/ledger/place"
 	"github.com/traccia-ledger/traccia/ledger/store"
 )
 
@@ -94,21 +94,33 @@ func exportPublic(cmd *cobra.Command, flags ledgerFlags, out string) (m *export.
 	if err != nil {
 		return nil, err
 	}
-	path := filepath.Join(flags.data, "store")
-	db, err := pebble.OpenReadOnly(path, pebble.Options{Logger: logger(cmd)})
+	opt, err := flags.place(cmd)
+	if err != nil {
+		return nil, err
+	}
+	where, err := node.PlaceOf(flags.data, settings, opt)
+	if err != nil {
+		return nil, err
+	}
+	db, err := where.OpenReadOnly(cmd.Context(), opt.Log)
 	if errors.Is(err, store.ErrLocked) {
 		temp, err := os.MkdirTemp(filepath.Dir(filepath.Clean(out)), ".export-")
 		if err != nil {
 			return nil, fmt.Errorf("couldn't make room for a copy of the store: %w", err)
 		}
 		defer os.RemoveAll(temp)
-		if path, err = filepath.Abs(filepath.Join(temp, "store")); err != nil {
+		path, err := filepath.Abs(filepath.Join(temp, "store"))
+		if err != nil {
 			return nil, err
 		}
 		if err := askForCopy(cmd.Context(), flags.data, path); err != nil {
 			return nil, err
 		}
-		if db, err = pebble.OpenReadOnly(path, pebble.Options{Logger: logger(cmd)}); err != nil {
+		copied, err := place.Parse(path, "")
+		if err != nil {
+			return nil, err
+		}
+		if db, err = copied.OpenReadOnly(cmd.Context(), opt.Log); err != nil {
 			return nil, err
 		}
 	} else if err != nil {
@@ -125,7 +137,7 @@ func exportBodies(cmd *cobra.Command, flags ledgerFlags, out string) (m *export.
 	if err != nil {
 		return nil, err
 	}
-	l, err := node.OpenAtRest(flags.data, opt.Passphrase, opt.Log)
+	l, err := node.OpenAtRest(cmd.Context(), flags.data, opt)
 	if errors.Is(err, store.ErrLocked) {
 		return nil, fmt.Errorf("events are opened in a ledger that nobody serves: %w", err)
 	} else if err != nil {

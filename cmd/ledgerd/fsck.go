@@ -85,7 +85,7 @@ func runFsck(cmd *cobra.Command, flags ledgerFlags) (answer *fsckAnswer, err err
 	if err != nil {
 		return nil, err
 	}
-	l, err := node.OpenAtRest(flags.data, opt.Passphrase, opt.Log)
+	l, err := node.OpenAtRest(ctx, flags.data, opt)
 	if errors.Is(err, store.ErrLocked) {
 		return nil, fmt.Errorf("fsck works on a ledger that nobody serves: %w", err)
 	} else if err != nil {

@@ -58,7 +58,7 @@ changed later in DIR/config.json.`,
 			if err != nil {
 				return err
 			}
-			if err := node.Create(cmd.Context(), flags.data, node.Settings{Name: name, Operator: operator, PDND: settings}, opt); err != nil {
+			if err := node.Create(cmd.Context(), flags.data, node.Settings{Name: name, Operator: operator, Store: opt.Place, PDND: settings}, opt); err != nil {
 				return err
 			}
 			path := filepath.Join(flags.data, "log.vkey")

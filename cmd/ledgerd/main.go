@@ -6,12 +6,14 @@ package main
 
 import (
 	"log/slog"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"github.com/traccia-ledger/traccia/cmd/internal/cli"
 	"github.com/traccia-ledger/traccia/consent/webauthn"
 	"github.com/traccia-ledger/traccia/ledger/node"
+	"github.com/traccia-ledger/traccia/ledger/place"
 	"github.com/traccia-ledger/traccia/policies"
 )
 
@@ -44,19 +46,45 @@ Run one of your own:
 // store is what the commands that work on a ledger have in common.
 type ledgerFlags struct {
 	data           string
+	store          string
 	passphraseFile string
 }
 
 func (f *ledgerFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.data, "data", "traccia-data", "the ledger's directory")
+	f.addPlace(cmd)
 	cmd.Flags().StringVar(&f.passphraseFile, "passphrase-file", "", "file with the passphrase of the ledger's keys")
+}
+
+// addPlace adds what says where a ledger is.
+func (f *ledgerFlags) addPlace(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.data, "data", "traccia-data", "the ledger's directory")
+	cmd.Flags().StringVar(&f.store, "store", "", "where the rows are: postgres://…, cockroach://… or a directory (default: what config.json says, or DIR/store)")
 	cmd.MarkFlagDirname("data")
 }
 
+// place returns options that say where the store is, and nothing of keys.
+func (f *ledgerFlags) place(cmd *cobra.Command) (node.Options, error) {
+	opt := node.Options{Log: logger(cmd), Place: f.store}
+	if f.store == "" {
+		return opt, nil
+	}
+	where, err := place.Parse(f.store, ".")
+	if err != nil {
+		return opt, cli.Usagef("--store: %w", err)
+	}
+	if where.Dir() != "" {
+		opt.Place, err = filepath.Abs(where.Dir())
+	}
+	return opt, err
+}
+
 func (f *ledgerFlags) options(cmd *cobra.Command) (node.Options, error) {
-	opt := node.Options{Log: logger(cmd), Policies: policies.Open, Consents: webauthn.Rules{}}
+	opt, err := f.place(cmd)
+	if err != nil {
+		return opt, err
+	}
+	opt.Policies, opt.Consents = policies.Open, webauthn.Rules{}
 	if f.passphraseFile != "" {
-		var err error
 		if opt.Passphrase, err = cli.ReadSecret(f.passphraseFile); err != nil {
 			return opt, err
 		}

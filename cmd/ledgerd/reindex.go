@@ -41,7 +41,7 @@ func (a *reindexAnswer) Text(w io.Writer) {
 }
 
 func reindexCommand() *cobra.Command {
-	var data string
+	var flags ledgerFlags
 	cmd := &cobra.Command{
 		Use:   "reindex --data DIR",
 		Short: "Make the index again from the log",
@@ -56,22 +56,25 @@ whoever wrote it; the log can't be changed, and the ledger refuses to serve.`,
   ledgerd reindex --data /var/lib/traccia --json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			answer, err := runReindex(cmd, data)
+			answer, err := runReindex(cmd, flags)
 			if err != nil {
 				return err
 			}
 			return cli.Print(cmd, answer)
 		},
 	}
-	cmd.Flags().StringVar(&data, "data", "traccia-data", "the ledger's directory")
-	cmd.MarkFlagDirname("data")
+	flags.addPlace(cmd)
 	return cmd
 }
 
-func runReindex(cmd *cobra.Command, data string) (*reindexAnswer, error) {
+func runReindex(cmd *cobra.Command, flags ledgerFlags) (*reindexAnswer, error) {
+	opt, err := flags.place(cmd)
+	if err != nil {
+		return nil, err
+	}
 	var progress *cli.Progress
 	defer func() { progress.Close() }()
-	logs, err := node.Reindex(cmd.Context(), data, node.Options{Log: logger(cmd)}, func(origin string, leaves uint64) func(uint64) {
+	logs, err := node.Reindex(cmd.Context(), flags.data, opt, func(origin string, leaves uint64) func(uint64) {
 		progress.Close()
 		progress = cli.NewProgress(cmd, "reading "+origin, int64(leaves))
 		return func(n uint64) { progress.Add(int64(n)) }

@@ -21,6 +21,7 @@ import (
 	"github.com/traccia-ledger/traccia/ledger/engine"
 	"github.com/traccia-ledger/traccia/ledger/ijson"
 	"github.com/traccia-ledger/traccia/ledger/pebble"
+	"github.com/traccia-ledger/traccia/ledger/place"
 )
 
 // BackupNote is the file BACKUP of a backup, written last: a folder without it is no backup.
@@ -109,6 +110,26 @@ func backup(ctx context.Context, dir string, settings Settings, folder *durable.
 	return note, folder.Write(backupFile, 0o644, append(data, '\n'))
 }
 
+// CopyStore copies the store of a ledger that nobody serves to a path that doesn't exist yet. The error wraps
+// store.ErrLocked while a process serves it.
+func CopyStore(ctx context.Context, dir string, opt Options, to string) (err error) {
+	opt = opt.withDefaults()
+	settings, err := ReadSettings(dir)
+	if err != nil {
+		return err
+	}
+	where, err := PlaceOf(dir, settings, opt)
+	if err != nil {
+		return err
+	}
+	db, err := where.Open(ctx, opt.Log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	return place.Backup(ctx, db, to, opt.Log)
+}
+
 // publicFiles names the files of a data directory that a backup holds beside the store.
 func publicFiles(s Settings) []string {
 	names := []string{configFile, vkeyFile}
@@ -192,9 +213,6 @@ func Restore(ctx context.Context, from, dir, keysFrom string, opt Options) (note
 	if note, err = ReadBackup(from); err != nil {
 		return nil, err
 	}
-	if names, err := os.ReadDir(filepath.Join(dir, storeDir)); err == nil && len(names) > 0 {
-		return nil, fmt.Errorf("%w in %s: move it away first if it is lost, and keep it until the ledger runs", ErrNotEmpty, filepath.Join(dir, storeDir))
-	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("couldn't restore: %w", err)
 	}
@@ -207,10 +225,21 @@ func Restore(ctx context.Context, from, dir, keysFrom string, opt Options) (note
 	if err := r.publicFiles(); err != nil {
 		return nil, err
 	}
+	settings, err := ReadSettings(dir)
+	if err != nil {
+		return nil, err
+	}
+	where, err := PlaceOf(dir, settings, opt)
+	if err != nil {
+		return nil, err
+	}
+	if names, err := os.ReadDir(where.Dir()); where.Dir() != "" && err == nil && len(names) > 0 {
+		return nil, fmt.Errorf("%w in %s: move it away first if it is lost, and keep it until the ledger runs", ErrNotEmpty, where)
+	}
 	if err := r.keys(keysFrom); err != nil {
 		return nil, err
 	}
-	if err := r.store(ctx, note); err != nil {
+	if err := r.store(ctx, note, where); err != nil {
 		return nil, err
 	}
 	n, err := Open(ctx, dir, opt)
@@ -294,8 +323,11 @@ func (r *restoring) keys(from string) error {
 }
 
 // store copies the store, and compares it with what the backup says of it.
-func (r *restoring) store(ctx context.Context, note *BackupNote) error {
-	path := filepath.Join(r.dir, storeDir)
+func (r *restoring) store(ctx context.Context, note *BackupNote, where place.Place) error {
+	path := where.Dir()
+	if path == "" {
+		return r.database(ctx, note, where)
+	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) { // an empty one
 		return fmt.Errorf("couldn't restore: %w", err)
 	}
@@ -306,25 +338,62 @@ func (r *restoring) store(ctx context.Context, note *BackupNote) error {
 	if err := folder.CopyFS(os.DirFS(filepath.Join(r.from, storeDir)), 0o600); err != nil {
 		return errors.Join(fmt.Errorf("couldn't restore the store: %w", err), folder.Abandon())
 	}
-	settings, err := ReadSettings(r.from)
-	if err != nil {
-		return errors.Join(err, folder.Abandon())
-	}
-	got, err := backedLogs(ctx, folder.Path("."), settings.Name, nil, r.log)
-	if err == nil {
-		err = sameLogs(got, note.Logs)
-	}
+	err = r.verify(ctx, folder.Path("."), note)
 	if err == nil {
 		err = endSessions(ctx, folder.Path("."), pebble.Options{Logger: r.log})
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("couldn't verify the backup: %w", err), folder.Abandon())
+		return errors.Join(err, folder.Abandon())
 	}
 	if err := folder.Finish(); err != nil {
 		return fmt.Errorf("couldn't restore the store: %w", err)
 	}
 	r.made = append(r.made, path)
 	return nil
+}
+
+// verify compares a copy of the store with what the backup says of it.
+func (r *restoring) verify(ctx context.Context, copied string, note *BackupNote) error {
+	settings, err := ReadSettings(r.from)
+	if err != nil {
+		return err
+	}
+	got, err := backedLogs(ctx, copied, settings.Name, nil, r.log)
+	if err == nil {
+		err = sameLogs(got, note.Logs)
+	}
+	if err != nil {
+		return fmt.Errorf("couldn't verify the backup: %w", err)
+	}
+	return nil
+}
+
+// database copies the store's rows into a database. What is written there stays, whatever fails later.
+func (r *restoring) database(ctx context.Context, note *BackupNote, where place.Place) (err error) {
+	copied := filepath.Join(r.from, storeDir)
+	if err := r.verify(ctx, copied, note); err != nil {
+		return err
+	}
+	from, err := pebble.OpenReadOnly(copied, pebble.Options{Logger: r.log})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, from.Close()) }()
+	snap, err := from.Snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, snap.Close()) }()
+	to, err := where.Create(ctx, r.log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, to.Close()) }()
+	if _, err := place.Copy(ctx, snap, to, nil); err != nil {
+		return fmt.Errorf("couldn't restore the store: %w", err)
+	}
+	_, err = sweepSessions(ctx, to, nil)
+	return err
 }
 
 func sameLogs(got, want []BackedLog) error {

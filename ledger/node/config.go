@@ -3,6 +3,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,6 +20,7 @@ import (
 	"github.com/traccia-ledger/traccia/ledger/durable"
 	"github.com/traccia-ledger/traccia/ledger/ijson"
 	"github.com/traccia-ledger/traccia/ledger/pdnd"
+	"github.com/traccia-ledger/traccia/ledger/place"
 )
 
 // Settings is the one configuration file of a data directory, DIR/config.json.
@@ -28,6 +30,7 @@ import (
 //	  "name": "registro.example",
 //	  "operator": "gestore",
 //	  "publish_interval": "5s",
+//	  "store": "postgres://traccia@db.example/traccia",
 //	  "witness_policy": "policy.txt",
 //	  "pdnd": {
 //	    "issuers": ["interop.pagopa.it"],
@@ -40,6 +43,9 @@ type Settings struct {
 	Name            string `json:"name"`                       // of the ledger, the same for all its years
 	Operator        string `json:"operator,omitempty"`         // body id of who runs it; "": gestore
 	PublishInterval string `json:"publish_interval,omitempty"` // a Go duration; "": 5s
+	// Store is where the rows are: a database's URL, without a password, or a
+	// directory (relative to the data directory); "": the directory store.
+	Store string `json:"store,omitempty"`
 	// WitnessPolicy is the file (relative to the data directory) that names the
 	// witnesses to ask for cosignatures; "": none.
 	WitnessPolicy string       `json:"witness_policy,omitempty"`
@@ -95,6 +101,15 @@ func WriteSettings(dir string, s Settings) error {
 		return fmt.Errorf("couldn't write the ledger's configuration: %w", err)
 	}
 	return nil
+}
+
+// PlaceOf returns where the store of the ledger in dir is.
+func PlaceOf(dir string, s Settings, opt Options) (place.Place, error) {
+	where, err := place.Parse(cmp.Or(opt.Place, s.Store, storeDir), dir)
+	if err != nil {
+		return where, fmt.Errorf("couldn't tell where the store is: %w", err)
+	}
+	return where, nil
 }
 
 func (s Settings) operator() string {

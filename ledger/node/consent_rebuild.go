@@ -12,7 +12,6 @@ import (
 
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/keys"
-	"github.com/traccia-ledger/traccia/ledger/pebble"
 	"github.com/traccia-ledger/traccia/ledger/rows"
 	"github.com/traccia-ledger/traccia/ledger/store"
 )
@@ -33,7 +32,11 @@ func RebuildConsents(ctx context.Context, dir string, opt Options, begin func(or
 	if err != nil {
 		return nil, err
 	}
-	db, err := pebble.Open(filepath.Join(dir, storeDir), pebble.Options{Logger: opt.Log})
+	where, err := PlaceOf(dir, settings, opt)
+	if err != nil {
+		return nil, err
+	}
+	db, err := where.Open(ctx, opt.Log)
 	if err != nil {
 		return nil, err
 	}

@@ -27,6 +27,7 @@ import (
 	"github.com/traccia-ledger/traccia/ledger/keys"
 	"github.com/traccia-ledger/traccia/ledger/node"
 	"github.com/traccia-ledger/traccia/ledger/node/nodetest"
+	"github.com/traccia-ledger/traccia/ledger/postgres/pgtest"
 	"github.com/traccia-ledger/traccia/ledger/registry"
 	"github.com/traccia-ledger/traccia/ledger/store"
 )
@@ -61,7 +62,7 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	os.Exit(m.Run())
+	os.Exit(pgtest.Main(m))
 }
 
 // mortal counts steps and dies at the one it was told.
@@ -230,9 +231,10 @@ type crashes struct {
 	next  int // number of the next submission
 }
 
-// newCrashes makes a ledger and closes it.
-func newCrashes(t *testing.T) *crashes {
-	c := &crashes{running: newLedger(t, node.Options{})}
+// newCrashes makes a ledger and closes it; its store is a database's URL, or ""
+// for a directory.
+func newCrashes(t *testing.T, store string) *crashes {
+	c := &crashes{running: newLedgerIn(t, store, node.Options{})}
 	c.stop()
 	return c
 }
@@ -326,8 +328,10 @@ func (c *crashes) consistent(t *testing.T, seen *nodetest.Audited, acks map[int]
 }
 
 // TestKilledAtEachStep kills the process at each named step of a commit.
-func TestKilledAtEachStep(t *testing.T) {
-	c := newCrashes(t)
+func TestKilledAtEachStep(t *testing.T) { killedAtEachStep(t, "") }
+
+func killedAtEachStep(t *testing.T, store string) {
+	c := newCrashes(t, store)
 	nths := []int{1, 4}
 	if testing.Short() {
 		nths = nths[:1]
@@ -347,13 +351,15 @@ func TestKilledAtEachStep(t *testing.T) {
 
 // TestKilledAnywhere kills the process under load at any moment, again and
 // again, also while it starts.
-func TestKilledAnywhere(t *testing.T) {
+func TestKilledAnywhere(t *testing.T) { killedAnywhere(t, "") }
+
+func killedAnywhere(t *testing.T, store string) {
 	rounds, enough := 30, time.Now().Add(15*time.Second)
 	if testing.Short() {
 		rounds = 2
 	}
 	r := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0))
-	c := newCrashes(t)
+	c := newCrashes(t, store)
 	killed := 0
 	for range rounds {
 		if time.Now().After(enough) {

@@ -15,7 +15,6 @@ import (
 	"github.com/traccia-ledger/traccia/ledger/engine"
 	"github.com/traccia-ledger/traccia/ledger/jws"
 	"github.com/traccia-ledger/traccia/ledger/keys"
-	"github.com/traccia-ledger/traccia/ledger/pebble"
 	"github.com/traccia-ledger/traccia/ledger/registry"
 	"github.com/traccia-ledger/traccia/ledger/rows"
 	"github.com/traccia-ledger/traccia/ledger/store"
@@ -37,6 +36,10 @@ func Create(ctx context.Context, dir string, settings Settings, opt Options) err
 	if err := begin(dir); err != nil {
 		return fmt.Errorf("couldn't create the ledger: %w", err)
 	}
+	where, err := PlaceOf(dir, settings, opt)
+	if err != nil {
+		return fmt.Errorf("couldn't create the ledger: %w", err)
+	}
 	epoch := ledger.EpochOf(opt.now())
 	k, err := keys.Create(filepath.Join(dir, keysDir), opt.Passphrase)
 	if err != nil {
@@ -45,7 +48,7 @@ func Create(ctx context.Context, dir string, settings Settings, opt Options) err
 	if err := k.NewEpoch(settings.Name, epoch); err != nil {
 		return err
 	}
-	db, err := pebble.Create(filepath.Join(dir, storeDir), pebble.Options{Logger: opt.Log})
+	db, err := where.Create(ctx, opt.Log)
 	if err != nil {
 		return err
 	}

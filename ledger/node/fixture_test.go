@@ -29,7 +29,14 @@ type running struct {
 // newLedger makes a ledger with the world's bodies and starts it.
 func newLedger(t testing.TB, opt node.Options) *running {
 	t.Helper()
+	return newLedgerIn(t, "", opt)
+}
+
+// newLedgerIn is newLedger with its store in a database.
+func newLedgerIn(t testing.TB, store string, opt node.Options) *running {
+	t.Helper()
 	r := &running{t: t, world: nodetest.NewWorld(t, time.Now()), dir: filepath.Join(t.TempDir(), "ledger"), acks: map[int]*ledger.Answer{}}
+	r.world.Store = store
 	r.world.Create(t, r.dir, node.Options{Passphrase: opt.Passphrase})
 	r.start(opt)
 	r.world.Register(t, r.Node)

@@ -10,7 +10,6 @@ import (
 
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/index"
-	"github.com/traccia-ledger/traccia/ledger/pebble"
 	"github.com/traccia-ledger/traccia/ledger/sequencer"
 )
 
@@ -46,7 +45,11 @@ func Reindex(ctx context.Context, dir string, opt Options, begin func(origin str
 	if err != nil {
 		return nil, err
 	}
-	db, err := pebble.OpenReadOnly(filepath.Join(dir, storeDir), pebble.Options{Logger: opt.Log})
+	where, err := PlaceOf(dir, settings, opt)
+	if err != nil {
+		return nil, err
+	}
+	db, err := where.OpenReadOnly(ctx, opt.Log)
 	if err != nil {
 		return nil, err
 	}

@@ -4,7 +4,8 @@
 // registry, intake and sequencer put together, with what is published of them.
 //
 //	DIR/config.json   Settings
-//	DIR/store/        leaves, tiles, sealed bodies (ledger/pebble); what a backup copies
+//	DIR/store/        leaves, tiles, sealed bodies (ledger/pebble), unless the settings name
+//	                  a database (ledger/postgres); what a backup copies
 //	DIR/keys/         signing, VRF, handle and month keys, erasure journal,
 //	                  last published checkpoint (ledger/keys); never in a backup of the store
 //	DIR/index/        key files of the indexes: derived from the log, in no backup
@@ -34,7 +35,7 @@ import (
 	"github.com/traccia-ledger/traccia/ledger/engine"
 	"github.com/traccia-ledger/traccia/ledger/keys"
 	"github.com/traccia-ledger/traccia/ledger/pdnd"
-	"github.com/traccia-ledger/traccia/ledger/pebble"
+	"github.com/traccia-ledger/traccia/ledger/place"
 	"github.com/traccia-ledger/traccia/ledger/sequencer"
 	"github.com/traccia-ledger/traccia/ledger/store"
 )
@@ -52,6 +53,7 @@ var (
 // Options of a node. The zero value is right for a service.
 type Options struct {
 	Passphrase string           // of the keys directory, "" where it has none
+	Place      string           // where the store is, as place.Parse reads it; "": where the settings say
 	Log        *slog.Logger     // nil: discard
 	Now        func() time.Time // nil: time.Now
 	MaxQueue   int              // leaves waiting before 503; 0: the sequencer's default
@@ -76,7 +78,7 @@ type Node struct {
 
 	opt     Options
 	keys    *keys.Dir
-	db      *pebble.Store
+	db      store.Store
 	rows    store.Store
 	engine  *engine.Engine
 	months  months
@@ -128,7 +130,11 @@ func Open(ctx context.Context, dir string, opt Options) (*Node, error) {
 	if n.consentLists, err = lru.New[ledger.Subject, *consentList](1 << 14); err != nil {
 		return nil, err
 	}
-	if n.db, err = pebble.Open(filepath.Join(dir, "store"), pebble.Options{Logger: opt.Log}); err != nil {
+	where, err := PlaceOf(dir, settings, opt)
+	if err != nil {
+		return nil, err
+	}
+	if n.db, err = where.Open(ctx, opt.Log); err != nil {
 		return nil, err
 	}
 	n.rows = n.db
@@ -269,7 +275,9 @@ func (n *Node) Latest() sequencer.Latest { return n.year().seq.Latest() }
 func (n *Node) Queued() int { return n.year().seq.Queued() }
 
 // Backup copies the store to dir while the ledger runs. The copy holds no key.
-func (n *Node) Backup(ctx context.Context, dir string) error { return n.db.Checkpoint(ctx, dir) }
+func (n *Node) Backup(ctx context.Context, dir string) error {
+	return place.Backup(ctx, n.db, dir, n.opt.Log)
+}
 
 func (o Options) withDefaults() Options {
 	if o.Log == nil {

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,7 +16,6 @@ import (
 	"github.com/traccia-ledger/traccia/ledger/checkpoint"
 	"github.com/traccia-ledger/traccia/ledger/engine"
 	"github.com/traccia-ledger/traccia/ledger/keys"
-	"github.com/traccia-ledger/traccia/ledger/pebble"
 	"github.com/traccia-ledger/traccia/ledger/sequencer"
 	"github.com/traccia-ledger/traccia/ledger/store"
 )
@@ -32,7 +30,8 @@ type AtRest struct {
 }
 
 // OpenAtRest opens the ledger in dir. The error wraps store.ErrLocked while a process serves it.
-func OpenAtRest(dir, passphrase string, log *slog.Logger) (*AtRest, error) {
+func OpenAtRest(ctx context.Context, dir string, opt Options) (*AtRest, error) {
+	opt = opt.withDefaults()
 	settings, err := ReadSettings(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w: %s has no %s", ErrNoLedger, dir, configFile)
@@ -40,11 +39,15 @@ func OpenAtRest(dir, passphrase string, log *slog.Logger) (*AtRest, error) {
 		return nil, err
 	}
 	// The store first: its lock guards the keys too.
-	db, err := pebble.OpenReadOnly(filepath.Join(dir, storeDir), pebble.Options{Logger: log})
+	where, err := PlaceOf(dir, settings, opt)
 	if err != nil {
 		return nil, err
 	}
-	k, err := keys.Open(filepath.Join(dir, keysDir), passphrase)
+	db, err := where.OpenReadOnly(ctx, opt.Log)
+	if err != nil {
+		return nil, err
+	}
+	k, err := keys.Open(filepath.Join(dir, keysDir), opt.Passphrase)
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}

@@ -116,7 +116,7 @@ func TestYearRetired(t *testing.T) {
 			t.Errorf("the %s key of %d is there: %v", key, year, err)
 		}
 	}
-	rest, err := node.OpenAtRest(r.dir, "", quiet)
+	rest, err := node.OpenAtRest(t.Context(), r.dir, node.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,7 +24,7 @@ type layout struct {
 // order after a prefix, or few.
 var growing = map[store.Table]bool{
 	store.TableLeaf: true, store.TableTile: true, store.TableBody: true, store.TablePrivate: true,
-	store.TableRecord: true, store.TableHead: true, store.TableConsentEnd: true,
+	store.TableRecord: true, store.TableHead: true, store.TableConsentEnd: true, store.TableSession: true,
 }
 
 // parts returns into how many parts the rows of a table are spread, 0 for none.

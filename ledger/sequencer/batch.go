@@ -19,7 +19,7 @@ import (
 // that later submissions of the batch see it before it is durable.
 type batch struct {
 	s      *Sequencer
-	snap   store.Snapshot
+	snap   store.Reader
 	ms     uint64 // recorded_at of every event in it
 	size   uint64 // log size as it grows
 	leaves [][]byte
@@ -123,7 +123,7 @@ func (s *Sequencer) build(ctx context.Context, jobs []*job) (*batch, error) {
 	}
 	defer snap.Close()
 	b := &batch{
-		s: s, snap: snap, size: s.Shard.Root().Size, version: s.Registry.Version(),
+		s: s, size: s.Shard.Root().Size, version: s.Registry.Version(),
 		identities: map[string]*job{}, counters: map[string]uint64{}, widths: map[string]int{},
 		lookUps: map[string]uint64{}, keyOf: map[ledger.Hash][32]byte{}, made: map[*job]*Committed{}, refused: map[*job]error{},
 	}
@@ -131,6 +131,9 @@ func (s *Sequencer) build(ctx context.Context, jobs []*job) (*batch, error) {
 	clock := s.checkClock(now)
 	s.clockWrong = clock != nil
 	b.ms = max(uint64(now.UnixMilli()), s.lastMS)
+	if b.snap, err = s.prefetch(ctx, snap, jobs, b.ms); err != nil {
+		return nil, err
+	}
 	for _, j := range jobs {
 		var err error
 		switch {

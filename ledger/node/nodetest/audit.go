@@ -8,8 +8,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"log/slog"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -20,7 +18,7 @@ import (
 	"github.com/traccia-ledger/traccia/ledger/engine"
 	"github.com/traccia-ledger/traccia/ledger/fsck"
 	"github.com/traccia-ledger/traccia/ledger/keys"
-	"github.com/traccia-ledger/traccia/ledger/pebble"
+	"github.com/traccia-ledger/traccia/ledger/node"
 	"github.com/traccia-ledger/traccia/ledger/replay"
 	"github.com/traccia-ledger/traccia/ledger/rows"
 	"github.com/traccia-ledger/traccia/ledger/seal"
@@ -324,16 +322,12 @@ func AuditDir(ctx context.Context, dir, passphrase string) (*Audited, error) {
 
 // AuditYears audits a data directory that no process has open, by epoch.
 func AuditYears(ctx context.Context, dir, passphrase string) (years []*Audited, err error) {
-	db, err := pebble.Open(filepath.Join(dir, "store"), pebble.Options{Logger: slog.New(slog.DiscardHandler)})
+	rest, err := node.OpenAtRest(ctx, dir, node.Options{Passphrase: passphrase})
 	if err != nil {
 		return nil, err
 	}
-	defer db.Close()
-	secrets, err := keys.Open(filepath.Join(dir, "keys"), passphrase)
-	if err != nil {
-		return nil, err
-	}
-	defer secrets.Close()
+	defer rest.Close()
+	db, secrets := rest.Store, rest.Keys
 	e, err := engine.New(db)
 	if err != nil {
 		return nil, err
@@ -356,7 +350,7 @@ func AuditYears(ctx context.Context, dir, passphrase string) (years []*Audited, 
 	return years, fsckDir(ctx, db, secrets, years)
 }
 
-func openLog(ctx context.Context, e *engine.Engine, db *pebble.Store, secrets *keys.Dir, epoch uint32) (l Log, err error) {
+func openLog(ctx context.Context, e *engine.Engine, db store.Store, secrets *keys.Dir, epoch uint32) (l Log, err error) {
 	l = Log{Origin: ledger.Origin(Name, epoch), Epoch: epoch, Rows: db}
 	if l.Shard, err = e.OpenShard(ctx, l.Epoch); err != nil {
 		return l, err
@@ -384,7 +378,7 @@ func openLog(ctx context.Context, e *engine.Engine, db *pebble.Store, secrets *k
 }
 
 // fsckDir asks the operator's own check for its opinion.
-func fsckDir(ctx context.Context, db *pebble.Store, secrets *keys.Dir, years []*Audited) error {
+func fsckDir(ctx context.Context, db store.Store, secrets *keys.Dir, years []*Audited) error {
 	snap, err := db.Snapshot(ctx)
 	if err != nil {
 		return err

@@ -56,6 +56,7 @@ const (
 // World makes submissions. The same number gives the same bytes.
 type World struct {
 	Now     time.Time // when its accesses took place
+	Store   string    // of the ledgers it makes; "": a directory of their own
 	voucher string
 }
 
@@ -101,7 +102,9 @@ func Settings() node.Settings {
 // Create makes a ledger in dir.
 func (w *World) Create(t testing.TB, dir string, opt node.Options) {
 	t.Helper()
-	if err := node.Create(context.Background(), dir, Settings(), opt); err != nil {
+	settings := Settings()
+	settings.Store = w.Store
+	if err := node.Create(context.Background(), dir, settings, opt); err != nil {
 		t.Fatal(err)
 	}
 	key, err := jws.NewKey("", pdnd().Public())

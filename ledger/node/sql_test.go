@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package node_test
+
+import (
+	"testing"
+
+	"github.com/traccia-ledger/traccia/ledger/postgres/pgtest"
+)
+
+// The crash matrix with the rows in a database.
+
+func TestKilledAtEachStepOnSQL(t *testing.T) {
+	pgtest.Engines(t, func(t *testing.T, s *pgtest.Server) { killedAtEachStep(t, s.Database(t)) })
+}
+
+func TestKilledAnywhereOnSQL(t *testing.T) {
+	pgtest.Engines(t, func(t *testing.T, s *pgtest.Server) { killedAnywhere(t, s.Database(t)) })
+}
