@@ -328,11 +328,10 @@ func (c *crashes) consistent(t *testing.T, seen *nodetest.Audited, acks map[int]
 }
 
 // TestKilledAtEachStep kills the process at each named step of a commit.
-func TestKilledAtEachStep(t *testing.T) { killedAtEachStep(t, "") }
+func TestKilledAtEachStep(t *testing.T) { killedAtEachStep(t, "", []int{1, 4}) }
 
-func killedAtEachStep(t *testing.T, store string) {
+func killedAtEachStep(t *testing.T, store string, nths []int) {
 	c := newCrashes(t, store)
-	nths := []int{1, 4}
 	if testing.Short() {
 		nths = nths[:1]
 	}
@@ -351,10 +350,10 @@ func killedAtEachStep(t *testing.T, store string) {
 
 // TestKilledAnywhere kills the process under load at any moment, again and
 // again, also while it starts.
-func TestKilledAnywhere(t *testing.T) { killedAnywhere(t, "") }
+func TestKilledAnywhere(t *testing.T) { killedAnywhere(t, "", 15*time.Second) }
 
-func killedAnywhere(t *testing.T, store string) {
-	rounds, enough := 30, time.Now().Add(15*time.Second)
+func killedAnywhere(t *testing.T, store string, budget time.Duration) {
+	rounds, enough := 30, time.Now().Add(budget)
 	if testing.Short() {
 		rounds = 2
 	}

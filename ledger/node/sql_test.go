@@ -4,6 +4,7 @@ package node_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/traccia-ledger/traccia/ledger/postgres/pgtest"
 )
@@ -11,9 +12,9 @@ import (
 // The crash matrix with the rows in a database.
 
 func TestKilledAtEachStepOnSQL(t *testing.T) {
-	pgtest.Engines(t, func(t *testing.T, s *pgtest.Server) { killedAtEachStep(t, s.Database(t)) })
+	pgtest.Engines(t, func(t *testing.T, s *pgtest.Server) { killedAtEachStep(t, s.Database(t), []int{2}) })
 }
 
 func TestKilledAnywhereOnSQL(t *testing.T) {
-	pgtest.Engines(t, func(t *testing.T, s *pgtest.Server) { killedAnywhere(t, s.Database(t)) })
+	pgtest.Engines(t, func(t *testing.T, s *pgtest.Server) { killedAnywhere(t, s.Database(t), 6*time.Second) })
 }

@@ -78,9 +78,9 @@ func ParseAddress(text string) (Address, error) {
 	for name, all := range values {
 		if !slices.Contains(parameters, name) || len(all) != 1 {
 			if strings.Contains(name, "password") {
-				return a, fmt.Errorf("it holds a password in %q: put it in a file that PGPASSFILE or ?passfile= names", name)
+				return a, errors.New("it holds a password: put it in a file that PGPASSFILE or ?passfile= names")
 			}
-			return a, fmt.Errorf("parameter %q: expected each at most once, of %s", name, strings.Join(parameters, " "))
+			return a, fmt.Errorf("a parameter is unknown, or given twice: expected %s", strings.Join(parameters, " "))
 		}
 	}
 	if text := values.Get(readersParameter); text != "" {

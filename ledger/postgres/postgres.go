@@ -46,11 +46,12 @@ import (
 type Options struct {
 	Logger *slog.Logger // slog.Default() when nil
 
-	readOnly bool // see OpenReadOnly
-	spread   int  // of a database that Create makes; 0: as its engine wants it
+	readOnly bool      // see OpenReadOnly
+	spread   int       // of a database that Create makes; 0: as its engine wants it
+	patience *patience // usual when nil
 }
 
-// How long the store waits for the database. Tests change them.
+// patience is how long the store waits for the database.
 type patience struct {
 	use     time.Duration // how long the store stays ours without a word
 	renew   time.Duration // how often it is said again
@@ -58,6 +59,7 @@ type patience struct {
 	commit  time.Duration // for a commit with all its attempts
 	read    time.Duration // for one statement of a snapshot
 	begin   time.Duration // for a connection to read with
+	idle    time.Duration // how long the server keeps a commit's transaction with which nobody goes on
 }
 
 // A lost node of CockroachDB makes writers wait for nine seconds.
@@ -65,6 +67,7 @@ var usual = patience{
 	use: 10 * time.Second, renew: 3 * time.Second,
 	attempt: 15 * time.Second, commit: time.Minute,
 	read: 30 * time.Second, begin: 10 * time.Second,
+	idle: 10 * time.Second,
 }
 
 var errClosed = errors.New("postgres: the store is closed")
@@ -137,6 +140,9 @@ func connect(ctx context.Context, a Address, o Options) (*Store, error) {
 		address: a, log: o.Logger, patience: usual, readOnly: o.readOnly,
 		turn: make(chan struct{}, 1), stop: func() {},
 	}
+	if o.patience != nil {
+		s.patience = *o.patience
+	}
 	if _, err := rand.Read(s.holder[:]); err != nil {
 		return nil, err
 	}
@@ -144,11 +150,11 @@ func connect(ctx context.Context, a Address, o Options) (*Store, error) {
 	if s.server, err = recognise(ctx, a); err != nil {
 		return nil, err
 	}
-	if s.readers, err = s.server.pool(ctx, a, a.readers, false); err != nil {
+	if s.readers, err = s.server.pool(ctx, a, a.readers, 0); err != nil {
 		return nil, err
 	}
 	// One for the commit, one to see what became of it when it is cut off.
-	if s.writers, err = s.server.pool(ctx, a, 2, true); err != nil {
+	if s.writers, err = s.server.pool(ctx, a, 2, s.patience.idle); err != nil {
 		s.readers.Close()
 		return nil, err
 	}

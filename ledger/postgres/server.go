@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"strconv"
 	"strings"
 	"time"
 
@@ -63,9 +64,10 @@ func recognise(ctx context.Context, a Address) (server, error) {
 	return s, nil
 }
 
-// pool makes a pool of connections to the database. Those of writers give up a
-// transaction that nobody goes on with, since it may hold the row of use.
-func (s server) pool(ctx context.Context, a Address, size int32, writes bool) (*pgxpool.Pool, error) {
+// pool makes a pool of connections to the database. With idle, PostgreSQL gives
+// up a transaction with which nobody goes on for so long: those of writers hold
+// the row of use.
+func (s server) pool(ctx context.Context, a Address, size int32, idle time.Duration) (*pgxpool.Pool, error) {
 	c, err := a.config()
 	if err != nil {
 		return nil, err
@@ -73,8 +75,8 @@ func (s server) pool(ctx context.Context, a Address, size int32, writes bool) (*
 	c.MaxConns = size
 	c.MinConns = 1
 	maps.Copy(c.ConnConfig.RuntimeParams, s.settings)
-	if writes && !s.cockroach {
-		c.ConnConfig.RuntimeParams["idle_in_transaction_session_timeout"] = "10s"
+	if idle > 0 && !s.cockroach {
+		c.ConnConfig.RuntimeParams["idle_in_transaction_session_timeout"] = strconv.FormatInt(idle.Milliseconds(), 10)
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, c)
 	return pool, said(err)

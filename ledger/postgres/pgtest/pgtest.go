@@ -152,6 +152,9 @@ func startPostgres(settings ...string) (*Server, error) {
 	if out, err := initdb.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("initdb: %w: %s", err, out)
 	}
+	if err := askForPassword(filepath.Join(data, "pg_hba.conf")); err != nil {
+		return nil, err
+	}
 	port, err := freePort()
 	if err != nil {
 		return nil, err
@@ -167,6 +170,18 @@ func startPostgres(settings ...string) (*Server, error) {
 		return command
 	}
 	return s, s.Start()
+}
+
+// Suspect is a role that needs a password; a test makes it.
+const Suspect = "suspect"
+
+// askForPassword lets everyone in but Suspect.
+func askForPassword(file string) error {
+	lines, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, append([]byte("host all "+Suspect+" 127.0.0.1/32 scram-sha-256\n"), lines...), 0o600)
 }
 
 // unprivileged returns how a process is started that isn't root, and the user it
