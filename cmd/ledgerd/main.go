@@ -38,7 +38,7 @@ Run one of your own:
 	root.AddCommand(
 		devCommand(), initCommand(), serveCommand(), loginCommand(),
 		bodyCommand(), scopeCommand(), policyCommand(), eraseCommand(), retentionCommand(), historyCommand(), consentsCommand(),
-		fsckCommand(), reindexCommand(), backupCommand(), restoreCommand(), exportCommand(),
+		fsckCommand(), reindexCommand(), backupCommand(), restoreCommand(), migrateCommand(), exportCommand(),
 	)
 	return root
 }

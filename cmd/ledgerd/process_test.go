@@ -19,6 +19,7 @@ import (
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/node"
 	"github.com/traccia-ledger/traccia/ledger/node/nodetest"
+	"github.com/traccia-ledger/traccia/ledger/postgres/pgtest"
 )
 
 // processEnv makes this test binary be ledgerd.
@@ -29,7 +30,7 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
-	os.Exit(m.Run())
+	os.Exit(pgtest.Main(m))
 }
 
 // process is a ledgerd of its own.

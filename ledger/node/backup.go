@@ -151,25 +151,7 @@ func backedLogs(ctx context.Context, store, name string, before []LastCheckpoint
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	epochs, shards, err := Shards(ctx, db)
-	if err != nil {
-		return nil, err
-	}
-	for i, shard := range shards {
-		origin := ledger.Origin(name, epochs[i])
-		l := BackedLog{Origin: origin, Size: shard.Root().Size, Root: ledger.Hex(shard.Root().Hash)}
-		for _, p := range before {
-			if p.Origin != origin {
-				continue
-			}
-			if err := extends(ctx, shard, p.Checkpoint); err != nil {
-				return nil, err
-			}
-			l.Checkpoint = string(p.Signed)
-		}
-		logs = append(logs, l)
-	}
-	return logs, nil
+	return logsOf(ctx, db, name, before)
 }
 
 // extends says whether a log has the published one as its beginning.

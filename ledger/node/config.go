@@ -89,15 +89,18 @@ func ReadSettings(dir string) (Settings, error) {
 
 // WriteSettings writes DIR/config.json where there is none yet.
 func WriteSettings(dir string, s Settings) error {
+	if _, err := os.Lstat(filepath.Join(dir, configFile)); !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("couldn't write the ledger's configuration: %w", errors.Join(err, fs.ErrExist))
+	}
+	return replaceSettings(dir, s)
+}
+
+func replaceSettings(dir string, s Settings) error {
 	data, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(dir, configFile)
-	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("couldn't write the ledger's configuration: %w", errors.Join(err, fs.ErrExist))
-	}
-	if err := durable.Replace(path, append(data, '\n'), 0o644); err != nil {
+	if err := durable.Replace(filepath.Join(dir, configFile), append(data, '\n'), 0o644); err != nil {
 		return fmt.Errorf("couldn't write the ledger's configuration: %w", err)
 	}
 	return nil

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"hash"
-	"io/fs"
 	"slices"
 
 	"github.com/traccia-ledger/traccia/ledger/store"
@@ -27,30 +26,27 @@ type Sum struct {
 	Digest [sha256.Size]byte
 }
 
-// Copy makes another store hold what a snapshot shows, and returns the sum of
-// both, which it has found to be one. What is there already, from a copy that
-// was cut short, is left; a row that the snapshot doesn't have, or has with
-// another value, is an error that wraps fs.ErrExist. The logs' own rows come
-// last, so that half a copy is never taken for a ledger. done, when not nil, is
-// told how many rows were read.
+// Copy makes another store hold what a snapshot shows and nothing else, and
+// returns the sum of both, which it has found to be one. What is there already,
+// from a copy that was cut short, isn't written again; what has changed since is
+// replaced, or goes: the caller has checked that it is no other ledger's. The
+// table of logs is emptied first and filled last, so that half a copy is never
+// taken for a ledger. done, when not nil, is told how many rows were read.
 func Copy(ctx context.Context, from store.Reader, to store.Store, done func(rows int)) (Sum, error) {
-	tables := store.Tables()
-	first := func(t store.Table) bool { return t != store.TableTree && t != store.TableRoot }
-	slices.SortStableFunc(tables, func(a, b store.Table) int {
-		switch {
-		case first(a) == first(b):
-			return int(a) - int(b)
-		case first(a):
-			return -1
-		}
-		return 1
-	})
-	for _, t := range tables {
+	if err := takeOut(ctx, store.TableTree, to, nil); err != nil {
+		return Sum{}, fmt.Errorf("couldn't begin the copy: %w", err)
+	}
+	tables := slices.DeleteFunc(store.Tables(), func(t store.Table) bool { return t == store.TableTree })
+	for _, t := range append(tables, store.TableTree) {
 		c := copying{ctx: ctx, table: t, to: to, done: done}
 		if err := from.Scan(ctx, t, nil, nil, 0, c.add); err != nil {
 			return Sum{}, fmt.Errorf("couldn't copy the table %s: %w", t, err)
 		}
-		if err := c.flush(); err != nil {
+		err := c.flush()
+		if err == nil {
+			err = takeOut(ctx, t, to, from)
+		}
+		if err != nil {
 			return Sum{}, fmt.Errorf("couldn't copy the table %s: %w", t, err)
 		}
 	}
@@ -68,8 +64,7 @@ func Copy(ctx context.Context, from store.Reader, to store.Store, done func(rows
 		return Sum{}, err
 	}
 	if got != want {
-		return Sum{}, fmt.Errorf("the copy has %d rows with digest %x, expected %d with %x: it holds rows of something else: %w",
-			got.Rows, got.Digest, want.Rows, want.Digest, fs.ErrExist)
+		return Sum{}, fmt.Errorf("the copy has %d rows with digest %x, expected %d with %x", got.Rows, got.Digest, want.Rows, want.Digest)
 	}
 	return got, nil
 }
@@ -106,12 +101,9 @@ func (c *copying) flush() error {
 	}
 	var expect, write []store.Row
 	for i, key := range c.keys {
-		switch {
-		case there[i] == nil:
-			expect = append(expect, store.Row{Table: c.table, Key: key})
+		if there[i] == nil || !bytes.Equal(there[i], c.values[i]) {
+			expect = append(expect, store.Row{Table: c.table, Key: key, Value: there[i]})
 			write = append(write, store.Row{Table: c.table, Key: key, Value: c.values[i]})
-		case !bytes.Equal(there[i], c.values[i]):
-			return fmt.Errorf("another row is there: %w", fs.ErrExist)
 		}
 	}
 	if len(write) > 0 {
@@ -133,6 +125,46 @@ func (c *copying) there() (values [][]byte, err error) {
 	}
 	defer func() { err = errors.Join(err, snap.Close()) }()
 	return snap.GetMany(c.ctx, c.table, c.keys)
+}
+
+// takeOut takes the rows out of a table that keep doesn't have; all, where that is
+// nil.
+func takeOut(ctx context.Context, t store.Table, s store.Store, keep store.Reader) (err error) {
+	snap, err := s.Snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, snap.Close()) }()
+	var keys [][]byte
+	check := func() error {
+		values := make([][]byte, len(keys))
+		if keep != nil {
+			if values, err = keep.GetMany(ctx, t, keys); err != nil {
+				return err
+			}
+		}
+		var gone []store.Row
+		for i, key := range keys {
+			if values[i] == nil {
+				gone = append(gone, store.Row{Table: t, Key: key})
+			}
+		}
+		keys = nil
+		if len(gone) == 0 {
+			return nil
+		}
+		return s.Commit(ctx, nil, gone)
+	}
+	err = snap.Scan(ctx, t, nil, nil, 0, func(key, _ []byte) error {
+		if keys = append(keys, bytes.Clone(key)); len(keys) < copyRows {
+			return nil
+		}
+		return check()
+	})
+	if err != nil {
+		return err
+	}
+	return check()
 }
 
 // SumOf reads all rows.

@@ -79,6 +79,16 @@ func inVain(err error) bool {
 	return false
 }
 
+// isBroken says whether a connection was there and is no more.
+func isBroken(err error) bool {
+	var refused *pgconn.ConnectError
+	if err == nil || errors.As(err, &refused) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return false
+	}
+	c := code(err)
+	return c == "" || strings.HasPrefix(c, "57P") // told so on the way out
+}
+
 // uncertainError is one after which the transaction may be committed or not.
 type uncertainError struct{ err error }
 

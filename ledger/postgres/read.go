@@ -66,6 +66,9 @@ func (r *snapshot) tryBegin(ctx context.Context, within time.Duration) error {
 		options.IsoLevel = pgx.Serializable
 	}
 	tx, err := s.readers.BeginTx(ctx, options)
+	if isBroken(err) {
+		s.readers.Reset() // the others are as old as this one
+	}
 	if err != nil {
 		if stat := s.readers.Stat(); errors.Is(err, context.DeadlineExceeded) && stat.AcquiredConns() >= stat.MaxConns() {
 			return fmt.Errorf("all %d connections that read are taken (pool_max_conns): %w", stat.MaxConns(), err)

@@ -61,9 +61,14 @@ func (s *Store) create(ctx context.Context, spread int) error {
 	if err != nil {
 		return err
 	}
-	err = snap.Scan(ctx, store.TableTree, nil, nil, 1, func(_, _ []byte) error {
-		return fmt.Errorf("the database holds a ledger, or what an init that was cut short left of one: %w", fs.ErrExist)
-	})
+	for _, t := range store.Tables() {
+		err = errors.Join(err, snap.Scan(ctx, t, nil, nil, 1, func(_, _ []byte) error {
+			return fmt.Errorf("the table %s has rows, of a ledger or of what was cut short: %w", t, fs.ErrExist)
+		}))
+		if err != nil {
+			break
+		}
+	}
 	return errors.Join(err, snap.Close())
 }
 
@@ -81,6 +86,7 @@ func (s *Store) open(ctx context.Context) error {
 	if err := s.take(ctx); err != nil {
 		return err
 	}
+	s.log.Info("the store is in a database", "store", s.address.String(), "engine", s.server.name())
 	for version := l.version + 1; version <= layoutVersion; version++ {
 		if err := s.migrate(ctx, version); err != nil {
 			return err

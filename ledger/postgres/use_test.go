@@ -120,7 +120,8 @@ func TestRenews(t *testing.T) {
 		}
 		return text
 	}
-	waitFor(t, "a renewal", func() bool { return until() != until() })
+	first := until()
+	waitFor(t, "a renewal", func() bool { return until() != first })
 	if _, err := s.writers.Exec(t.Context(), `UPDATE store_use SET holder = 'another'`); err != nil {
 		t.Fatal(err)
 	}
