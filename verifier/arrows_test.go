@@ -47,7 +47,7 @@ var light = []string{
 // alone are those of which only the package itself is, and not what is below it.
 var alone = []string{"ledger", "consent"}
 
-var heavy = []string{"net/http", "github.com/google/trillian", "github.com/cockroachdb", "github.com/go-jose", "github.com/spf13", "github.com/cedar-policy", "google.golang.org/grpc"}
+var heavy = []string{"net/http", "github.com/google/trillian", "github.com/cockroachdb", "github.com/jackc", "github.com/go-jose", "github.com/spf13", "github.com/cedar-policy", "google.golang.org/grpc"}
 
 // Who may import a library or a package of ours directly.
 var owners = []struct {
@@ -56,6 +56,8 @@ var owners = []struct {
 }{
 	{"github.com/google/trillian", []string{"ledger/engine"}},
 	{"github.com/cockroachdb/pebble", []string{"ledger/pebble", "cmd/internal/gateway/memory"}},
+	{"github.com/jackc/pgx", []string{"ledger/postgres"}},
+	{"github.com/cockroachdb/cockroach-go", []string{"ledger/postgres"}},
 	{"github.com/go-jose/go-jose", []string{"ledger/pdnd", "ledger/node", "cmd"}},
 	{"github.com/spf13/cobra", []string{"cmd"}},
 	{"github.com/cedar-policy", []string{"policies"}},

@@ -45,5 +45,8 @@ func postgresFactory(s *pgtest.Server) func(*testing.T) storetest.Factory {
 
 // TestOnSQL runs the suites on databases.
 func TestOnSQL(t *testing.T) {
+	if testing.Short() {
+		t.Skip("not in short mode: the suites run on Pebble")
+	}
 	pgtest.Engines(t, func(t *testing.T, s *pgtest.Server) { enginetest.Run(t, postgresFactory(s)) })
 }

@@ -267,7 +267,7 @@ func TestServerDies(t *testing.T) {
 		}
 	}
 	grows()
-	rounds := 4
+	rounds := 3
 	if testing.Short() {
 		rounds = 1
 	}

@@ -55,5 +55,11 @@ func TestContract(t *testing.T) {
 	pgtest.Engines(t, func(t *testing.T, s *pgtest.Server) { storetest.Run(t, factory(s, 0)) })
 }
 
-// The keys as CockroachDB has them, for which PostgreSQL does as well.
-func TestContractSpread(t *testing.T) { storetest.Run(t, factory(pgtest.Postgres(t), cockroachSpread)) }
+// TestContractSpread has the keys as CockroachDB has them, for which PostgreSQL
+// does as well.
+func TestContractSpread(t *testing.T) {
+	if testing.Short() {
+		t.Skip("not in short mode: the suite once more")
+	}
+	storetest.Run(t, factory(pgtest.Postgres(t), cockroachSpread))
+}

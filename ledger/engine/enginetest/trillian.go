@@ -72,7 +72,7 @@ func runTrillian(t *testing.T, f func(t *testing.T) storetest.Factory) {
 				case <-stop:
 					signed <- nil
 					return
-				case <-time.After(time.Millisecond):
+				case <-time.After(5 * time.Millisecond):
 				}
 				if _, err := integrate(context.Background(), e, tree, 100); err != nil {
 					signed <- err
