@@ -61,7 +61,7 @@ func makeExport(dir string) (e exported, err error) {
 	if err := n.Close(); err != nil {
 		return e, err
 	}
-	l, err := node.OpenAtRest(t.Context(), data, node.Options{})
+	l, err := node.OpenAtRest(ctx, data, node.Options{})
 	if err != nil {
 		return e, err
 	}
