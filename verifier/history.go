@@ -3,6 +3,7 @@
 package verifier
 
 import (
+	"sync"
 	"time"
 
 	"github.com/traccia-ledger/traccia/ledger"
@@ -133,6 +134,12 @@ type SessionPlace struct {
 	Number  int    `json:"number"`
 }
 
+// Span is the time between two heads.
+type Span struct {
+	From time.Time `json:"from"`
+	To   time.Time `json:"to"`
+}
+
 // HistoryEvent is one event. What it says stands only while State is open.
 type HistoryEvent struct {
 	Epoch   uint32  `json:"epoch"`
@@ -142,6 +149,7 @@ type HistoryEvent struct {
 	State   string  `json:"state"`
 	Ground  string  `json:"ground,omitempty"`  // of an erasure: retention, request
 	Request *Place  `json:"request,omitempty"` // the event with the request for the erasure
+	Between *Span   `json:"between,omitempty"` // when it was recorded, of one that isn't opened
 	Kind    string  `json:"kind,omitempty"`
 	Agency  string  `json:"agency,omitempty"` // who consulted
 	Name    string  `json:"agency_name,omitempty"`
@@ -164,6 +172,7 @@ type HistoryEvent struct {
 	// BreakGlass says that the answer was released while the ledger was down, before it was recorded: of an event denied
 	// too.
 	BreakGlass *SessionPlace `json:"break_glass,omitempty"`
+	People     int           `json:"people,omitempty"` // whom the same receipt is about
 
 	// What was decided: allow, deny, or recorded where no policies were active. Replayed says that it was decided again, by
 	// the policies that the log names, and came out the same.
@@ -197,6 +206,26 @@ func History(file []byte, policy *checkpoint.Policy, now time.Time, rules Rules)
 	b, err := history.Parse(file)
 	if err != nil {
 		return &HistoryReport{Malformed: asProblem(err)}
+	}
+	return judgeHistory(b, policy, now, rules)
+}
+
+// HistoryOf checks a bundle that isn't in a file, by the same rules as History.
+func HistoryOf(b *history.Bundle, policy *checkpoint.Policy, now time.Time, rules Rules) *HistoryReport {
+	if err := b.Check(); err != nil {
+		return &HistoryReport{Malformed: asProblem(err)}
+	}
+	return judgeHistory(b, policy, now, rules)
+}
+
+func judgeHistory(b *history.Bundle, policy *checkpoint.Policy, now time.Time, rules Rules) *HistoryReport {
+	if find := rules.Policies; find != nil {
+		var one sync.Mutex // years are checked side by side
+		rules.Policies = func(digest ledger.Hash) ledger.Bundle {
+			one.Lock()
+			defer one.Unlock()
+			return find(digest)
+		}
 	}
 	c := &historyCheck{report: &HistoryReport{Excerpt: b.Excerpt, Subject: b.Subject, years: len(b.Shards)}, bundle: b, policy: policy, now: now, rules: rules}
 	c.progress(StepFile, 1, 1)

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/traccia-ledger/traccia/ledger"
@@ -41,10 +42,7 @@ func (c *historyCheck) judge() {
 	slices.SortFunc(c.events, func(a, b *historyEvent) int {
 		return cmp.Or(cmp.Compare(a.at.epoch, b.at.epoch), cmp.Compare(a.at.index, b.at.index))
 	})
-	for i, e := range c.events {
-		c.open(e)
-		c.progress(StepEvents, i+1, len(c.events))
-	}
+	c.openAll()
 	explained := c.report.done[StepComplete]
 	if c.bundle.Excerpt {
 		explained = c.report.done[StepLeaves]
@@ -75,7 +73,29 @@ func (c *historyCheck) judge() {
 	}
 }
 
-// open checks one event as far as it stands for itself.
+// openAll checks every event by itself, the years side by side.
+func (c *historyCheck) openAll() {
+	var years sync.WaitGroup
+	var told sync.Mutex
+	done := 0
+	for _, s := range c.shards {
+		years.Go(func() {
+			for _, e := range c.events {
+				if e.shard != s {
+					continue
+				}
+				c.open(e)
+				told.Lock()
+				done++
+				c.progress(StepEvents, done, len(c.events))
+				told.Unlock()
+			}
+		})
+	}
+	years.Wait()
+}
+
+// open checks one event as far as it stands for itself. Nobody else looks at its year meanwhile.
 func (c *historyCheck) open(e *historyEvent) {
 	s := e.shard
 	raw, ok := s.leaves[e.at.index]
@@ -227,16 +247,21 @@ func (c *historyCheck) requestFor(e *historyEvent) *historyEvent {
 	return nil
 }
 
-// mayBeOf says whether the heads around an event let it lie in a month.
-func (e *historyEvent) mayBeOf(month string) bool {
+// between is the time between the heads around an event; nil where the file lacks one of them.
+func (e *historyEvent) between() *Span {
 	before, after := history.Around(e.shard.indexes, e.at.index)
 	first, ok := e.shard.leaves[before].(ledger.Head)
 	second, also := e.shard.leaves[after].(ledger.Head)
 	if !ok || !also {
-		return false
+		return nil
 	}
-	text := func(ms uint64) string { return instantOf(ms).Format("2006-01") }
-	return text(first.UnixMS) <= month && month <= text(second.UnixMS)
+	return &Span{instantOf(first.UnixMS), instantOf(second.UnixMS)}
+}
+
+// mayBeOf says whether the heads around an event let it lie in a month.
+func (e *historyEvent) mayBeOf(month string) bool {
+	s := e.between()
+	return s != nil && s.From.Format("2006-01") <= month && month <= s.To.Format("2006-01")
 }
 
 // pairs ties a consumer's receipt to the provider's of the same access, one to one.
@@ -281,6 +306,7 @@ func (e *historyEvent) report() HistoryEvent {
 		out.Request = &at
 	}
 	if e.opened == nil {
+		out.Between = e.between()
 		return out
 	}
 	b, r := e.opened.Body, e.opened.Receipt
@@ -291,6 +317,7 @@ func (e *historyEvent) report() HistoryEvent {
 	out.OccurredAt, out.RecordedAt = r.OccurredAt, instantText(time.UnixMilli(b.RecordedAt))
 	out.Purpose, out.LegalBasis, out.LegalReference, out.DataCategories = r.Purpose, r.LegalBasis, r.LegalReference, r.DataCategories
 	out.Actor, out.ConsentID, out.Profile, out.Late = r.Actor, r.ConsentID, b.Assurance.Profile, b.Assurance.Late
+	out.People = r.Subjects.Count
 	out.Deferred = e.deferred()
 	if g := r.BreakGlass; g != nil {
 		out.BreakGlass = &SessionPlace{g.Session, g.Number}

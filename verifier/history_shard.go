@@ -5,8 +5,10 @@ package verifier
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/traccia-ledger/traccia/ledger"
@@ -290,8 +292,9 @@ func (c *historyCheck) lists(s *historyShard, head *ledger.Head) {
 	}
 	var tags []ledger.Hash
 	given := make([]bool, len(s.Lists))
+	proven := c.outputs(s)
 	for i, l := range s.Lists {
-		k, p := c.key(s, l)
+		k, p := c.key(s, l, proven[i])
 		if p != nil {
 			c.add(p)
 			return
@@ -328,8 +331,26 @@ func (c *historyCheck) lists(s *historyShard, head *ledger.Head) {
 	}
 }
 
-// key verifies k_s of one list; nil where it needn't be given yet.
-func (c *historyCheck) key(s *historyShard, l history.List) (*[32]byte, *ledger.Problem) {
+// outputs verifies the VRF proofs of a year's lists; nil where there is none, or a bad one.
+func (c *historyCheck) outputs(s *historyShard) []*[64]byte {
+	proven := make([]*[64]byte, len(s.Lists))
+	part := max(1, len(s.Lists)/runtime.GOMAXPROCS(0))
+	var parts sync.WaitGroup
+	for from := 0; from < len(s.Lists); from += part {
+		parts.Go(func() {
+			for i, l := range s.Lists[from:min(from+part, len(s.Lists))] {
+				if beta, err := vrf.Verify(s.preamble.VRFKey, l.Pi, ledger.SubjectAlpha(c.bundle.Subject, l.Scope, s.epoch)); err == nil {
+					proven[from+i] = &beta
+				}
+			}
+		})
+	}
+	parts.Wait()
+	return proven
+}
+
+// key returns k_s of one list, whose proof has this output; nil where it needn't be given yet.
+func (c *historyCheck) key(s *historyShard, l history.List, beta *[64]byte) (*[32]byte, *ledger.Problem) {
 	where := s.at("lists/" + l.Scope)
 	if l.Pi == nil {
 		if l.Scope != ledger.ScopeDeferred {
@@ -341,8 +362,7 @@ func (c *historyCheck) key(s *historyShard, l history.List) (*[32]byte, *ledger.
 		c.note(noteDeferred, s.epoch, l.Scope)
 		return nil, nil
 	}
-	beta, err := vrf.Verify(s.preamble.VRFKey, l.Pi, ledger.SubjectAlpha(c.bundle.Subject, l.Scope, s.epoch))
-	if err != nil {
+	if beta == nil {
 		return nil, problem(CodeBadVRFProof, where, "a proof of the key of this citizen, scope and year", "another")
 	}
 	k := [32]byte(beta[:32])

@@ -8,6 +8,14 @@ import (
 	"github.com/traccia-ledger/traccia/ledger"
 )
 
+// Check says why no file can hold a bundle; nil if one can. Errors are *ledger.Problem.
+func (b *Bundle) Check() error {
+	if p := b.check(); p != nil {
+		return p
+	}
+	return nil
+}
+
 // check finds the first thing that no bundle has.
 func (b *Bundle) check() *ledger.Problem {
 	if _, err := ledger.ParseSubject(string(b.Subject)); err != nil {

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/history"
 	"github.com/traccia-ledger/traccia/ledger/index"
@@ -35,21 +37,23 @@ func (n *Node) History(ctx context.Context, subject ledger.Subject) (*history.Bu
 		return nil, err
 	}
 	defer done()
-	b := &history.Bundle{Subject: subject}
-	for _, y := range n.all() {
-		if y.gone {
-			continue
-		}
-		m := newHistorian(y)
-		m.subject = subject
-		err := m.lookUp(ctx)
-		if err == nil {
-			err = m.prove(ctx)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("couldn't make a history: %w", err)
-		}
-		b.Shards = append(b.Shards, m.shard)
+	years := slices.DeleteFunc(slices.Clone(n.all()), func(y *year) bool { return y.gone })
+	b := &history.Bundle{Subject: subject, Shards: make([]history.Shard, len(years))}
+	making, ctx := errgroup.WithContext(ctx)
+	for i, y := range years {
+		making.Go(func() error {
+			m := newHistorian(y)
+			m.subject = subject
+			if err := m.lookUp(ctx); err != nil {
+				return err
+			}
+			err := m.prove(ctx)
+			b.Shards[i] = m.shard
+			return err
+		})
+	}
+	if err := making.Wait(); err != nil {
+		return nil, fmt.Errorf("couldn't make a history: %w", err)
 	}
 	return b, nil
 }
