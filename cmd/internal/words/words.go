@@ -58,7 +58,7 @@ func (s *Speaker) What(e *verifier.HistoryEvent) string {
 		return s.Stated(e)
 	}
 	if about := s.Consent(e.Kind, who); about != "" {
-		return strings.ToUpper(about[:1]) + about[1:]
+		return upper(about)
 	}
 	text := s.own["kind_"+e.Kind]
 	if e.Kind == ledger.KindDenied && e.BreakGlass != nil {
@@ -137,6 +137,18 @@ func (s *Speaker) List(l verifier.HistoryScope) string {
 	return s.own["declared"]
 }
 
+// Unproven says what an event of a state is, of which nothing can be told.
+func (s *Speaker) Unproven(state string) string { return s.own["unproven_"+state] }
+
+// Placed says where in the ledger an event stands.
+func (s *Speaker) Placed(e *verifier.HistoryEvent) string {
+	text := fmt.Sprintf(s.own["placed"], Place(verifier.Place{Epoch: e.Epoch, Index: e.Index}), e.Scope)
+	if e.Number != nil {
+		text += fmt.Sprintf(s.own["numbered"], *e.Number)
+	}
+	return text
+}
+
 // State says what a state other than open means, in a word or two.
 func (s *Speaker) State(state string) string { return s.own[state] }
 
@@ -161,6 +173,27 @@ var phrases = map[string]map[string]string{
 		"denied_late":   "{who} ha avuto dati di {whose} in emergenza; le regole, interrogate dopo, non lo consentono",
 		"break_glass":   "Emergenza: il registro non era raggiungibile e i dati sono stati consegnati prima di annotarlo (sessione %s, n. %d).",
 		"decided_allow": "Consentito:", "decided_deny": "Rifiutato:", "decided_none": "Rifiutato: nessuna regola lo consente.",
+		"and":                  "e",
+		"unproven_withheld":    "Qui c'è un accesso o un altro evento che ti riguarda, e il registro non ne mostra il contenuto senza che nulla glielo permetta.",
+		"unproven_unexplained": "Qui c'è un accesso o un altro evento che ti riguarda, ma ciò che il registro ne mostra viola una regola: non è da credere.",
+		"placed":               "evento %s, elenco %s", "numbered": ", numero %d",
+		"sentence_access": "{when} {who} ha consultato questi tuoi dati, tenuti da {whose}: {data}; lo ha fatto per «{why}», sulla base di «{basis}», {asked}.",
+		"sentence_denied": "{when} {who} ha chiesto questi tuoi dati, tenuti da {whose}: {data}; voleva usarli per «{why}», sulla base di «{basis}», ma l'accesso è stato rifiutato.",
+		"asked_consent":   "con il consenso che hai dato",
+		"asked_claimed":   "dicendo che hai dato il consenso",
+		"asked_entitled":  "per una richiesta o un diritto tuo che risulta nel registro",
+		"asked_no":        "senza chiederti il consenso: con questa base giuridica non serve",
+		"asked_unknown":   "e non risulta che ti abbia chiesto il consenso",
+		"actor_operator":  "Una persona che lavora per l'ente. Chi sia lo sa l'ente, che ne risponde: la legge non prevede che tu lo veda qui.",
+		"actor_service":   "Un programma dell'ente, senza l'intervento di una persona.",
+		"actor_model":     "Un sistema automatico che decide da sé.",
+		"word_both":       "Hanno firmato entrambe le parti: chi ha consultato ({who}) e chi tiene i dati ({whose}).",
+		"word_provider":   "Ha firmato chi tiene i dati, tramite {issuer}. Chi ha consultato ({who}) non ha firmato: che sia stato lui lo dice chi tiene i dati.",
+		"word_consumer":   "Ha firmato solo chi ha consultato ({who}). Chi tiene i dati ({whose}) non l'ha confermato.",
+		"word_one":        "Ha firmato {issuer}.",
+		"word_operator":   "Che la chiave della firma sia la sua lo dice il gestore del registro.",
+		"together_one":    "La stessa consultazione riguardava anche un'altra persona.",
+		"together":        "La stessa consultazione riguardava anche altre %d persone.",
 	},
 	"en": {
 		"complete":   "COMPLETE up to %s: nothing is left out of any list.",
@@ -182,5 +215,26 @@ var phrases = map[string]map[string]string{
 		"denied_late":   "{who} was given data of {whose} in an emergency; the rules, asked afterwards, don't allow it",
 		"break_glass":   "Emergency: the ledger couldn't be reached, and the data were given before this was recorded (session %s, no. %d).",
 		"decided_allow": "Allowed:", "decided_deny": "Refused:", "decided_none": "Refused: no policy allows it.",
+		"and":                  "and",
+		"unproven_withheld":    "There is an access or another event about you here, and the ledger doesn't show its content, though nothing entitles it to that.",
+		"unproven_unexplained": "There is an access or another event about you here, but what the ledger shows of it breaks a rule: it isn't to be believed.",
+		"placed":               "event %s, list %s", "numbered": ", number %d",
+		"sentence_access": "{when} {who} consulted these data of yours, held by {whose}: {data}; it did so for “{why}”, on the basis of “{basis}”, {asked}.",
+		"sentence_denied": "{when} {who} asked for these data of yours, held by {whose}: {data}; it wanted them for “{why}”, on the basis of “{basis}”, but was refused.",
+		"asked_consent":   "with the consent that you gave",
+		"asked_claimed":   "saying that you gave your consent",
+		"asked_entitled":  "for a request or an entitlement of yours that is in the ledger",
+		"asked_no":        "without asking for your consent: this legal basis doesn't need it",
+		"asked_unknown":   "and nothing says that it asked for your consent",
+		"actor_operator":  "A person who works for the body. The body knows who, and answers for them: the law doesn't have you see it here.",
+		"actor_service":   "A program of the body, without a person taking part.",
+		"actor_model":     "An automated system that decides by itself.",
+		"word_both":       "Both sides signed: who consulted ({who}) and who holds the data ({whose}).",
+		"word_provider":   "Who holds the data signed, by way of {issuer}. Who consulted ({who}) didn't sign: that it was them is the holder's word.",
+		"word_consumer":   "Only who consulted ({who}) signed. Who holds the data ({whose}) didn't confirm it.",
+		"word_one":        "{issuer} signed.",
+		"word_operator":   "That the signing key is theirs is the word of who runs the ledger.",
+		"together_one":    "The same consultation was about one other person, too.",
+		"together":        "The same consultation was about %d other people, too.",
 	},
 }
