@@ -37,3 +37,14 @@ func (n *Node) PoliciesOf(digest ledger.Hash) ledger.Bundle {
 	}
 	return b
 }
+
+// Secret is a year's k_s of a citizen in +ledger (formats §3): whoever has their whole history has it too, and nobody else but
+// the ledger. false for a year that isn't open, or whose keys are destroyed.
+func (n *Node) Secret(subject ledger.Subject, epoch uint32) ([32]byte, bool) {
+	for _, y := range n.all() {
+		if y.epoch == epoch && !y.gone {
+			return y.output(ledger.SubjectAlpha(subject, ledger.ScopeLedger, epoch)), true
+		}
+	}
+	return [32]byte{}, false
+}

@@ -30,7 +30,7 @@ var (
 )
 
 // afterLogin is the page to which a login leads that wasn't begun from another.
-const afterLogin = ""
+const afterLogin = accessesPath
 
 // enterView is what enter.html shows.
 type enterView struct {

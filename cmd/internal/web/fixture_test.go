@@ -92,12 +92,18 @@ func (s *site) visitor() *browser {
 func (s *site) enter(subjects ...ledger.Subject) *browser {
 	s.Helper()
 	b := s.visitor()
+	b.setCookie(sessionCookie, s.enterCookie(subjects...))
+	return b
+}
+
+// enterCookie is the cookie of a session of somebody whose identity proves these codes.
+func (s *site) enterCookie(subjects ...ledger.Subject) string {
+	s.Helper()
 	cookie, err := s.pages.sessions.Begin(s.Context(), session.Identity{Provider: "test", Level: 2, Subjects: subjects, At: time.Now()})
 	if err != nil {
 		s.Fatal(err)
 	}
-	b.setCookie(sessionCookie, cookie)
-	return b
+	return cookie
 }
 
 func (b *browser) setCookie(name, value string) {

@@ -89,6 +89,8 @@ func (s *server) functions(lang string) template.FuncMap {
 		"plural": texts.plural, // {{plural "error.wait" 3}}
 		"day":    func(t time.Time) string { return day(lang, t) },
 		"moment": func(t time.Time) string { return moment(lang, t) },
+		"month":  func(m time.Month) string { return months[lang][m-1] },
+		"short":  func(m time.Month) string { return months[lang][m-1][:3] },
 		"asset":  s.assets.url,
 		// icon is one of Bootstrap Italia's, that says nothing to who can't see it.
 		"icon": func(name string, classes ...string) (template.HTML, error) {
@@ -105,10 +107,17 @@ func (s *server) render(w http.ResponseWriter, r *http.Request, name string, dat
 }
 
 func (s *server) renderStatus(w http.ResponseWriter, r *http.Request, status int, name string, data any) error {
-	lang, below := split(r.URL.Path)
-	if lang == "" {
-		lang = preferred(r)
+	text, err := s.compose(r, name, data)
+	if err != nil {
+		return err
 	}
+	return s.send(w, r, status, text)
+}
+
+// compose makes a page.
+func (s *server) compose(r *http.Request, name string, data any) ([]byte, error) {
+	lang := pageLang(r)
+	_, below := split(r.URL.Path)
 	v := view{Lang: lang, Path: below, Here: s.readable(below), Session: session.From(r.Context()), Operator: s.Operator, Page: data}
 	for _, d := range s.Doors {
 		v.Sample = v.Sample || d.Kind() == "sample"
@@ -121,18 +130,31 @@ func (s *server) renderStatus(w http.ResponseWriter, r *http.Request, status int
 	var b bytes.Buffer
 	t := s.templates[lang][name]
 	if t == nil {
-		return fmt.Errorf("no template %q", name)
+		return nil, fmt.Errorf("no template %q", name)
 	}
 	if err := t.Execute(&b, v); err != nil {
-		return fmt.Errorf("couldn't make a page: %w", err)
+		return nil, fmt.Errorf("couldn't make a page: %w", err)
 	}
+	return b.Bytes(), nil
+}
+
+// send answers with a page, or with its beginning.
+func (s *server) send(w http.ResponseWriter, r *http.Request, status int, text []byte) error {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Content-Language", lang)
+	w.Header().Set("Content-Language", pageLang(r))
 	w.WriteHeader(status)
 	if r.Method != http.MethodHead {
-		w.Write(b.Bytes())
+		w.Write(text)
 	}
 	return nil
+}
+
+// pageLang is the language of the page that answers a request.
+func pageLang(r *http.Request) string {
+	if l := lang(r); l != "" {
+		return l
+	}
+	return preferred(r)
 }
 
 // lang is the language of a request's path.

@@ -22,6 +22,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/traccia-ledger/traccia/cmd/internal/web/accesses"
 	"github.com/traccia-ledger/traccia/cmd/internal/web/session"
 	"github.com/traccia-ledger/traccia/ledger/node"
 )
@@ -97,6 +98,7 @@ type server struct {
 	assets    *assets
 	foreign   *http.CrossOriginProtection
 	limits    limits
+	histories *accesses.Keeper
 	pages     []page
 	requests  *prometheus.CounterVec
 }
@@ -106,7 +108,7 @@ type Pages struct{ *server }
 
 // New returns the pages of a node.
 func New(c Config) (*Pages, error) {
-	s := &server{Config: c, sessions: session.New(c.Node, c.Node.Now), foreign: http.NewCrossOriginProtection(), limits: newLimits(), pages: allPages()}
+	s := &server{Config: c, sessions: session.New(c.Node, c.Node.Now), foreign: http.NewCrossOriginProtection(), limits: newLimits(), histories: accesses.NewKeeper(c.Node), pages: allPages()}
 	origin, err := url.Parse(c.Origin)
 	if err != nil || origin.Host == "" || c.Origin != origin.Scheme+"://"+origin.Host {
 		return nil, fmt.Errorf("origin: expected https://host, found %q", c.Origin)
@@ -169,7 +171,10 @@ type page struct {
 
 // allPages lists them, those of the navigation in its order.
 func allPages() []page {
-	return []page{landingPage, enterPage, leavePage, leftPage, codePage, othersPage, accessibilityPage, privacyPage}
+	return []page{
+		landingPage, accessesPage, refreshPage, excerptPage, wholePage, reportPage, dataPage,
+		enterPage, leavePage, leftPage, codePage, othersPage, accessibilityPage, privacyPage,
+	}
 }
 
 func (s *server) findPage(path string) (page, bool) {

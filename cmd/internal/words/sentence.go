@@ -40,11 +40,14 @@ func (s *Speaker) Sentence(e *verifier.HistoryEvent) string {
 	for i, c := range e.DataCategories {
 		data[i] = s.midway(s.Category(c).Label)
 	}
-	basis := s.Basis(e.LegalBasis)
+	basis, form := s.Basis(e.LegalBasis), s.own["sentence_"+e.Kind]
+	if e.Kind == ledger.KindDenied && e.BreakGlass != nil {
+		form = s.own["sentence_denied_late"]
+	}
 	return upper(strings.NewReplacer(
 		"{when}", at, "{who}", called(e.Agency, e.Name), "{whose}", called(e.Provider, e.ProviderName), "{data}", join(data, s.own["and"]),
 		"{why}", s.midway(s.Purpose(e.Purpose).Label), "{basis}", s.midway(withoutArticle(basis.Label)), "{asked}", s.own["asked_"+asked(e, basis)],
-	).Replace(s.own["sentence_"+e.Kind]))
+	).Replace(form))
 }
 
 // asked says what an access claims about having asked the citizen: a key of the phrases.
@@ -61,6 +64,9 @@ func asked(e *verifier.HistoryEvent, basis Term) string {
 	}
 	return "no"
 }
+
+// Begin is how a sentence about an event of an instant begins.
+func (s *Speaker) Begin(t time.Time) string { return upper(s.when(t)) }
 
 // Actor says whether a person or a system acted.
 func (s *Speaker) Actor(actor string) string { return s.own["actor_"+actor] }

@@ -36,6 +36,8 @@ type Ledger interface {
 	// ReaderPolicy is the ledger's own; witnessed is false where nobody cosigns it.
 	ReaderPolicy() (policy *checkpoint.Policy, witnessed bool, err error)
 	PoliciesOf(digest ledger.Hash) ledger.Bundle
+	// Secret follows from the subject, and is known to the ledger and them alone; false for a year that isn't there.
+	Secret(subject ledger.Subject, epoch uint32) ([32]byte, bool)
 	Gone() []uint32
 	Now() time.Time
 }
@@ -52,6 +54,7 @@ type History struct {
 // Making is a history that is being made, or is made.
 type Making struct {
 	done    chan struct{}
+	begun   time.Time
 	history *History
 	err     error
 	bytes   int
@@ -89,7 +92,7 @@ func (k *Keeper) Get(subject ledger.Subject) (*Making, error) {
 	if k.making >= maxMaking {
 		return nil, ErrBusy
 	}
-	m := &Making{done: make(chan struct{})}
+	m := &Making{done: make(chan struct{}), begun: k.ledger.Now()}
 	k.made[subject] = m
 	k.oldest = append(k.oldest, subject)
 	k.making++

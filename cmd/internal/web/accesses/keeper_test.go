@@ -3,6 +3,7 @@
 package accesses_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -12,6 +13,10 @@ import (
 	"github.com/traccia-ledger/traccia/ledger"
 )
 
+func speaker(lang string) *words.Speaker {
+	return words.In(lang, func(t time.Time) string { return t.UTC().Format(time.DateTime) })
+}
+
 func get(t testing.TB, k *accesses.Keeper, who ledger.Subject) *accesses.History {
 	t.Helper()
 	m, err := k.Get(who)
@@ -20,8 +25,8 @@ func get(t testing.TB, k *accesses.Keeper, who ledger.Subject) *accesses.History
 	}
 	select {
 	case <-m.Done():
-	case <-time.After(time.Minute):
-		t.Fatal("no history within a minute")
+	case <-time.After(2 * time.Minute):
+		t.Fatal("no history within two minutes")
 	}
 	h, err := m.Result()
 	if err != nil {
@@ -30,30 +35,55 @@ func get(t testing.TB, k *accesses.Keeper, who ledger.Subject) *accesses.History
 	return h
 }
 
-func TestYears(t *testing.T) {
+// TestKeeper: the histories of several years are whole, made once, and forgotten when asked.
+func TestKeeper(t *testing.T) {
 	l := webtest.NewLedger(t, webtest.Config{Years: 3, Accesses: 8})
 	k := accesses.NewKeeper(l)
 	h := get(t, k, webtest.Citizen)
-	if !h.Report.Complete || !h.Witnessed {
+	if !h.Report.Complete || !h.Witnessed || len(h.Bundle.Shards) != 3 {
 		t.Fatalf("complete %v: %v", h.Report.Complete, h.Report.Problems)
 	}
-	list := accesses.NewList(h.Report, words.In("it", func(t time.Time) string { return t.Format(time.DateTime) }), time.Time{})
-	for _, a := range list.Accesses {
-		t.Log(a.ID(), a.Sentence, a.Word)
-	}
-	if len(list.Accesses) != 24 {
+	list := accesses.NewList(h.Report, speaker("it"), time.Time{})
+	if len(list.Accesses) != 24 || len(list.Wrong)+len(list.Own)+len(list.Erased) != 0 {
 		t.Errorf("%d accesses", len(list.Accesses))
+	}
+	if years := accesses.Years(list.Accesses, time.UTC); len(years) != 3 || !slices.IsSortedFunc(years, func(a, b int) int { return b - a }) {
+		t.Errorf("years %v", years)
+	}
+	paired := 0
+	for _, a := range list.Accesses {
+		if len(a.Events) == 2 {
+			paired++
+		}
+	}
+	if paired == 0 || paired == len(list.Accesses) {
+		t.Errorf("%d accesses have both signatures", paired)
+	}
+	if again := get(t, k, webtest.Citizen); again != h {
+		t.Error("a history that was there is made again")
+	}
+	if other := get(t, k, webtest.Nobody); other.Report.Subject != webtest.Nobody || len(other.Report.Events) != 0 || !other.Report.Complete {
+		t.Errorf("who has no accesses: %v", other.Report.Problems)
+	}
+	k.Forget(webtest.Citizen)
+	if again := get(t, k, webtest.Citizen); again == h {
+		t.Error("a history that was forgotten is there")
 	}
 }
 
+// BenchmarkFirst makes, checks and tells the history of a citizen with 500 accesses in five years.
 func BenchmarkFirst(b *testing.B) {
-	l := webtest.NewLedger(b, webtest.Config{Years: 5, Accesses: 100, Scopes: 20})
-	k := accesses.NewKeeper(l)
-	h := get(b, k, webtest.Citizen)
-	b.Logf("complete %v, %d events, %v", h.Report.Complete, len(h.Report.Events), h.Report.Problems)
-	for b.Loop() {
-		k.Forget(webtest.Citizen)
-		h := get(b, k, webtest.Citizen)
-		accesses.NewList(h.Report, words.In("it", func(t time.Time) string { return t.Format(time.DateTime) }), time.Time{})
+	for name, scopes := range map[string]int{"scopes=5": 0, "scopes=25": 20, "scopes=100": 95} {
+		b.Run(name, func(b *testing.B) {
+			l := webtest.NewLedger(b, webtest.Config{Years: 5, Accesses: 100, Scopes: scopes})
+			k := accesses.NewKeeper(l)
+			for b.Loop() {
+				k.Forget(webtest.Citizen)
+				h := get(b, k, webtest.Citizen)
+				if list := accesses.NewList(h.Report, speaker("it"), time.Time{}); len(list.Accesses) != 500 || !h.Report.Complete {
+					b.Fatal(len(list.Accesses), h.Report.Problems)
+				}
+			}
+		})
 	}
 }

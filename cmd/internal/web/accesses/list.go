@@ -21,31 +21,35 @@ import (
 
 // Access is one access to a citizen's data, or another event of their history.
 type Access struct {
-	Events   []verifier.Place // it, and the other side's receipt of the same access
-	When     time.Time        // it took place; of what isn't opened, about when it was recorded; zero: not known
-	Kind     string           // a ledger.Kind; "" of what isn't opened
-	State    string           // a verifier.State
-	New      bool             // recorded since the last visit
-	Body     string           // id of who consulted; "" of what isn't opened
-	BodyName string
-	Provider string // id of whose data
-	Holder   string // name of whose data
-	Sentence string
-	Purpose  words.Term
-	Basis    words.Term
-	Law      string // the norm that the body names
-	Data     []words.Term
-	Reasons  []string // policies, and why they allow or refuse it
-	Actor    string
-	Word     string // whose word it is
-	Recorded time.Time
-	Late     bool
-	Together string   // whom it was about beside
-	Deferred string   // by which order its notice was put off
-	Stated   []string // what bodies state of it
-	Consent  string   // id of the consent that it names
-	Place    string   // in the ledger: list and number
-	Seen     bool     // by as many witnesses as the policy asks for
+	Events    []verifier.Place // it, and the other side's receipt of the same access
+	When      time.Time        // it took place; of what isn't opened, about when it was recorded; zero: not known
+	Kind      string           // a ledger.Kind; "" of what isn't opened
+	State     string           // a verifier.State
+	New       bool             // recorded since the last visit
+	Body      string           // id of who consulted; "" of what isn't opened
+	BodyName  string
+	Provider  string // id of whose data
+	Holder    string // name of whose data
+	Begin     string // how Sentence begins: with the instant; "" if it doesn't
+	Sentence  string
+	Purpose   words.Term
+	Basis     words.Term
+	Law       string // the norm that the body names
+	Data      []words.Term
+	Reasons   []string // policies, and why they allow or refuse it
+	Actor     string   // person or system, in words
+	ActorKind string   // a ledger.Actor
+	Issuer    string   // id of who signed
+	Word      string   // whose word it is
+	Recorded  time.Time
+	Late      bool
+	Together  string   // whom it was about beside
+	Hurried   bool     // the data were given before it was recorded, in an emergency
+	Deferred  string   // by which order its notice was put off
+	Stated    []string // what bodies state of it
+	Consent   string   // id of the consent that it names
+	Place     string   // in the ledger: list and number
+	Seen      bool     // by as many witnesses as the policy asks for
 }
 
 // ID names it among the citizen's own: YEAR/INDEX of each event.
@@ -59,6 +63,9 @@ func (a *Access) ID() string {
 
 // Anchor is ID as a part of a page is named.
 func (a *Access) Anchor() string { return fmt.Sprintf("e%d-%d", a.Events[0].Epoch, a.Events[0].Index) }
+
+// Rest is Sentence behind Begin.
+func (a *Access) Rest() string { return strings.TrimPrefix(a.Sentence, a.Begin) }
 
 // Open says whether what it says may be believed as far as a history proves it.
 func (a *Access) Open() bool { return a.State == verifier.StateOpen }
@@ -147,10 +154,15 @@ func (t *teller) tell(e *verifier.HistoryEvent) *Access {
 	a.New = !t.since.IsZero() && a.Recorded.After(t.since)
 	a.Kind, a.Body, a.BodyName, a.Provider, a.Holder = e.Kind, e.Agency, cmp.Or(e.Name, e.Agency), e.Provider, cmp.Or(e.ProviderName, e.Provider)
 	a.Sentence, a.Purpose, a.Basis, a.Law = t.speak.Sentence(e), t.speak.Purpose(e.Purpose), t.speak.Basis(e.LegalBasis), e.LegalReference
+	if begin := t.speak.Begin(a.When); strings.HasPrefix(a.Sentence, begin) {
+		a.Begin = begin
+	}
 	for _, c := range e.DataCategories {
 		a.Data = append(a.Data, t.speak.Category(c))
 	}
 	a.Reasons, a.Actor, a.Word, a.Together, a.Late, a.Consent = t.speak.Decided(e), t.speak.Actor(e.Actor), t.speak.Word(e), t.speak.Together(e), e.Late, e.ConsentID
+	a.ActorKind, a.Issuer = e.Actor, e.Issuer
+	a.Hurried = e.BreakGlass != nil
 	if e.Deferred != nil {
 		a.Deferred = t.speak.PutOff(e.Deferred)
 	}

@@ -357,3 +357,10 @@ func (l *Ledger) wait(what string, ready func() bool) {
 		}
 	}
 }
+
+// Later lets time pass.
+func (l *Ledger) Later(d time.Duration) {
+	l.t.Helper()
+	l.clock.ahead.Add(int64(d))
+	l.newWorld()
+}
