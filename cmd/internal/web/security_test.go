@@ -242,7 +242,7 @@ func TestOpenRedirects(t *testing.T) {
 		v.setCookie(loginCookie, "under way")
 		answers["mistaken door"] = v.get("/entra/altrove?code=x")
 		for what, a := range answers {
-			if location := a.header.Get("Location"); a.status != http.StatusSeeOther || location != "/it" {
+			if location := a.header.Get("Location"); a.status != http.StatusSeeOther || location != "/it"+afterLogin {
 				t.Errorf("%s to %q: %d to %q", what, to, a.status, location)
 			}
 		}
