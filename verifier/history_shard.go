@@ -299,7 +299,6 @@ func (c *historyCheck) lists(s *historyShard, head *ledger.Head) {
 			c.add(p)
 			return
 		}
-		c.progress(StepLists, i+1, len(s.Lists))
 		if given[i] = k != nil; !given[i] {
 			continue
 		}
@@ -336,12 +335,18 @@ func (c *historyCheck) outputs(s *historyShard) []*[64]byte {
 	proven := make([]*[64]byte, len(s.Lists))
 	part := max(1, len(s.Lists)/runtime.GOMAXPROCS(0))
 	var parts sync.WaitGroup
+	var told sync.Mutex
+	done := 0
 	for from := 0; from < len(s.Lists); from += part {
 		parts.Go(func() {
 			for i, l := range s.Lists[from:min(from+part, len(s.Lists))] {
 				if beta, err := vrf.Verify(s.preamble.VRFKey, l.Pi, ledger.SubjectAlpha(c.bundle.Subject, l.Scope, s.epoch)); err == nil {
 					proven[from+i] = &beta
 				}
+				told.Lock()
+				done++
+				c.progress(StepLists, done, len(s.Lists))
+				told.Unlock()
 			}
 		})
 	}
