@@ -65,7 +65,7 @@ func parseIntegrity(payload []byte) ([]byte, *Problem) {
 			continue
 		}
 		c.text(m.where, m.text, MaxText)
-		if namesPerson(m.text) {
+		if NamesPerson(m.text) {
 			c.fail(CodeNamesSubject, m.where, "the name of a body or of software", "a person's code")
 		}
 	}
@@ -91,7 +91,7 @@ func (c *checker) audience(raw json.RawMessage) {
 	}
 	for _, one := range list {
 		c.text("aud", one, 1024)
-		if namesPerson(one) {
+		if NamesPerson(one) {
 			c.fail(CodeNamesSubject, "aud", "the address of an e-service", "a person's code")
 		}
 	}
@@ -121,7 +121,7 @@ func (c *checker) signedHeaders(list []map[string]string) []byte {
 	for _, name := range []string{"content-type", "content-encoding"} {
 		if value, ok := signed[name]; ok {
 			c.text(where, value, MaxText)
-			if namesPerson(value) {
+			if NamesPerson(value) {
 				c.fail(CodeNamesSubject, where, "a kind of content", "a person's code")
 			}
 		}
@@ -138,9 +138,9 @@ func isSum(text string) bool {
 	return err == nil && len(sum) == sha256.Size && base64.StdEncoding.EncodeToString(sum) == text
 }
 
-// namesPerson says whether a text holds, in any letter case, what has all of the form of a natural person's code, changed
+// NamesPerson says whether a text holds, in any letter case, what has all of the form of a natural person's code, changed
 // for omocodia or not: among random ids nearly none does.
-func namesPerson(text string) bool {
+func NamesPerson(text string) bool {
 	upper := strings.ToUpper(fold(text))
 	for i := 0; i+16 <= len(upper); i++ {
 		if code := upper[i : i+16]; looksPersonal(code) {

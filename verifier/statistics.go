@@ -24,12 +24,15 @@ type StatisticsConfig struct {
 	Year   func(epoch uint32) checkpoint.Fetcher // a year's log
 	Month  string                                // "2026-11": this one alone; "": all
 	Read   func(leaves int)                      // progress; nil: none
+	// Policies returns the bundle with this digest, by which decisions on aggregates are replayed; nil where it isn't at hand.
+	Policies func(digest ledger.Hash) ledger.Bundle
 }
 
 // StatisticsReport says what the public totals of a ledger's months come to.
 type StatisticsReport struct {
 	Logs     []StatisticsLog
 	Months   []StatisticsMonth // in the order in which they were told
+	Cohorts  []StatisticsCohort
 	Problems []ledger.Problem
 }
 
@@ -119,7 +122,7 @@ func (s *statisticsCheck) log(ctx context.Context, epoch uint32) (more bool, err
 		s.add(problem(CodeBadSignature, origin, "a checkpoint signed by the log's key", "one that isn't"))
 		return false, nil
 	}
-	l := &statisticsLog{statisticsCheck: s, origin: origin, epoch: epoch}
+	l := &statisticsLog{statisticsCheck: s, origin: origin, epoch: epoch, registry: registry.New(s.name)}
 	var untold []statistics.Span
 	if s.reader != nil {
 		untold = append([]statistics.Span{}, s.reader.Untold()...)
@@ -172,6 +175,7 @@ type statisticsLog struct {
 	events   uint64
 	final    bool
 	told     *statistics.Totals // the last month told
+	registry *registry.Registry
 }
 
 func (l *statisticsLog) leaf(index uint64, raw []byte) error {
@@ -207,10 +211,14 @@ func (l *statisticsLog) preamble(index uint64, p ledger.Preamble) {
 
 func (l *statisticsLog) record(index uint64, record []byte) {
 	if !statistics.Is(record) {
-		if parsed, err := registry.ParseRecord(record); err == nil {
-			if k, ok := parsed.(registry.LogKey); ok && k.Origin == ledger.Origin(l.name, l.epoch+1) && l.next == "" {
-				l.next = k.VKey
+		refused := l.registry.Apply(index, record) // of which monitors tell, but for what is reported here
+		switch r, _ := registry.ParseRecord(record); r := r.(type) {
+		case registry.LogKey:
+			if r.Origin == ledger.Origin(l.name, l.epoch+1) && l.next == "" && refused == nil {
+				l.next = r.VKey
 			}
+		case registry.Cohort:
+			l.cohort(index, r, refused)
 		}
 		return
 	}

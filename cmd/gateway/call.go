@@ -65,7 +65,7 @@ func (f *checkFlags) judge(ctx context.Context, a *checkAnswer, c *config.Config
 		return fault(err)
 	}
 	a.Call.Consumer, a.Call.Profile, a.Call.Flags = call.Consumer, call.Assurance.Profile, append(a.Call.Flags, call.Assurance.Flags...)
-	if route.Operation.NoPersons {
+	if route.Operation.NoPersons || route.Operation.Cohort != nil {
 		return nil, nil
 	}
 	list, err := subjects.OfRequest(route, r, bytes.NewReader(body))

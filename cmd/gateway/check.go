@@ -240,6 +240,12 @@ func does(s *config.EService, o *config.Operation) []string {
 	if o.NoPersons {
 		return []string{"tells of nobody: nothing is recorded"}
 	}
+	if o.Cohort != nil {
+		return []string{
+			fmt.Sprintf("an aggregate, recorded for everyone to see as %q of %s, on %s, data %s", o.Purpose, s.Provider, o.LegalBasis, strings.Join(o.DataCategories, " ")),
+			fmt.Sprintf("given out if the number at %s of the answer is %d or more and no person's code is in it", o.Cohort.Size, o.Cohort.Minimum),
+		}
+	}
 	rests := ""
 	if o.RestsOnConsent() {
 		rests = ", naming the person's consent in force"

@@ -30,6 +30,8 @@ type statisticsAnswer struct {
 	Logs   []countedLog   `json:"logs"`
 	Months []countedMonth `json:"months"`
 	Body   *ownCount      `json:"body,omitempty"`
+	// Cohorts are the aggregates that bodies were given.
+	Cohorts []toldCohort `json:"cohorts,omitempty"`
 
 	one bool // month was asked for
 }
@@ -53,6 +55,24 @@ type countedMonth struct {
 	Checked bool               `json:"checked"` // its leaves were read
 }
 
+// toldCohort is an aggregate, as its public record tells of it.
+type toldCohort struct {
+	ID         string   `json:"id"`
+	Origin     string   `json:"origin"`
+	Index      uint64   `json:"index"`
+	Provider   string   `json:"provider"`
+	Consumer   string   `json:"consumer"`
+	EService   string   `json:"eservice"`
+	Purpose    string   `json:"purpose"`
+	LegalBasis string   `json:"legal_basis"`
+	Categories []string `json:"data_categories"`
+	OccurredAt string   `json:"occurred_at"`
+	Size       int      `json:"size"`    // rounded down
+	Minimum    int      `json:"minimum"` // that its provider gives out
+	Policies   []string `json:"policies"`
+	Replayed   bool     `json:"replayed"` // the decision was taken again by its policies
+}
+
 // ownCount is what a body counted itself.
 type ownCount struct {
 	ID     string `json:"id"`
@@ -63,6 +83,7 @@ type ownCount struct {
 type statisticsFlags struct {
 	keyFile, month, body string
 	events               int64
+	bundles              bundleFlag
 }
 
 func statisticsCommand() *cobra.Command {
@@ -76,6 +97,10 @@ heads with which the month begins and ends, the lines that add up to them, none
 that tells of fewer than ten events. It begins with the first year in the key
 file, or the year of a URL such as https://registro.example/log/2026, and goes on
 with each next year's log, whose key the year before announced.
+
+It also tells of the aggregates that bodies were given: numbers about a group of
+people and none of them, whose records are public. Their signatures are checked,
+and the policies that decided on them where these are at hand (--bundle).
 
 A body checks its own line: with --month, --body and --events it compares what it
 counted itself among that month's leaves (from and to in the answer).
@@ -98,6 +123,7 @@ and what heads say of the index, which verifier monitor checks.`,
 	cmd.Flags().StringVar(&f.month, "month", "", "this month alone, such as 2026-11")
 	cmd.Flags().StringVar(&f.body, "body", "", "id of the body that counted its own events")
 	cmd.Flags().Int64Var(&f.events, "events", 0, "how many it counted in the month")
+	f.bundles.add(cmd)
 	cmd.MarkFlagRequired("key")
 	cmd.MarkFlagFilename("key", "vkey")
 	cmd.MarkFlagsRequiredTogether("body", "events")
@@ -126,6 +152,11 @@ func checkStatistics(cmd *cobra.Command, where string, f *statisticsFlags) (*sta
 	if err != nil {
 		return nil, err
 	}
+	found, err := f.bundles.read()
+	if err != nil {
+		return nil, err
+	}
+	c.Policies = found.find
 	progress := cli.NewProgress(cmd, "reading leaves", 0)
 	defer progress.Close()
 	c.Read = func(n int) { progress.Add(int64(n)) }
@@ -150,6 +181,12 @@ func checkStatistics(cmd *cobra.Command, where string, f *statisticsFlags) (*sta
 				a.Problems = append(a.Problems, *p)
 			}
 		}
+	}
+	for _, t := range report.Cohorts {
+		a.Cohorts = append(a.Cohorts, toldCohort{
+			t.ID(), t.Origin, t.Index, t.Provider, t.Consumer, t.EService, t.Purpose, t.LegalBasis, t.DataCategories, t.OccurredAt, t.Size, t.Minimum,
+			orEmpty(t.Decision.Policies), t.Replayed,
+		})
 	}
 	switch {
 	case len(a.Problems) > 0:
@@ -234,6 +271,9 @@ func (a *statisticsAnswer) Text(w io.Writer) {
 		for _, l := range m.Bodies {
 			fmt.Fprintf(w, "  %-64s %d\n", l.ID, l.Events)
 		}
+	}
+	for _, c := range a.Cohorts {
+		fmt.Fprintf(w, "%s  %s was given an aggregate by %s about %d people or more: %s (leaf %d of %s)\n", c.OccurredAt, c.Consumer, c.Provider, c.Size, c.Purpose, c.Index, c.Origin)
 	}
 	if b := a.Body; b != nil && b.OK {
 		fmt.Fprintf(w, "%d events of %s go together with this.\n", b.Events, b.ID)

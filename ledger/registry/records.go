@@ -94,7 +94,7 @@ type Scope struct {
 }
 
 // FormatRecord returns the JSON of one of Body, Key, KeyRevoked, Scope, LogKey,
-// ProviderCheck, BreakGlass or Policy, with its kind filled in.
+// ProviderCheck, BreakGlass, Policy or Cohort, with its kind filled in.
 func FormatRecord(record any) ([]byte, error) {
 	switch r := record.(type) {
 	case Body:
@@ -124,6 +124,9 @@ func FormatRecord(record any) ([]byte, error) {
 	case Policy:
 		r.Kind = KindPolicy
 		record = r
+	case Cohort:
+		r.Kind = KindCohort
+		record = r
 	default:
 		return nil, fmt.Errorf("couldn't format a %T as a record of the registry", record)
 	}
@@ -131,7 +134,7 @@ func FormatRecord(record any) ([]byte, error) {
 }
 
 // ParseRecord returns a Body, Key, KeyRevoked, Scope, LogKey, ProviderCheck,
-// BreakGlass or Policy, or nil for a record of any other kind. The error is a
+// BreakGlass, Policy or Cohort, or nil for a record of any other kind. The error is a
 // ledger.Problem that names the member.
 func ParseRecord(data []byte) (any, error) {
 	var head struct {
@@ -192,6 +195,12 @@ func ParseRecord(data []byte) (any, error) {
 			return nil, err
 		}
 		return r, checkPolicy(r)
+	case KindCohort:
+		var r Cohort
+		if err := decode(data, &r); err != nil {
+			return nil, err
+		}
+		return r, checkCohort(r)
 	}
 	return nil, nil
 }

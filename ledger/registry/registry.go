@@ -46,7 +46,8 @@ type Registry struct {
 	named      map[string]uint64       // by body id: log index of its last record
 	latest     map[string]uint64       // by kind: log index of the last record, where that is the one that holds
 	policies   []policyState
-	attributes map[string][]attributesState // by body id, where they change
+	cohorts    map[ledger.Hash]recordedCohort // by the SHA-256 of their identity
+	attributes map[string][]attributesState   // by body id, where they change
 	version    uint64
 }
 
@@ -75,6 +76,7 @@ func New(name string) *Registry {
 		name: name, bodies: map[string]Body{}, tenants: map[string]string{},
 		keys: map[string][]keyState{}, scopes: map[string][]scopeState{},
 		logKeys: map[string]Announcement{}, attributes: map[string][]attributesState{}, checks: map[checkOf]Attestation{},
+		cohorts:  map[ledger.Hash]recordedCohort{},
 		sessions: map[sessionOf][]Session{}, named: map[string]uint64{}, latest: map[string]uint64{},
 	}
 }
@@ -136,7 +138,9 @@ func (r *Registry) Apply(index uint64, record []byte) error {
 	}
 	if apply != nil {
 		apply(index)
-		r.version++
+		if !isCohort(record) { // on which no check relies
+			r.version++
+		}
 	} else if kind := latestOf(record); kind != "" {
 		r.latest[kind] = index
 	}
@@ -185,6 +189,8 @@ func (r *Registry) prepare(record []byte) (func(index uint64), error) {
 		return r.prepareProviderCheck(rec)
 	case BreakGlass:
 		return r.prepareBreakGlass(rec)
+	case Cohort:
+		return r.prepareCohort(rec)
 	case Policy:
 		return func(index uint64) {
 			r.policies = append(r.policies, policyState{index, rec})

@@ -94,6 +94,7 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("/v1/scopes/{scope}/proofs", method(http.MethodPost, s.serveSubjectProofs))
 	mux.HandleFunc("/v1/provider-checks", method(http.MethodPost, s.serveProviderCheck))
 	mux.HandleFunc("/v1/break-glass", method(http.MethodPost, s.serveBreakGlass))
+	mux.HandleFunc("/v1/cohorts", method(http.MethodPost, s.serveCohort))
 	mux.HandleFunc("/log/{epoch}/checkpoint", method(http.MethodGet, s.serveCheckpoint))
 	mux.HandleFunc("/log/{epoch}/tile/{path...}", method(http.MethodGet, s.serveTile))
 	mux.HandleFunc("/log/{epoch}/tile", serveNotFound) // else the mux redirects

@@ -34,7 +34,7 @@ var hopByHop = []string{
 
 // forward copies headers from one side to the other.
 func forward(to, from http.Header) {
-	named := map[string]bool{ReceiptHeader: true}
+	named := map[string]bool{ReceiptHeader: true, CohortHeader: true}
 	for _, name := range hopByHop {
 		named[name] = true
 	}

@@ -3,15 +3,12 @@
 package gateway
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"net/url"
 	"slices"
 	"time"
 
@@ -21,46 +18,31 @@ import (
 	"github.com/traccia-ledger/traccia/ledger"
 )
 
-// consents asks the ledger which consent of a citizen's an access can rest on. What it finds is named in the receipt and no
-// more: whether the consent covers the access at its place in the log, the ledger decides when it records, so that a
-// withdrawal in between wins.
-type consents struct {
-	url    *url.URL // the ledger's
-	name   string   // the ledger's
-	client *http.Client
-}
-
-const maxConsents = 1 << 20 // bytes of an answer about one citizen
-
-// find returns the id of the last consent or entitlement in force that reaches the receipt's consumer for its purpose and
-// categories, "" where there is none. The error is errUnknown, or a *refused.
-func (c *consents) find(ctx context.Context, key *agencykey.Key, r *ledger.Receipt, voucher string, subject ledger.Subject) (string, error) {
-	path := c.url.JoinPath("v1", "agencies", key.Body, "consents", "look-up").String()
-	content, err := c.lookUp(key, r, voucher, subject)
+// find asks the ledger which consent of a citizen's an access can rest on: the id of the last consent or entitlement in
+// force that reaches the receipt's consumer for its purpose and categories, "" where there is none. What it finds is named
+// in the receipt and no more: whether it covers the access at its place in the log, the ledger decides when it records, so
+// that a withdrawal in between wins. The error is errUnknown, or a *refused.
+func (l *ledgerClient) find(ctx context.Context, key *agencykey.Key, r *ledger.Receipt, voucher string, subject ledger.Subject) (string, error) {
+	content, err := l.lookUp(key, r, voucher, subject)
 	if err != nil {
 		return "", err
 	}
-	pause := firstPause
-	for {
-		list, err := c.try(ctx, key, path, content)
-		if err == nil {
-			return choose(list, r), nil
-		}
-		if !errors.Is(err, errUnknown) {
-			return "", err
-		}
-		select {
-		case <-ctx.Done():
-			return "", err
-		case <-time.After(pause):
-			pause = min(2*pause, longestPause)
-		}
+	data, err := l.ask(ctx, "v1/agencies/"+key.Body+"/consents/look-up", content, func(req *http.Request) error {
+		return key.SignRequest(req, content, l.name, time.Now())
+	})
+	if err != nil {
+		return "", err
 	}
+	var seen struct{ Consents []ledger.ConsentSummary }
+	if err := json.Unmarshal(data, &seen); err != nil {
+		return "", fmt.Errorf("couldn't read what the ledger tells of consents: %w", errUnknown)
+	}
+	return choose(seen.Consents, r), nil
 }
 
 // lookUp is the request's content. The voucher is the call's: by it the ledger knows for which consumer the provider's
 // gateway asks, and that it calls.
-func (c *consents) lookUp(key *agencykey.Key, r *ledger.Receipt, voucher string, subject ledger.Subject) ([]byte, error) {
+func (l *ledgerClient) lookUp(key *agencykey.Key, r *ledger.Receipt, voucher string, subject ledger.Subject) ([]byte, error) {
 	s := &ledger.ConsentSubmission{Subject: ledger.SaltedSubject{Subject: subject}}
 	rand.Read(s.Subject.Salt[:])
 	rand.Read(s.Private.Salt[:])
@@ -74,7 +56,7 @@ func (c *consents) lookUp(key *agencykey.Key, r *ledger.Receipt, voucher string,
 	}
 	now := time.Now().UTC()
 	s.Receipt, err = ledger.SignReceipt(&ledger.Receipt{
-		Aud: c.name, Iss: key.Body, JTI: uuid.NewString(), IssuedAt: now.Unix(), Role: ledger.RoleRequester, Provider: key.Body, Consumer: key.Body,
+		Aud: l.name, Iss: key.Body, JTI: uuid.NewString(), IssuedAt: now.Unix(), Role: ledger.RoleRequester, Provider: key.Body, Consumer: key.Body,
 		Purpose: "Verifica del consenso per una richiesta di " + r.Consumer, LegalBasis: "https://w3id.org/dpv/legal/eu/gdpr#A6-1-c",
 		LegalReference: "Regolamento (UE) 2016/679, art. 7, par. 1", DataCategories: []string{"https://w3id.org/dpv#ConsentRecord"},
 		Actor: ledger.ActorService, Operation: ledger.Operation{Method: http.MethodPost, Path: "/v1/agencies/{agency}/consents/look-up"},
@@ -85,39 +67,6 @@ func (c *consents) lookUp(key *agencykey.Key, r *ledger.Receipt, voucher string,
 		return nil, err
 	}
 	return ledger.FormatConsentSubmission(s)
-}
-
-func (c *consents) try(ctx context.Context, key *agencykey.Key, path string, content []byte) ([]ledger.ConsentSummary, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, path, bytes.NewReader(content))
-	if err != nil {
-		return nil, err
-	}
-	if err := key.SignRequest(req, content, c.name, time.Now()); err != nil {
-		return nil, err
-	}
-	resp, err := c.client.Do(req)
-	if err != nil {
-		return nil, errUnknown
-	}
-	defer resp.Body.Close()
-	data, err := io.ReadAll(io.LimitReader(resp.Body, maxConsents))
-	if err != nil {
-		return nil, errUnknown
-	}
-	switch {
-	case resp.StatusCode == http.StatusOK:
-		var seen struct{ Consents []ledger.ConsentSummary }
-		if err := json.Unmarshal(data, &seen); err != nil {
-			return nil, fmt.Errorf("couldn't read what the ledger tells of consents: %w", errUnknown)
-		}
-		return seen.Consents, nil
-	case resp.StatusCode/100 == 4 && resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode != http.StatusRequestTimeout:
-		var p ledger.Problem
-		if json.Unmarshal(data, &p) == nil && p.Code != "" {
-			return nil, &refused{p}
-		}
-	}
-	return nil, errUnknown
 }
 
 // choose takes the last that covers the receipt, as the ledger judges it: words are compared byte for byte.
@@ -146,7 +95,7 @@ func (c *call) consent(receipt *ledger.Receipt, list []ledger.Subject) (outcome 
 	}
 	ctx, cancel := context.WithTimeout(c.r.Context(), c.patience)
 	defer cancel()
-	id, err := c.consents.find(ctx, c.Key, receipt, c.who.Private.Voucher, list[0])
+	id, err := c.ask.find(ctx, c.Key, receipt, c.who.Private.Voucher, list[0])
 	var no *refused
 	switch {
 	case err == nil:

@@ -275,7 +275,7 @@ func TestLookUpForOthers(t *testing.T) {
 	}
 	find := func() error {
 		before := f.events()
-		_, err := f.gateway.consents.find(t.Context(), key, &f.receipt.Receipt, f.sample.Voucher, s)
+		_, err := f.gateway.ask.find(t.Context(), key, &f.receipt.Receipt, f.sample.Voucher, s)
 		if n := f.events() - before; err != nil && n != 0 {
 			t.Errorf("a refused look-up left %d events", n)
 		}

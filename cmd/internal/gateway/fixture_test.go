@@ -268,6 +268,8 @@ func (f *fixture) configure() {
 	agreed, agreedList := operation("POST", "/consenso"), operation("POST", "/consensi")
 	agreed.LegalBasis, agreedList.LegalBasis = "https://w3id.org/dpv/legal/eu/gdpr#A6-1-a", "CONSENT"
 	agreed.Request, agreedList.Response = person.Request, list.Response
+	group := operation("POST", "/coorte")
+	group.Purpose, group.Cohort = "cohort-analytics", &config.Cohort{Size: "/coorte/persone", Minimum: 50}
 	status := operation("GET", "/status")
 	status.NoPersons = true
 
@@ -277,7 +279,7 @@ func (f *fixture) configure() {
 			Memory: filepath.Join(f.dir, "memory"), Ledger: config.Ledger{URL: f.ledger.URL, Name: ledgerName}, Identity: config.Identity{Body: "inps"},
 			EServices: []config.EService{{
 				ID: f.receipt.EService, Name: "prova", Provider: "inps", URL: "https://api.example/rest/prova/v1", Upstream: f.provider.URL + "/interno",
-				Timeout: 5 * time.Second, MaxRequest: 1 << 16, MaxAnswer: 4 << 20, Operations: []config.Operation{person, list, both, agreed, agreedList, status},
+				Timeout: 5 * time.Second, MaxRequest: 1 << 16, MaxAnswer: 4 << 20, Operations: []config.Operation{person, list, both, agreed, agreedList, group, status},
 			}},
 		},
 		Judge: judge{f}, Key: &agencykey.Key{Key: key, Body: "inps", Signer: f.world.Signer("inps")}, Ledger: base,

@@ -61,7 +61,7 @@ type Gateway struct {
 	years    *years
 	recorder *recorder
 	lessons  *lessons
-	consents *consents
+	ask      *ledgerClient
 	store    *store
 	upstream *http.Transport
 	log      *slog.Logger
@@ -98,7 +98,7 @@ func New(p *Parts, m *memory.Memory, log *slog.Logger, r prometheus.Registerer) 
 	if g.lessons, err = newLessons(p.Ledger, m, log); err != nil {
 		return nil, err
 	}
-	g.consents = &consents{p.Ledger, p.Config.Ledger.Name, g.recorder.client}
+	g.ask = &ledgerClient{p.Ledger, p.Config.Ledger.Name, g.recorder.client}
 	if g.store, err = openStore(filepath.Join(p.Config.Memory, "answers")); err != nil {
 		return nil, fmt.Errorf("couldn't prepare a place for answers: %w", err)
 	}
@@ -240,6 +240,9 @@ func (c *call) serve() string {
 	c.metrics.reused(c.who)
 	if c.route.Operation.NoPersons {
 		return c.pass()
+	}
+	if c.route.Operation.Cohort != nil {
+		return c.aggregate()
 	}
 	asked, err := subjects.OfRequest(c.route, c.r, bytes.NewReader(c.body))
 	if err != nil {

@@ -166,6 +166,9 @@ type Operation struct {
 	Response   []Source `yaml:"response"`
 	MayBeEmpty bool     `yaml:"may_be_empty"` // the answer may be about nobody: an empty list, a 404
 
+	// Cohort: the answer is an aggregate, about a group of people and none of them; its size is recorded for everyone to see.
+	Cohort *Cohort `yaml:"cohort"`
+
 	// NoPersons: the operation never tells of a person (/status); nothing is recorded and no sources are named.
 	NoPersons bool `yaml:"no_persons"`
 }
@@ -178,6 +181,16 @@ func (o *Operation) RestsOnConsent() bool {
 	word := o.LegalBasis[strings.LastIndexAny(o.LegalBasis, "#:")+1:]
 	return !o.NoPersons && (o.Consent || slices.Contains(consentBases, word))
 }
+
+// Cohort says where an aggregate's answer has the number of people that it is about.
+type Cohort struct {
+	Size    string `yaml:"size"`    // JSON Pointer (RFC 6901) to a whole number in the answer
+	Minimum int64  `yaml:"minimum"` // of people, below which the answer isn't given out; DefaultMinimum where it isn't said
+}
+
+// DefaultMinimum is how many people an aggregate is about at least: as many as the default policies want for special
+// categories of data.
+const DefaultMinimum = 20
 
 // Source is one place of a request or an answer, by exactly one of JSON, XPath, Header, Query and Variable.
 //

@@ -158,7 +158,7 @@ func (r *reader) operation(at string, o *Operation) {
 	r.word(at+"/method", o.Method, "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 	variables := r.template(at+"/path", o.Path)
 	if o.NoPersons {
-		if len(o.Request)+len(o.Response)+len(o.DataCategories) > 0 || o.MayBeEmpty || o.Consent || o.Purpose+o.LegalBasis+o.LegalReference != "" {
+		if len(o.Request)+len(o.Response)+len(o.DataCategories) > 0 || o.MayBeEmpty || o.Consent || o.Cohort != nil || o.Purpose+o.LegalBasis+o.LegalReference != "" {
 			r.refuse(ledger.CodeBadValue, at+"/no_persons", "beside it method and path alone: nothing is recorded", "more")
 		}
 		return
@@ -180,6 +180,10 @@ func (r *reader) operation(at string, o *Operation) {
 		r.text(field, category)
 		r.once(field, category, categories)
 	}
+	if o.Cohort != nil {
+		r.cohort(at, o)
+		return
+	}
 	if len(o.Request)+len(o.Response) == 0 {
 		r.refuse(ledger.CodeMissing, at, "request, response or both: where the codes of persons are (or no_persons: true)", "neither")
 	}
@@ -195,6 +199,22 @@ func (r *reader) operation(at string, o *Operation) {
 		if o.Response[i].Query != "" || o.Response[i].Variable != "" {
 			r.refuse(ledger.CodeBadValue, field, "json, xpath or header: an answer has no query and no variables", "another")
 		}
+	}
+}
+
+// cohort judges an operation that gives out aggregates.
+func (r *reader) cohort(at string, o *Operation) {
+	if len(o.Request)+len(o.Response) > 0 || o.MayBeEmpty || o.RestsOnConsent() {
+		r.refuse(ledger.CodeBadValue, at+"/cohort", "beside it no request, response, may_be_empty and consent: an aggregate is about nobody", "one of them")
+	}
+	if _, err := locate.ParsePointer(o.Cohort.Size); err != nil || strings.Contains(o.Cohort.Size+"/", "/*/") {
+		r.refuse(ledger.CodeBadValue, at+"/cohort/size", "the JSON Pointer of a number in the answer, without *", length(o.Cohort.Size))
+	}
+	if n := o.Cohort.Minimum; n != 0 && (n < ledger.LeastCohort || n > ledger.MaxCohort) {
+		r.refuse(ledger.CodeBadCount, at+"/cohort/minimum", fmt.Sprintf("%d or more people", ledger.LeastCohort), strconv.FormatInt(n, 10))
+	}
+	if o.Method != "GET" && o.Method != "POST" {
+		r.refuse(ledger.CodeBadValue, at+"/cohort", "GET or POST, whose answers have content", o.Method)
 	}
 }
 

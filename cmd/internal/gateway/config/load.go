@@ -84,6 +84,11 @@ func (c *Config) complete(dir string) {
 	for i := range c.EServices {
 		s := &c.EServices[i]
 		s.URL, s.Upstream = strings.TrimSuffix(s.URL, "/"), strings.TrimSuffix(s.Upstream, "/")
+		for j := range s.Operations {
+			if o := s.Operations[j].Cohort; o != nil && o.Minimum == 0 {
+				o.Minimum = DefaultMinimum
+			}
+		}
 		if s.Timeout == 0 {
 			s.Timeout = DefaultTimeout
 		}
