@@ -32,7 +32,7 @@ const (
 )
 
 // ReconcileItem is a call, a receipt or a line of a tracing file, as far as they are compared. Its exported fields are what
-// a ReconcileSorter keeps; it names no citizen.
+// a Sorter keeps; it names no citizen.
 type ReconcileItem struct {
 	Key  string // what items are sorted by, then by Time
 	Side byte
@@ -52,17 +52,18 @@ type ReconcileItem struct {
 	Count                  uint64
 }
 
-// ReconcileSorter sorts items by Key and, where that is equal, by Time and Side. It is made for millions of items: on disk.
-type ReconcileSorter interface {
-	Add(*ReconcileItem) error
+// Sorter sorts items by Key and, where that is equal, by Time and what else an item has. It is made for millions of items:
+// on disk.
+type Sorter[T any] interface {
+	Add(*T) error
 	// Sorted gives what was added, once. An item is the caller's until the next one.
-	Sorted() iter.Seq2[*ReconcileItem, error]
+	Sorted() iter.Seq2[*T, error]
 	Close() error // also twice
 }
 
 // ReconcileConfig is what a comparison is made with.
 type ReconcileConfig struct {
-	NewSorter func() (ReconcileSorter, error)
+	NewSorter func() (Sorter[ReconcileItem], error)
 	// The period: whole days of Zone, To not in it; zero: all. What is less than Window away from its ends may be on the
 	// other side's other day: it is matched if it can be, and else only counted.
 	From, To time.Time
@@ -119,12 +120,12 @@ func (r *ReconcileReport) Proven() bool { return r.Found == 0 && !r.Incomparable
 type Reconciler struct {
 	ReconcileConfig
 	report  *ReconcileReport
-	halves  ReconcileSorter // of calls, by transaction
-	byID    ReconcileSorter // by receipt
-	byPair  ReconcileSorter
-	byToken ReconcileSorter // by voucher
-	counts  ReconcileSorter // by day, purpose, voucher and status
-	sorters []ReconcileSorter
+	halves  Sorter[ReconcileItem] // of calls, by transaction
+	byID    Sorter[ReconcileItem] // by receipt
+	byPair  Sorter[ReconcileItem]
+	byToken Sorter[ReconcileItem] // by voucher
+	counts  Sorter[ReconcileItem] // by day, purpose, voucher and status
+	sorters []Sorter[ReconcileItem]
 	calls   *ReconcileCounts // traces and ledger
 	noted   map[string]bool
 	shared  struct{ callID, callToken, ledgerPair, ledgerToken, ledgerPurpose bool }
@@ -133,7 +134,7 @@ type Reconciler struct {
 // NewReconciler returns a comparison that has seen nothing. Close it.
 func NewReconciler(c ReconcileConfig) (*Reconciler, error) {
 	r := &Reconciler{ReconcileConfig: c, report: new(ReconcileReport), noted: map[string]bool{}}
-	for _, s := range []*ReconcileSorter{&r.halves, &r.byID, &r.byPair, &r.byToken, &r.counts} {
+	for _, s := range []*Sorter[ReconcileItem]{&r.halves, &r.byID, &r.byPair, &r.byToken, &r.counts} {
 		one, err := c.NewSorter()
 		if err != nil {
 			return nil, fmt.Errorf("couldn't begin to sort: %w", err)

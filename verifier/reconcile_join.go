@@ -166,7 +166,7 @@ func (r *Reconciler) Conclude() (*ReconcileReport, error) {
 	// Each step hands on to the next ones' sorters, and needs its own no more.
 	for _, step := range []struct {
 		run  func() error
-		from ReconcileSorter
+		from Sorter[ReconcileItem]
 	}{{r.joinCalls, r.halves}, {r.joinReceipts, r.byID}, {r.joinPairs, r.byPair}, {r.joinVouchers, r.byToken}} {
 		if err := step.run(); err != nil {
 			return nil, err

@@ -156,7 +156,7 @@ func newSides(shown bool) *sides {
 func (s *sides) run(t testing.TB, traces bool, change func(*ReconcileConfig)) *ReconcileReport {
 	t.Helper()
 	c := ReconcileConfig{
-		NewSorter: func() (ReconcileSorter, error) { return new(memorySorter), nil }, Zone: time.UTC, Window: 10 * time.Minute,
+		NewSorter: func() (Sorter[ReconcileItem], error) { return new(memorySorter), nil }, Zone: time.UTC, Window: 10 * time.Minute,
 		Traces: traces, Ledger: s.recorded != nil || s.listed != nil, Tracing: s.tracing != nil, NoVouchers: s.listed != nil,
 	}
 	if change != nil {
@@ -361,7 +361,7 @@ func TestGovWayTopics(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newSides(false)
 			s.calls, s.recorded, s.submitted = nil, s.recorded[:1], s.submitted[:1]
-			c := ReconcileConfig{NewSorter: func() (ReconcileSorter, error) { return new(memorySorter), nil }, Zone: time.UTC, Window: time.Minute, Traces: true, Ledger: true}
+			c := ReconcileConfig{NewSorter: func() (Sorter[ReconcileItem], error) { return new(memorySorter), nil }, Zone: time.UTC, Window: time.Minute, Traces: true, Ledger: true}
 			r, err := NewReconciler(c)
 			if err != nil {
 				t.Fatal(err)

@@ -197,7 +197,9 @@ func (f *reconcileFlags) run(cmd *cobra.Command) (*reconcileAnswer, error) {
 		return nil, fmt.Errorf("couldn't make a directory to sort in: %w", err)
 	}
 	defer os.RemoveAll(dir)
-	c.NewSorter = func() (verifier.ReconcileSorter, error) { return newDiskSorter(dir, sortedInMemory), nil }
+	c.NewSorter = func() (verifier.Sorter[verifier.ReconcileItem], error) {
+		return newDiskSorter(reconciled, dir, sortedInMemory), nil
+	}
 	end, err := f.eachToCSV(&c)
 	if err != nil {
 		return nil, err

@@ -147,7 +147,7 @@ func TestDiskSorter(t *testing.T) {
 	slices.SortFunc(want, func(a, b verifier.ReconcileItem) int { return compareItems(&a, &b) })
 	for _, most := range []int{1, 7, 500, 1000, 2000} {
 		dir := t.TempDir()
-		s := newDiskSorter(dir, most)
+		s := newDiskSorter(reconciled, dir, most)
 		for n := range items {
 			if err := s.Add(&items[n]); err != nil {
 				t.Fatal(err)
@@ -181,8 +181,10 @@ func BenchmarkReconcile(b *testing.B) {
 	for b.Loop() {
 		dir := b.TempDir()
 		r, err := verifier.NewReconciler(verifier.ReconcileConfig{
-			NewSorter: func() (verifier.ReconcileSorter, error) { return newDiskSorter(dir, sortedInMemory), nil },
-			Zone:      time.UTC, Window: time.Minute, Traces: true, Ledger: true, Tracing: true,
+			NewSorter: func() (verifier.Sorter[verifier.ReconcileItem], error) {
+				return newDiskSorter(reconciled, dir, sortedInMemory), nil
+			},
+			Zone: time.UTC, Window: time.Minute, Traces: true, Ledger: true, Tracing: true,
 		})
 		if err != nil {
 			b.Fatal(err)
