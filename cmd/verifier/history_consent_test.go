@@ -41,7 +41,7 @@ func TestConsentWords(t *testing.T) {
 			}
 		}
 		var out bytes.Buffer
-		if err := pageTemplate.Execute(&out, newPage(lang, r)); err != nil {
+		if err := pages.ExecuteTemplate(&out, "history.html", newPage(lang, r)); err != nil {
 			t.Fatal(err)
 		}
 		for _, word := range wants {

@@ -3,23 +3,13 @@
 package main
 
 import (
-	"bytes"
-	_ "embed"
 	"fmt"
-	"html/template"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/traccia-ledger/traccia/cmd/internal/words"
 	"github.com/traccia-ledger/traccia/verifier"
 )
-
-//go:embed history.html
-var pageText string
-
-// The page is self-contained: no script, no link, nothing to fetch.
-var pageTemplate = template.Must(template.New("history").Parse(pageText))
 
 // page is what the template shows, in one language.
 type page struct {
@@ -46,14 +36,7 @@ type pageList struct {
 
 // writePage writes a history as a page to print. It names the citizen: it is theirs.
 func writePage(path, lang string, r *verifier.HistoryReport) error {
-	var out bytes.Buffer
-	if err := pageTemplate.Execute(&out, newPage(lang, r)); err != nil {
-		return fmt.Errorf("couldn't make the page: %w", err)
-	}
-	if err := os.WriteFile(path, out.Bytes(), 0o600); err != nil {
-		return fmt.Errorf("couldn't write the page: %w", err)
-	}
-	return nil
+	return writeHTML(path, "history.html", newPage(lang, r))
 }
 
 func newPage(lang string, r *verifier.HistoryReport) *page {

@@ -79,7 +79,7 @@ func TestHistoryPageWords(t *testing.T) {
 		},
 	} {
 		var out bytes.Buffer
-		if err := pageTemplate.Execute(&out, newPage(lang, told())); err != nil {
+		if err := pages.ExecuteTemplate(&out, "history.html", newPage(lang, told())); err != nil {
 			t.Fatal(err)
 		}
 		for _, want := range wants {

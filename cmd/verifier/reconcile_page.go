@@ -3,20 +3,10 @@
 package main
 
 import (
-	"bytes"
-	_ "embed"
 	"fmt"
-	"html/template"
-	"os"
 
 	"github.com/traccia-ledger/traccia/cmd/internal/cli"
 )
-
-//go:embed reconcile.html
-var reconcileText string
-
-// As that of histories, the page fetches nothing.
-var reconcileTemplate = template.Must(template.New("reconcile").Parse(reconcileText))
 
 type reconcilePage struct {
 	Lang, Period, Verdict, Class, More string
@@ -36,14 +26,7 @@ func writeReconcilePage(path, lang string, a *reconcileAnswer) error {
 	if more := a.Found - uint64(len(a.Problems)); more > 0 {
 		p.More = fmt.Sprintf(w["more"], len(a.Problems), a.Found)
 	}
-	var out bytes.Buffer
-	if err := reconcileTemplate.Execute(&out, p); err != nil {
-		return fmt.Errorf("couldn't make the page: %w", err)
-	}
-	if err := os.WriteFile(path, out.Bytes(), 0o600); err != nil {
-		return fmt.Errorf("couldn't write the page: %w", err)
-	}
-	return nil
+	return writeHTML(path, "reconcile.html", p)
 }
 
 func orDash(s string) string {
