@@ -98,11 +98,13 @@ type ListedEvent struct {
 	AgencyEvent
 	Epoch      uint32
 	Commitment ledger.Hash
-	Opened     *opened.Event   // nil unless its body could be read
-	Attributes []string        // of the agency in PDND, as its record before the event states them
-	Private    *ledger.Private // of its receipt, which commits to it; nil where it isn't in the file
-	Faults     []ledger.Problem
-	Seed       *[32]byte // the private part's salt: unknown to who hasn't the file
+	Opened     *opened.Event // nil unless its body could be read
+	Attributes []string      // of the agency in PDND, as its record before the event states them
+	// What the log's records call the agency, and the provider.
+	Name, ProviderName string
+	Private            *ledger.Private // of its receipt, which commits to it; nil where it isn't in the file
+	Faults             []ledger.Problem
+	Seed               *[32]byte // the private part's salt: unknown to who hasn't the file
 }
 
 // Agency checks the list of a body's events in one year (docs/agency-list.md) by docs/formats.md section 5: what a

@@ -277,6 +277,9 @@ func (c *agencyCheck) judge(j *judgedPart, e *history.Event, tag ledger.Hash, on
 	one.Kind, one.RecordedAt, one.OccurredAt = b.Kind, instantText(time.UnixMilli(b.RecordedAt)), r.OccurredAt
 	one.Issuer, one.Provider, one.Purpose = r.Iss, r.Provider, r.Purpose
 	one.Attributes = s.registry.Attributes(r.Consumer, e.Index)
+	agency, _ := s.registry.Body(r.Consumer)
+	holder, _ := s.registry.Body(r.Provider)
+	one.Name, one.ProviderName = agency.Name, holder.Name
 	if b.Agency != j.Agency {
 		one.fault(CodeOtherAgency, "body#agency", j.Agency, b.Agency)
 	}
