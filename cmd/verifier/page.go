@@ -8,13 +8,36 @@ import (
 	"fmt"
 	"html/template"
 	"os"
+	"strconv"
+
+	"github.com/traccia-ledger/traccia/verifier"
 )
 
 //go:embed *.html
 var pageFiles embed.FS
 
 // The pages are self-contained: no script, no link, nothing to fetch. page.html has what they have in common.
-var pages = template.Must(template.ParseFS(pageFiles, "*.html"))
+var pages = template.Must(template.New("").Funcs(template.FuncMap{"counted": counts, "number": numberText}).ParseFS(pageFiles, "*.html"))
+
+// countTable is a heading with counts below it.
+type countTable struct {
+	Lang, Title string
+	Counts      []verifier.AuditCount
+}
+
+func counts(lang, title string, list []verifier.AuditCount) countTable {
+	return countTable{lang, title, list}
+}
+
+// numberText is a number as people of a language write it.
+func numberText(lang string, n uint64) string {
+	text := strconv.FormatUint(n, 10)
+	separator := map[string]string{"it": ".", "en": ","}[lang]
+	for at := len(text) - 3; at > 0; at -= 3 {
+		text = text[:at] + separator + text[at:]
+	}
+	return text
+}
 
 // writeHTML writes a page, which only its user can read.
 func writeHTML(path, name string, data any) error {

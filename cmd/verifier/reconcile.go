@@ -5,7 +5,6 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
@@ -152,27 +151,8 @@ func (f *reconcileFlags) config() (c verifier.ReconcileConfig, err error) {
 	case f.window < 0:
 		return c, cli.Usagef("--window: expected a time of 0 or more")
 	}
-	if c.Zone, err = time.LoadLocation(f.zone); err != nil {
-		return c, cli.Usagef("--zone: expected a name as Europe/Rome")
-	}
-	for _, day := range []struct {
-		name, text string
-		to         *time.Time
-	}{{"--from", f.from, &c.From}, {"--to", f.to, &c.To}} {
-		if day.text == "" {
-			continue
-		}
-		if *day.to, err = time.ParseInLocation(time.DateOnly, day.text, c.Zone); err != nil {
-			return c, cli.Usagef("%s: expected a day as 2026-11-22", day.name)
-		}
-	}
-	if !c.To.IsZero() {
-		c.To = c.To.AddDate(0, 0, 1)
-	}
-	if !c.From.IsZero() && !c.To.IsZero() && !c.From.Before(c.To) {
-		return c, cli.Usagef("--to: expected a day that isn't before --from")
-	}
-	return c, nil
+	c.Zone, c.From, c.To, err = periodOf(f.from, f.to, f.zone)
+	return c, err
 }
 
 func (f *reconcileFlags) run(cmd *cobra.Command) (*reconcileAnswer, error) {
@@ -200,10 +180,11 @@ func (f *reconcileFlags) run(cmd *cobra.Command) (*reconcileAnswer, error) {
 	c.NewSorter = func() (verifier.Sorter[verifier.ReconcileItem], error) {
 		return newDiskSorter(reconciled, dir, sortedInMemory), nil
 	}
-	end, err := f.eachToCSV(&c)
+	findings, err := newTable(f.csv, "code", "where", "expected", "found")
 	if err != nil {
 		return nil, err
 	}
+	c.Each = func(p ledger.Problem) error { return findings.add(p.Code, p.Where, p.Expected, p.Found) }
 	r, err := verifier.NewReconciler(c)
 	if err != nil {
 		return nil, err
@@ -214,31 +195,13 @@ func (f *reconcileFlags) run(cmd *cobra.Command) (*reconcileAnswer, error) {
 	}
 	report, err := r.Conclude()
 	if err == nil {
-		err = end()
+		err = findings.close()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("couldn't compare: %w", err)
 	}
 	a.fill(f, report, problems)
 	return a, nil
-}
-
-// eachToCSV has every finding written to --csv.
-func (f *reconcileFlags) eachToCSV(c *verifier.ReconcileConfig) (end func() error, err error) {
-	if f.csv == "" {
-		return func() error { return nil }, nil
-	}
-	file, err := os.OpenFile(f.csv, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("couldn't write the findings: %w", err)
-	}
-	out := csv.NewWriter(file)
-	out.Write([]string{"code", "where", "expected", "found"})
-	c.Each = func(p ledger.Problem) error { return out.Write([]string{p.Code, p.Where, p.Expected, p.Found}) }
-	return func() error {
-		out.Flush()
-		return errors.Join(out.Error(), file.Close())
-	}, nil
 }
 
 // read gives all files to the comparison.

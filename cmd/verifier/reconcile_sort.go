@@ -6,8 +6,6 @@ import (
 	"bufio"
 	"cmp"
 	"encoding/binary"
-	"fmt"
-	"io"
 
 	"github.com/traccia-ledger/traccia/verifier"
 )
@@ -28,8 +26,7 @@ func texts(i *verifier.ReconcileItem) [10]*string {
 func appendItem(b []byte, i *verifier.ReconcileItem) []byte {
 	b = append(b, i.Side)
 	for _, t := range texts(i) {
-		b = binary.AppendUvarint(b, uint64(len(*t)))
-		b = append(b, *t...)
+		b = appendText(b, *t)
 	}
 	b = binary.AppendVarint(b, i.Time)
 	for _, n := range []uint64{uint64(i.File), i.Line, i.Index, uint64(i.Status), i.Count} {
@@ -43,25 +40,18 @@ func readItem(in *bufio.Reader, i *verifier.ReconcileItem) (err error) {
 	if i.Side, err = in.ReadByte(); err != nil {
 		return err
 	}
-	cut := func(err error) error { return fmt.Errorf("couldn't read what was sorted on disk: %v", err) }
 	for _, t := range texts(i) {
-		n, err := binary.ReadUvarint(in)
-		if err != nil {
-			return cut(err)
+		if *t, err = readText(in); err != nil {
+			return err
 		}
-		text := make([]byte, n)
-		if _, err := io.ReadFull(in, text); err != nil {
-			return cut(err)
-		}
-		*t = string(text)
 	}
 	if i.Time, err = binary.ReadVarint(in); err != nil {
-		return cut(err)
+		return errCut(err)
 	}
 	var file, status uint64
 	for _, n := range []*uint64{&file, &i.Line, &i.Index, &status, &i.Count} {
 		if *n, err = binary.ReadUvarint(in); err != nil {
-			return cut(err)
+			return errCut(err)
 		}
 	}
 	i.File, i.Status = uint32(file), int(status)

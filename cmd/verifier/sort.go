@@ -5,6 +5,7 @@ package main
 import (
 	"bufio"
 	"container/heap"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -180,3 +181,23 @@ func (s *diskSorter[T]) merged(files []*os.File) iter.Seq2[*T, error] {
 		}
 	}
 }
+
+// appendText and readText are how strings are kept in files that are sorted.
+func appendText(b []byte, s string) []byte {
+	b = binary.AppendUvarint(b, uint64(len(s)))
+	return append(b, s...)
+}
+
+func readText(in *bufio.Reader) (string, error) {
+	n, err := binary.ReadUvarint(in)
+	if err != nil {
+		return "", errCut(err)
+	}
+	text := make([]byte, n)
+	if _, err := io.ReadFull(in, text); err != nil {
+		return "", errCut(err)
+	}
+	return string(text), nil
+}
+
+func errCut(err error) error { return fmt.Errorf("couldn't read what was sorted on disk: %v", err) }

@@ -1,0 +1,459 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/traccia-ledger/traccia/cmd/internal/cli"
+	"github.com/traccia-ledger/traccia/ledger"
+	"github.com/traccia-ledger/traccia/ledger/checkpoint"
+	"github.com/traccia-ledger/traccia/verifier"
+)
+
+// auditAnswer is the audit of a body. It holds no person's code, and no operator's unless asked.
+type auditAnswer struct {
+	cli.Verdict
+	Period auditPeriod `json:"period"`
+	Limits auditLimits `json:"limits"`
+	*verifier.AuditReport
+	Compared auditCompared `json:"compared"`
+}
+
+type auditPeriod struct {
+	From string `json:"from"` // days; "": from the first
+	To   string `json:"to"`   // the last day
+	Zone string `json:"zone"`
+}
+
+// auditCompared says which files the body itself gave.
+type auditCompared struct {
+	Declared int  `json:"declared_purposes"`
+	Watched  int  `json:"watch_list"`
+	Answers  bool `json:"own_answers"`
+	AllOf    bool `json:"own_answers_all"`
+}
+
+// auditLimits are thresholds as the report states them.
+type auditLimits struct {
+	Burst        int      `json:"burst"`
+	BurstWindow  string   `json:"burst_window"`
+	Hours        string   `json:"hours"`
+	Saturday     bool     `json:"saturday"`
+	Closed       []string `json:"closed"`
+	OutOfHours   int      `json:"out_of_hours"`
+	Many         int      `json:"many_operators"`
+	ManyDays     int      `json:"many_operators_days"`
+	NoCase       int      `json:"no_case"`
+	OneOperator  float64  `json:"one_operator_share"`
+	OneCase      float64  `json:"one_case_share"`
+	LeastShared  int      `json:"least_calls_for_shares"`
+	ShiftV       float64  `json:"purpose_shift_v"`
+	LeastInShift int      `json:"least_accesses_for_shift"`
+}
+
+type auditFlags struct {
+	agencyFlags
+	body, from, to, zone, hours       string
+	lists, closed                     []string
+	saturday, showOperators           bool
+	purposes, watch                   string
+	html, csv, register, lang, temp   string
+	subject, answer, breach, affected string
+	by                                verifier.AuditBreach
+	limits                            verifier.AuditLimits
+}
+
+const auditLong = `audit looks at all that a body consulted in a period, for its data protection
+officer: from the body's own lists, which agency list --private fetches, one file a
+year. It checks
+
+  - that each list is complete, and each event right by every rule: signatures, keys
+    in force at the time, decisions replayed by the policies of the time
+  - the tokens in the private parts against the receipts, the consents that the body
+    itself collected, and what the body declared of its purposes (--purposes)
+  - what operators and case references say, if anything
+  - what is unusual: bursts by an operator, calls out of hours, a citizen looked up
+    by many, calls without a case, a sudden change of purposes, and the citizens of
+    a watch list that you give (--watch)
+
+and makes one report: text, --json, --html (a page to print) and --csv (every
+occurrence). Each method and threshold is in the report and in docs/audit.md. The
+same files give the same report, byte for byte.
+
+Operators have pseudonyms unless --show-operators; citizens are never named but in
+--answer and --affected.
+
+Further documents from the same data:
+  --register FILE                  an extract for the register of processing (Art. 30)
+  --subject-file F --answer FILE   what was done with one citizen's data (Art. 15)
+  --breach FILE [--affected FILE]  a draft for the notice of a breach (Art. 33): whose
+                                   data, which, since when; --breach-operator and
+                                   others say which accesses it is about
+
+The verdict is about rules and what was declared. What is unusual isn't wrong by
+itself, and doesn't change it.`
+
+func auditCommand() *cobra.Command {
+	f := auditFlags{limits: verifier.DefaultAuditLimits()}
+	cmd := &cobra.Command{
+		Use:   "audit --body ID --list FILE --policy FILE [--from DAY --to DAY]",
+		Short: "Audit what a body consulted, for its DPO",
+		Long:  auditLong,
+		Example: `  agency list --key c_a944.key --ledger registro.example --url https://registro.example --out c_a944-2026.list --private
+  verifier audit --body c_a944 --list c_a944-2026.list --policy policy.txt --from 2026-01-01 --to 2026-06-30 \
+    --purposes purposes.json --html audit.html --csv findings.csv
+  verifier audit --body c_a944 --list c_a944-2026.list --policy policy.txt --subject-file who.txt --answer answer.html`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			a, err := f.run(cmd)
+			if err != nil {
+				return err
+			}
+			return cli.Print(cmd, a)
+		},
+	}
+	f.add(cmd)
+	return cmd
+}
+
+func (f *auditFlags) add(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.body, "body", "", "id of the body")
+	flags.StringArrayVar(&f.lists, "list", nil, "file with a year of the body's list; may be repeated, year after year")
+	flags.StringVar(&f.policy, "policy", "", "file with the keys of logs, witnesses and monitors that you trust")
+	f.bundles.add(cmd)
+	flags.StringVar(&f.seen, "seen", "", "file with the log indexes, or the answers, that the body's own calls got")
+	flags.BoolVar(&f.seenIsAll, "seen-is-all", false, "the file of --seen has all of them, look-ups included")
+	flags.StringVar(&f.from, "from", "", "first day, e.g. 2026-01-01")
+	flags.StringVar(&f.to, "to", "", "last day")
+	flags.StringVar(&f.zone, "zone", "Europe/Rome", "time zone of days and hours")
+	flags.StringVar(&f.purposes, "purposes", "", "file with the purposes that the body declared (docs/audit.md)")
+	flags.StringVar(&f.watch, "watch", "", "file with citizens' codes to watch, one a line")
+	flags.StringVar(&f.hours, "hours", "07:00-20:00", "working hours, Monday to Friday but for public holidays")
+	flags.BoolVar(&f.saturday, "saturday", false, "Saturday is a working day")
+	flags.StringArrayVar(&f.closed, "closed", nil, "a further holiday, 12-07 each year or 2026-12-07; may be repeated")
+	flags.IntVar(&f.limits.Burst, "burst", f.limits.Burst, "calls of an operator in an hour that are not too many")
+	flags.IntVar(&f.limits.OutOfHours, "out-of-hours", f.limits.OutOfHours, "calls of an operator out of hours from which they are told")
+	flags.IntVar(&f.limits.Many, "many", f.limits.Many, "operators who looked at one citizen in 30 days, from which it is told")
+	flags.IntVar(&f.limits.NoCase, "no-case", f.limits.NoCase, "calls of an operator without a case, from which they are told")
+	flags.BoolVar(&f.showOperators, "show-operators", false, "name operators and case references in the report")
+	flags.StringVar(&f.html, "html", "", "file for a page to print")
+	flags.StringVar(&f.csv, "csv", "", "file for every occurrence of a finding, one a line")
+	flags.StringVar(&f.register, "register", "", "file for the extract of the register, a page to print")
+	flags.StringVar(&f.subject, "subject-file", "", "file with the code of one citizen, whom --answer is for")
+	flags.StringVar(&f.answer, "answer", "", "file for the answer to that citizen, a page to print")
+	flags.StringVar(&f.breach, "breach", "", "file for the draft of a breach's notice, a page to print")
+	flags.StringVar(&f.affected, "affected", "", "file for the citizens whom the breach concerns, as CSV")
+	flags.StringVar(&f.by.Operator, "breach-operator", "", "the breach is about accesses by the operator with this id")
+	flags.StringVar(&f.by.PurposeID, "breach-purpose", "", "and with this purpose id")
+	flags.StringVar(&f.by.EService, "breach-eservice", "", "and of this e-service")
+	flags.StringVar(&f.by.Provider, "breach-provider", "", "and of data of this body")
+	flags.StringVar(&f.lang, "lang", "it", "language of the pages: it or en")
+	flags.StringVar(&f.temp, "temp", "", "directory to sort in; the system's if left out")
+	for _, name := range []string{"body", "policy", "list"} {
+		cmd.MarkFlagRequired(name)
+	}
+	cmd.MarkFlagsRequiredTogether("subject-file", "answer")
+	cmd.MarkFlagDirname("temp")
+}
+
+// config checks the flags, and reads the small files.
+func (f *auditFlags) config() (c verifier.AuditConfig, err error) {
+	if ledger.CheckID(f.body) != nil {
+		return c, cli.Usagef("--body: expected the id of a body, such as c_a944")
+	}
+	if f.lang != "it" && f.lang != "en" {
+		return c, cli.Usagef("--lang: expected it or en")
+	}
+	if f.breach == "" && (f.affected != "" || f.by != verifier.AuditBreach{}) {
+		return c, cli.Usagef("--affected, --breach-…: expected --breach beside them")
+	}
+	if f.seenIsAll && f.seen == "" {
+		return c, cli.Usagef("--seen-is-all: expected --seen beside it")
+	}
+	for name, n := range map[string]int{"--burst": f.limits.Burst, "--out-of-hours": f.limits.OutOfHours, "--many": f.limits.Many, "--no-case": f.limits.NoCase} {
+		if n < 1 {
+			return c, cli.Usagef("%s: expected 1 or more", name)
+		}
+	}
+	c = verifier.AuditConfig{Body: f.body, Consents: rules.Consents, ShowOperators: f.showOperators, Limits: f.limits}
+	if c.Zone, c.From, c.To, err = periodOf(f.from, f.to, f.zone); err != nil {
+		return c, err
+	}
+	if c.Limits.Hours, err = f.workingHours(); err != nil {
+		return c, err
+	}
+	if f.purposes != "" {
+		text, err := cli.ReadFile(f.purposes, maxSubmission)
+		if err != nil {
+			return c, fmt.Errorf("couldn't read the declared purposes: %w", err)
+		}
+		if c.Declared, err = verifier.ParseAuditPurposes(text); err != nil {
+			return c, cli.Usagef("--purposes %s: %w", f.purposes, err)
+		}
+		if c.Declared.Body != f.body {
+			return c, cli.Usagef("--purposes %s: expected those of %s, found those of %s", f.purposes, f.body, c.Declared.Body)
+		}
+	}
+	if f.watch != "" {
+		if c.Watched, err = readCodes(f.watch, "--watch"); err != nil {
+			return c, err
+		}
+	}
+	if f.subject != "" {
+		codes, err := readCodes(f.subject, "--subject-file")
+		if err != nil {
+			return c, err
+		}
+		if len(codes) != 1 {
+			return c, cli.Usagef("--subject-file: expected the code of one citizen, found %d", len(codes))
+		}
+		c.Subject = codes[0]
+	}
+	if f.breach != "" {
+		c.Breach = &f.by
+	}
+	return c, nil
+}
+
+// periodOf reads days as flags give them; to is the first instant behind the last.
+func periodOf(first, last, name string) (zone *time.Location, from, to time.Time, err error) {
+	if zone, err = time.LoadLocation(name); err != nil {
+		return zone, from, to, cli.Usagef("--zone: expected a name as Europe/Rome")
+	}
+	for _, day := range []struct {
+		name, text string
+		to         *time.Time
+	}{{"--from", first, &from}, {"--to", last, &to}} {
+		if day.text == "" {
+			continue
+		}
+		if *day.to, err = time.ParseInLocation(time.DateOnly, day.text, zone); err != nil {
+			return zone, from, to, cli.Usagef("%s: expected a day as 2026-11-22", day.name)
+		}
+	}
+	if !to.IsZero() {
+		to = to.AddDate(0, 0, 1)
+	}
+	if !from.IsZero() && !to.IsZero() && !from.Before(to) {
+		return zone, from, to, cli.Usagef("--to: expected a day that isn't before --from")
+	}
+	return zone, from, to, nil
+}
+
+func (f *auditFlags) workingHours() (h verifier.AuditHours, err error) {
+	h = verifier.AuditHours{Saturday: f.saturday, Closed: f.closed}
+	opens, closes, _ := strings.Cut(f.hours, "-")
+	for _, end := range []struct {
+		text string
+		to   *int
+	}{{opens, &h.Opens}, {closes, &h.Closes}} {
+		at, err := time.Parse("15:04", end.text)
+		if err != nil && end.text != "24:00" {
+			return h, cli.Usagef("--hours: expected hours as 07:00-20:00")
+		}
+		if *end.to = at.Hour()*60 + at.Minute(); end.text == "24:00" {
+			*end.to = 24 * 60
+		}
+	}
+	if err := h.Check(); err != nil {
+		return h, cli.Usagef("--hours, --closed: %w", err)
+	}
+	return h, nil
+}
+
+// readCodes reads citizens' codes, one a line; blank lines and what follows # say nothing.
+func readCodes(path, flag string) (codes []ledger.Subject, err error) {
+	text, err := cli.ReadFile(path, maxAnswer)
+	if err != nil {
+		return nil, fmt.Errorf("couldn't read %s: %w", flag, err)
+	}
+	n := 0
+	for line := range strings.Lines(string(text)) {
+		n++
+		line, _, _ = strings.Cut(line, "#")
+		if line = strings.TrimSpace(line); line == "" {
+			continue
+		}
+		code, err := ledger.ParseSubject(line)
+		if err != nil {
+			return nil, cli.Usagef("%s %s, line %d: expected a citizen's code, 16 characters or 11 digits", flag, path, n)
+		}
+		codes = append(codes, code)
+	}
+	return codes, nil
+}
+
+func (f *auditFlags) run(cmd *cobra.Command) (*auditAnswer, error) {
+	c, err := f.config()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp(f.temp, "traccia-audit-")
+	if err != nil {
+		return nil, fmt.Errorf("couldn't make a directory to sort in: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	c.NewSorter = func() (verifier.Sorter[verifier.AuditItem], error) {
+		return newDiskSorter(audited, dir, sortedInMemory), nil
+	}
+	occurrences, err := newTable(f.csv, "class", "code", "origin", "index", "receipt", "occurred_at", "expected", "found")
+	if err != nil {
+		return nil, err
+	}
+	c.Each = func(class, code string, e verifier.AuditEvidence) error {
+		return occurrences.add(class, code, e.Origin, fmt.Sprint(e.Index), e.Receipt, e.OccurredAt, e.Expected, e.Found)
+	}
+	people, err := newTable(f.affected, "citizen", "accesses", "first", "last")
+	if err != nil {
+		return nil, err
+	}
+	c.Affected = func(who ledger.Subject, p verifier.AuditAffected) error {
+		return people.add(string(who), fmt.Sprint(p.Accesses), p.First.Format(time.RFC3339), p.Last.Format(time.RFC3339))
+	}
+	audit, err := verifier.NewAudit(c)
+	if err != nil {
+		return nil, err
+	}
+	defer audit.Close()
+	if err := f.read(cmd, audit); err != nil {
+		return nil, err
+	}
+	report, err := audit.Conclude()
+	for _, t := range []*table{occurrences, people} {
+		if err == nil {
+			err = t.close()
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("couldn't conclude the audit: %w", err)
+	}
+	a := f.newAnswer(&c, report)
+	return a, f.writePages(&c, a)
+}
+
+// read gives the lists to the audit, as the verifier judges them.
+func (f *auditFlags) read(cmd *cobra.Command, audit *verifier.Audit) error {
+	text, err := cli.ReadFile(f.policy, maxKeys)
+	if err != nil {
+		return fmt.Errorf("couldn't read the policy: %w", err)
+	}
+	policy, err := checkpoint.ParsePolicy(text)
+	if err != nil {
+		return cli.Usagef("--policy %s: %w", f.policy, err)
+	}
+	bundles, err := f.bundles.read()
+	if err != nil {
+		return err
+	}
+	// How old a list is plays no part: the report says until when it is complete, and doesn't change from day to day.
+	cfg := verifier.AgencyConfig{Policy: policy, Policies: bundles.find, AllSeen: f.seenIsAll}
+	if f.seen != "" {
+		seen, err := readSeen(f.seen)
+		if err != nil {
+			return err
+		}
+		cfg.Seen = seen.of
+	}
+	cfg.Each = func(e *verifier.ListedEvent) error {
+		if err := cmd.Context().Err(); err != nil {
+			return err
+		}
+		return audit.Event(e)
+	}
+	var all int64
+	for _, path := range f.lists {
+		if info, err := os.Stat(path); err == nil {
+			all += info.Size()
+		}
+	}
+	bar := cli.NewProgress(cmd, "auditing", all)
+	defer bar.Close()
+	for _, path := range f.lists {
+		file, err := os.Open(path)
+		if err != nil {
+			return fmt.Errorf("couldn't read the list: %w", err)
+		}
+		r, err := verifier.Agency(&counted{file, bar}, cfg)
+		file.Close()
+		if err == nil {
+			err = audit.List(r)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *auditFlags) newAnswer(c *verifier.AuditConfig, r *verifier.AuditReport) *auditAnswer {
+	l := c.Limits
+	a := &auditAnswer{
+		AuditReport: r, Period: auditPeriod{f.from, f.to, f.zone},
+		Limits: auditLimits{
+			Burst: l.Burst, BurstWindow: l.BurstWindow.String(), Hours: f.hours, Saturday: f.saturday, Closed: orEmpty(f.closed), OutOfHours: l.OutOfHours,
+			Many: l.Many, ManyDays: int(l.ManyWindow.Hours() / 24), NoCase: l.NoCase, OneOperator: l.OneOperator, OneCase: l.OneCase, LeastShared: l.LeastShared,
+			ShiftV: l.ShiftV, LeastInShift: l.LeastInShift,
+		},
+		Compared: auditCompared{Watched: len(c.Watched), Answers: f.seen != "", AllOf: f.seenIsAll},
+	}
+	if c.Declared != nil {
+		a.Compared.Declared = len(c.Declared.Purposes)
+	}
+	r.Special, r.Findings, r.Uses, r.Top = orEmpty(r.Special), orEmpty(r.Findings), orEmpty(r.Uses), orEmpty(r.Top)
+	r.Lists, r.Names = orEmpty(r.Lists), orEmpty(r.Names)
+	a.Verdict.Problems = r.Problems
+	a.Result = cli.Unproven
+	if r.Proven() {
+		a.Result = cli.Proven
+	}
+	return a
+}
+
+// Text says the audit to people.
+func (a *auditAnswer) Text(w io.Writer) {
+	said := auditWords["en"]
+	fmt.Fprintf(w, "%s, %s to %s: %d accesses (%d denied) to data of %d citizens by %d known operators\n", a.Body, orDash(a.Period.From), orDash(a.Period.To), a.Accesses, a.Denied, a.Citizens, a.Operators)
+	for _, l := range a.Lists {
+		state := "NOT COMPLETE"
+		if l.Complete {
+			state = "complete up to " + l.CompleteUntil
+		}
+		fmt.Fprintf(w, "%s: %d events, %s\n", l.Origin, l.Events, state)
+	}
+	class := ""
+	for _, f := range a.Findings {
+		if f.Class != class {
+			class = f.Class
+			fmt.Fprintf(w, "\n%s\n", said["class_"+class])
+		}
+		title, _ := auditFinding("en", f.Code)
+		fmt.Fprintf(w, "  - %s: %d", title, f.Count)
+		for _, more := range []string{aboutFinding("en", &f), f.Value} {
+			if more != "" {
+				fmt.Fprintf(w, ", %s", more)
+			}
+		}
+		if len(f.Evidence) > 0 && f.Evidence[0].Index > 0 {
+			fmt.Fprintf(w, " (first at %s/%d)", f.Evidence[0].Origin, f.Evidence[0].Index)
+		}
+		fmt.Fprintln(w)
+	}
+	if len(a.Findings) == 0 {
+		fmt.Fprintln(w, "\nnothing was found")
+	}
+	if a.SubjectDeferred > 0 {
+		fmt.Fprintf(w, "\n"+said["answer_deferred"]+"\n", a.SubjectDeferred)
+	}
+	fmt.Fprintln(w, "\nNot proven by this:")
+	for _, n := range a.limitsOf("en") {
+		fmt.Fprintf(w, "  - %s\n", n)
+	}
+}
