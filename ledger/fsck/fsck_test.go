@@ -76,6 +76,9 @@ func newPatient(t *testing.T) *patient {
 			t.Fatal(err)
 		}
 	}
+	if err := n.LookUpUnder(t.Context(), nodetest.Person(1), "6f1c2d3e-52f0-4d0e-9d5e-3f1b7f0f7a11"); err != nil {
+		t.Fatal(err)
+	}
 	citizen := &consenttest.Citizen{Code: nodetest.Person(3), At: w.Now}
 	collector := &consenttest.Collector{Ledger: nodetest.Name, ID: nodetest.Hub, Key: nodetest.Signer(nodetest.Hub, 0)}
 	for range 2 {
@@ -215,8 +218,8 @@ func TestHealthy(t *testing.T) {
 	if report.Events != events || report.BodiesChecked != events || report.BodiesErased != 0 {
 		t.Errorf("%d events, %d checked, %d erased; the store has %d bodies", report.Events, report.BodiesChecked, report.BodiesErased, events)
 	}
-	if report.Receipts != submissions+8 || report.PrivateParts != submissions+8 {
-		t.Errorf("%d receipts, %d private parts, expected %d", report.Receipts, report.PrivateParts, submissions+8)
+	if report.Receipts != submissions+9 || report.PrivateParts != submissions+9 {
+		t.Errorf("%d receipts, %d private parts, expected %d", report.Receipts, report.PrivateParts, submissions+9)
 	}
 	if report.Size != uint64(len(p.rows(store.TableLeaf))) || report.Heads < 2 || report.Records == 0 {
 		t.Errorf("size %d, %d heads, %d records", report.Size, report.Heads, report.Records)

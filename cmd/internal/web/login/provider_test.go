@@ -105,6 +105,9 @@ type provider struct {
 // newProvider starts one that knows a client and these people's codes. It starts in run.
 func newProvider(t *testing.T) *provider {
 	t.Helper()
+	if testing.Short() && t.Name() != "TestLogin" {
+		t.Skip("NOT CHECKED with -short: all that can go wrong at a login")
+	}
 	install(t)
 	p := &provider{t: t, codes: map[string]any{"anna": "TINIT-" + string(anna), "bruno": "TINIT-" + string(bruno)}}
 	p.key = newKey(t, "first")
