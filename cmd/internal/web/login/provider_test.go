@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -124,7 +125,16 @@ func newProvider(t *testing.T) *provider {
 		},
 		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
 	}
-	p.front = httptest.NewServer(proxy)
+	// Another address than the pages': to a browser another site.
+	listener, err := net.Listen("tcp", "127.0.0.2:0")
+	if err != nil {
+		listener, err = net.Listen("tcp", "127.0.0.1:0")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.front = &httptest.Server{Listener: listener, Config: &http.Server{Handler: proxy}}
+	p.front.Start()
 	t.Cleanup(func() { p.front.Close(); p.stop() })
 	return p
 }

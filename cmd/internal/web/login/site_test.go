@@ -103,13 +103,34 @@ func newSite(t *testing.T) *site {
 	if s.settings, err = login.ReadSettings(file); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := login.NewKeys(s.settings.Keys); err != nil {
+	if err := os.WriteFile(s.settings.Keys, ownKeys(t), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	s.open()
 	p.client = s.settings.Metadata(s.keys)
 	p.run()
 	return s
+}
+
+var madeKeys struct {
+	sync.Once
+	file []byte
+}
+
+// ownKeys is a file of keys, made once for all sites.
+func ownKeys(t *testing.T) []byte {
+	t.Helper()
+	madeKeys.Do(func() {
+		file := filepath.Join(t.TempDir(), "keys.json")
+		if _, err := login.NewKeys(file); err != nil {
+			t.Fatal(err)
+		}
+		var err error
+		if madeKeys.file, err = os.ReadFile(file); err != nil {
+			t.Fatal(err)
+		}
+	})
+	return madeKeys.file
 }
 
 // open makes the pages, as a ledger does that is started.

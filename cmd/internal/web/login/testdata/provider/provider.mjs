@@ -44,7 +44,7 @@ const provider = new Provider(config.issuer, {
     revocation: { enabled: true },
     rpInitiatedLogout: {
       enabled: true,
-      logoutSource: (ctx, form) => { ctx.body = form; },
+      logoutSource: (ctx, form) => { ctx.body = `<!doctype html>${form}<button form="op.logoutForm" name="logout" value="yes">Logout</button>`; },
     },
   },
   interactions: { url: (ctx, interaction) => `/interaction/${interaction.uid}` },

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestServeLogin: a ledger with a login serves pages and API on one address; one without it has no pages.
+func TestServeLogin(t *testing.T) {
+	_, dir := newData(t)
+	file := filepath.Join(t.TempDir(), "login.json")
+	settings := `{"origin":"https://registro.example","keys":"keys.json","operator":{"name":"Ente gestore"},
+"providers":[{"id":"cie","kind":"cie","name":"CIE","issuer":"https://127.0.0.1:1"}]}`
+	if err := os.WriteFile(file, []byte(settings), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if p := ledgerd(t, "serve", "--data", dir, "--listen", "127.0.0.1:0", "--login", file); p.code != 3 || !strings.Contains(p.stderr.String(), "keys.json") {
+		t.Errorf("without keys: exit %d\n%s", p.code, p.stderr.String())
+	}
+	made := ledgerd(t, "login", "key", file, "--json").answer()
+	if kids := made["kids"].([]any); len(kids) != 2 || made["schema"] != "traccia/ledgerd-login-key/1" {
+		t.Errorf("%v", made)
+	}
+	told := ledgerd(t, "login", "metadata", file, "--json").answer()["metadata"].(map[string]any)
+	if told["client_id"] != "https://registro.example" || told["redirect_uris"].([]any)[0] != "https://registro.example/entra/cie" {
+		t.Errorf("%v", told)
+	}
+	p := serve(t, "serve", "--data", dir, "--login", file)
+	get := func(path string) (int, string) {
+		t.Helper()
+		response, err := http.Get(p.ready.URL + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		body, err := io.ReadAll(response.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return response.StatusCode, string(body)
+	}
+	for path, want := range map[string]string{
+		"/it": "Ente gestore", "/it/entra": "Entra con CIE", "/entra/jwks.json": made["kids"].([]any)[0].(string), "/status": "published_size", "/openapi.yaml": "openapi:",
+	} {
+		if status, body := get(path); status != http.StatusOK || !strings.Contains(body, want) || strings.Contains(body, `"d":`) {
+			t.Errorf("%s: %d\n%.500s", path, status, body)
+		}
+	}
+	var same map[string]any
+	if _, body := get("/entra/metadata.json"); json.Unmarshal([]byte(body), &same) != nil || same["client_id"] != told["client_id"] {
+		t.Errorf("the served metadata are %s", body)
+	}
+	if status, body := get("/it/entra/cie"); status != http.StatusBadGateway || !strings.Contains(body, "non risponde") {
+		t.Errorf("a provider that doesn't answer: %d", status)
+	}
+	// Nobody enters as somebody else where it isn't the sample.
+	response, err := http.PostForm(p.ready.URL+"/it/entra", url.Values{"con": {"prova"}, "chi": {"RSSMRA80A01H501U"}})
+	if err != nil || response.StatusCode != http.StatusBadRequest || len(response.Cookies()) > 0 {
+		t.Errorf("the stand-in: %v, %v", response, err)
+	}
+	p.stop()
+	p = serve(t, "serve", "--data", dir)
+	if status, _ := get("/it"); status != http.StatusNotFound {
+		t.Errorf("without a login: %d", status)
+	}
+	p.stop()
+}
