@@ -146,6 +146,11 @@ func (c *call) release(resp *http.Response, content *held, done *recorded) strin
 		}
 		return outcomeGone
 	}
+	if done == nil { // no receipt of it was synced, and tokens that are good once with that
+		if err := c.memory.Sync(); err != nil {
+			return c.fault(err, http.StatusInternalServerError)
+		}
+	}
 	h := c.w.Header()
 	forward(h, resp.Header)
 	if c.r.Method != http.MethodHead && resp.StatusCode != http.StatusNoContent && resp.StatusCode != http.StatusNotModified {

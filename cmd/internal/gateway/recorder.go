@@ -24,6 +24,8 @@ import (
 	"github.com/traccia-ledger/traccia/cmd/internal/provider"
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/checkpoint"
+	"github.com/traccia-ledger/traccia/ledger/own"
+	"github.com/traccia-ledger/traccia/verifier"
 )
 
 const (
@@ -223,26 +225,18 @@ func (r *recorder) try(ctx context.Context, p *memory.Pending, raw []byte, s *le
 }
 
 // acknowledge proves an answer and remembers it, before anything comes of it.
-func (r *recorder) acknowledge(ctx context.Context, p *memory.Pending, raw []byte, s *ledger.Submission) (*recorded, error) {
-	a, err := ledger.ParseAnswer(raw)
+func (r *recorder) acknowledge(ctx context.Context, pending *memory.Pending, raw []byte, s *ledger.Submission) (*recorded, error) {
+	report, err := provider.Prove(raw, r.years.known(), s)
+	var p *ledger.Problem
+	if errors.As(err, &p) && p.Code == verifier.CodeUnknownLog {
+		if report, err = r.ofNewYear(ctx, raw, s); errors.Is(err, errUnknown) {
+			return nil, err
+		}
+	}
 	if err != nil {
 		return nil, r.dishonest(err)
 	}
-	logs, err := r.years.verifiers(ctx, a.Origin)
-	if errors.As(err, new(*ledger.Problem)) {
-		return nil, r.dishonest(err)
-	} else if err != nil {
-		return nil, err
-	}
-	entries, err := provider.Entries(raw, logs, s, time.Now())
-	if err != nil {
-		return nil, r.dishonest(err)
-	}
-	at, err := checkpoint.Open([]byte(a.Checkpoint), logs...)
-	if err != nil {
-		return nil, r.dishonest(err)
-	}
-	body, err := ledger.ParseBody(a.Entries[0].Body)
+	entries, err := own.Entries(report.Answer, s, time.Now())
 	if err != nil {
 		return nil, r.dishonest(err)
 	}
@@ -250,13 +244,27 @@ func (r *recorder) acknowledge(ctx context.Context, p *memory.Pending, raw []byt
 	if err != nil {
 		return nil, err
 	}
-	if err := r.memory.Acknowledge(p, at, entries); err != nil {
+	at := checkpoint.Checkpoint{Origin: report.Answer.Origin, Size: report.TreeSize, Root: report.Root}
+	if err := r.memory.Acknowledge(pending, at, entries); err != nil {
 		if errors.As(err, new(*ledger.Problem)) {
 			return nil, r.dishonest(err)
 		}
 		return nil, err
 	}
-	return &recorded{receipt: receipt, subjects: s.Subjects, answer: a, body: body, denied: body.Kind == ledger.KindDenied}, nil
+	return &recorded{receipt: receipt, subjects: s.Subjects, answer: report.Answer, body: report.Body, denied: report.Body.Kind == ledger.KindDenied}, nil
+}
+
+// ofNewYear proves an answer of a log whose key isn't known yet, once it is.
+func (r *recorder) ofNewYear(ctx context.Context, raw []byte, s *ledger.Submission) (*verifier.ReceiptReport, error) {
+	a, err := ledger.ParseAnswer(raw)
+	if err != nil {
+		return nil, err
+	}
+	logs, err := r.years.verifiers(ctx, a.Origin)
+	if err != nil {
+		return nil, err
+	}
+	return provider.Prove(raw, logs, s)
 }
 
 func (r *recorder) dishonest(why error) error {

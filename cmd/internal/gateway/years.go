@@ -36,6 +36,7 @@ type years struct {
 	file   *checkpoint.Policy // as the operator wrote it; guarded by mu
 	policy *checkpoint.Policy // with what was learnt; replaced, never changed; guarded by mu
 	keys   map[uint32][]note.Verifier
+	all    []note.Verifier // replaced, never changed; guarded by mu
 }
 
 func newYears(ctx context.Context, base *url.URL, name string, policy *checkpoint.Policy, m *memory.Memory, log *slog.Logger) (*years, error) {
@@ -84,7 +85,10 @@ func (y *years) merge(file *checkpoint.Policy) error {
 			return err
 		}
 	}
-	y.file, y.policy, y.keys = file, &policy, keys
+	y.file, y.policy, y.keys, y.all = file, &policy, keys, nil
+	for _, list := range keys {
+		y.all = append(y.all, list...)
+	}
 	return nil
 }
 
@@ -93,6 +97,13 @@ func (y *years) trusted() *checkpoint.Policy {
 	y.mu.Lock()
 	defer y.mu.Unlock()
 	return y.policy
+}
+
+// known are the keys of all years that are known.
+func (y *years) known() []note.Verifier {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	return y.all
 }
 
 // verifiers are the keys of the log of this origin, which is followed to where it

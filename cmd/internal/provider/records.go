@@ -95,10 +95,20 @@ func (r *Appender) append(lines []byte) error {
 // Close closes the file.
 func (r *Appender) Close() error { return r.file.Close() }
 
-// Entries checks the answer to a submission of the party's own, and returns what
-// is to be kept of it. The error is a *ledger.Problem where the answer isn't
-// proven: whoever sees it keeps the answer as evidence.
+// Entries checks the answer to a submission of the party's own as Prove does, and
+// returns what is to be kept of it.
 func Entries(answer []byte, logs []note.Verifier, s *ledger.Submission, at time.Time) ([]own.Entry, error) {
+	report, err := Prove(answer, logs, s)
+	if err != nil {
+		return nil, err
+	}
+	return own.Entries(report.Answer, s, at)
+}
+
+// Prove checks the answer to a submission of the party's own. The error is a
+// *ledger.Problem where the answer isn't proven: whoever sees it keeps the answer as
+// evidence.
+func Prove(answer []byte, logs []note.Verifier, s *ledger.Submission) (*verifier.ReceiptReport, error) {
 	report := verifier.Receipt(answer, logs, s)
 	if list := report.Problems(); len(list) > 0 {
 		return nil, &list[0]
@@ -106,7 +116,7 @@ func Entries(answer []byte, logs []note.Verifier, s *ledger.Submission, at time.
 	if !report.Proven() {
 		return nil, errors.New("couldn't check the ledger's answer whole")
 	}
-	return own.Entries(report.Answer, s, at)
+	return report, nil
 }
 
 // Lines reads a file of own lines, without their ends. One that isn't ended yet

@@ -37,7 +37,8 @@ func (c *Call) flag(flag string) {
 
 // Seen remembers tokens that may be used once.
 type Seen interface {
-	// Seen notes a token and says whether it was noted before. What was noted survives a restart, until that instant.
+	// Seen notes a token and says whether it was noted before. What was noted survives a restart, until that instant, once
+	// something about the call was released.
 	// Of several callers with the same token at once, exactly one is told that it is new.
 	Seen(kind, jti string, until time.Time) (bool, error)
 }

@@ -51,15 +51,15 @@ func work(dir string) {
 			for i := 0; ; i++ {
 				n := 1_000_000*worker + start + i
 				s := ledger.Subject(fmt.Sprintf("%010d%d", worker, 0)) // of no one: only Records' readers check it
+				if seen, err := m.Seen("dpop", strconv.Itoa(n), time.Now().Add(time.Hour)); seen || err != nil {
+					fmt.Println("error", seen, err)
+					return
+				}
 				p, err := m.Begin(jti(n), []byte(strconv.Itoa(n)))
 				if err != nil {
 					return
 				}
 				say("begun", n)
-				if seen, err := m.Seen("dpop", strconv.Itoa(n), time.Now().Add(time.Hour)); seen || err != nil {
-					fmt.Println("error", seen, err)
-					return
-				}
 				say("seen", n)
 				// The numbers go up, whatever was lost before.
 				if err := m.Acknowledge(p, point(uint64(n)+1), []own.Entry{event(n, s, uint32(start+i), uint64(n))}); err != nil {

@@ -10,22 +10,28 @@ import (
 	db "github.com/cockroachdb/pebble/v2"
 )
 
-// Seen notes a token that may be used once, and says whether it was noted before.
-// A token that is new is on disk when this returns. It is remembered until that
-// instant, after which the caller refuses it for its age.
+// Seen notes a token that may be used once, and says whether it was noted before. It
+// is remembered until that instant, after which the caller refuses it for its age. A
+// token that is new is on disk once Begin, Spool or Sync has returned after this: so
+// before anything is released, and without a wait of its own.
 func (m *Memory) Seen(kind, jti string, until time.Time) (bool, error) {
 	handle := m.keys.handle("memory-token", kind, jti)
 	end := max(until.UnixMilli(), m.now().UnixMilli()) + 1
 	b := m.db.NewBatch()
 	defer b.Close()
 	seen, err := m.note(b, handle, uint64(end))
-	if err == nil && !seen {
-		err = b.SyncWait()
-	}
 	if err != nil {
 		return false, fmt.Errorf("couldn't note a token: %w", err)
 	}
 	return seen, nil
+}
+
+// Sync returns when all that was noted before is on disk.
+func (m *Memory) Sync() error {
+	if err := m.db.LogData(nil, db.Sync); err != nil {
+		return fmt.Errorf("couldn't note a token: %w", err)
+	}
+	return nil
 }
 
 func (m *Memory) note(b *db.Batch, handle [32]byte, end uint64) (seen bool, err error) {
@@ -43,7 +49,7 @@ func (m *Memory) note(b *db.Batch, handle [32]byte, end uint64) (seen bool, err 
 	if err := b.Set(append(append([]byte{'x'}, value...), handle[:]...), nil, nil); err != nil {
 		return false, err
 	}
-	return false, m.db.ApplyNoSyncWait(b, db.Sync)
+	return false, b.Commit(db.NoSync)
 }
 
 // Sweep forgets the tokens that are over.
