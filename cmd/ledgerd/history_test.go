@@ -58,7 +58,7 @@ func TestDevHistory(t *testing.T) {
 	made := ledgerd(t, "history", "--data", dir, "--subject-file", subject, "--out", out, "--json")
 	answer := made.answer()
 	if made.code != 0 || answer["schema"] != "traccia/ledgerd-history/1" || answer["events"] != float64(len(left.Events)+3) || // a consumer's calls, one of them denied
-		 answer["warning"] == "" || answer["cosignatures"] != 2.0 {
+		answer["warning"] == "" || answer["cosignatures"] != 2.0 {
 		t.Errorf("exit %d: %v\n%s", made.code, answer, made.stderr.String())
 	}
 	if r := judge(t, out, policy); !r.Complete {

@@ -73,35 +73,45 @@ func start(cmd *cobra.Command, dir string) (*target, func() error, error) {
 	if err := create(cmd.Context(), dir, name); err != nil {
 		return nil, nil, err
 	}
-	program, err := os.Executable()
+	var r ready
+	end, err := spawn(cmd, &r, ledgerUse, dir)
 	if err != nil {
 		return nil, nil, err
 	}
-	child := exec.Command(program, ledgerUse, dir)
+	return &target{r.URL, r.MetricsURL, dir, name}, end, nil
+}
+
+// spawn runs this very program with a hidden command, and reads the line by which it
+// says where it serves.
+func spawn(cmd *cobra.Command, ready any, args ...string) (end func() error, err error) {
+	program, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	child := exec.Command(program, args...)
 	child.Args[0] = os.Args[0]
 	child.Stderr = cmd.ErrOrStderr()
 	// The child serves until this pipe closes, so it ends with its parent,
 	// whatever ends that.
 	stop, err := child.StdinPipe()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	out, err := child.StdoutPipe()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if err := child.Start(); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	end := func() error {
+	end = func() error {
 		stop.Close()
 		return child.Wait()
 	}
-	var r ready
-	if err := json.NewDecoder(bufio.NewReader(out)).Decode(&r); err != nil {
-		return nil, nil, errors.Join(err, end())
+	if err := json.NewDecoder(bufio.NewReader(out)).Decode(ready); err != nil {
+		return nil, errors.Join(err, end())
 	}
-	return &target{r.URL, r.MetricsURL, dir, name}, end, nil
+	return end, nil
 }
 
 // create makes the ledger and registers the world's bodies, keys and hub.
@@ -202,15 +212,20 @@ func serve(cmd *cobra.Command, n *node.Node, log *slog.Logger, metrics *promethe
 	if err := json.NewEncoder(cmd.OutOrStdout()).Encode(r); err != nil {
 		return err
 	}
+	select {
+	case err := <-failed:
+		return err
+	case <-parentEnds():
+		return nil
+	}
+}
+
+// parentEnds closes when standard input does.
+func parentEnds() <-chan struct{} {
 	ended := make(chan struct{})
 	go func() {
 		io.Copy(io.Discard, os.Stdin)
 		close(ended)
 	}()
-	select {
-	case err := <-failed:
-		return err
-	case <-ended:
-		return nil
-	}
+	return ended
 }

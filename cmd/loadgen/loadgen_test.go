@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"math"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -18,9 +19,9 @@ import (
 	"github.com/traccia-ledger/traccia/ledger"
 )
 
-// TestMain lets the test binary be the child that serves the ledger.
+// TestMain lets the test binary be the children that loadgen runs.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == ledgerUse {
+	if len(os.Args) > 1 && slices.Contains([]string{ledgerUse, providerUse, proxyUse, edgeUse}, os.Args[1]) {
 		main()
 	}
 	os.Exit(m.Run())
@@ -74,6 +75,26 @@ func measured(t *testing.T, receipts, perReceipt int, args ...string) report {
 		t.Errorf("%s", out)
 	}
 	return r
+}
+
+// TestGateway drives a gateway, and finds each of its answers in the log.
+func TestGateway(t *testing.T) {
+	if testing.Short() {
+		t.Skip("NOT CHECKED with -short: five processes for a measurement")
+	}
+	code, out, errs := runLoadgen(t, "gateway", "--calls", "40", "--rounds", "2", "--voucher-reuse", "5", "--rate", "100", "--json")
+	var r gatewayReport
+	if err := json.Unmarshal(out, &r); err != nil || code != cli.ExitDone || r.Schema != "traccia/loadgen-gateway/1" || r.Result != cli.Proven || len(r.Problems) != 0 {
+		t.Fatalf("exit %d, %v: %s %s", code, err, out, errs)
+	}
+	if r.Calls != 40 || len(r.Turns) != 2 || r.Gateway.P50 <= r.Proxy.P50 || r.Proxy.P50 <= 0 || r.Gateway.P99 < r.Gateway.P50 || r.CPU <= 0 || r.Ledger <= 0 || r.Answered <= 0 {
+		t.Errorf("%s", out)
+	}
+	for _, args := range [][]string{{"--rounds", "0"}, {"--calls", "1"}, {"--rate", "0"}, {"--voucher-reuse", "0"}} {
+		if code, _, _ := runLoadgen(t, append([]string{"gateway"}, args...)...); code != cli.ExitUsage {
+			t.Errorf("%v: exit %d", args, code)
+		}
+	}
 }
 
 func TestOwnLedger(t *testing.T) {

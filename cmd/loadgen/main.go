@@ -93,7 +93,8 @@ latency counts from those instants; else as fast as answers come.`,
 	root.MarkFlagsRequiredTogether("url", "world")
 	root.MarkFlagsMutuallyExclusive("rate", "connections")
 	root.MarkFlagDirname("world")
-	root.AddCommand(ledgerCommand())
+	root.AddCommand(gatewayCommand(), ledgerCommand())
+	root.AddCommand(edgeCommands()...)
 	return root
 }
 

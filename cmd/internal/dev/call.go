@@ -3,6 +3,8 @@
 package dev
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -49,6 +51,18 @@ func (w *World) Tokens(s EService, consumer, profile, operator string, now time.
 		Issuer: clientID, Audience: s.Audience, PurposeID: purpose, Dnonce: 1_000_000_000_000 + rand.Int64N(9_000_000_000_000),
 		JTI: guid.NewString(), IssuedAt: issued, Expires: issued + int64(voucherLife.Seconds()), UserID: operator, Location: "sportello-1", LoA: "LOA3",
 	}, int(clientID[0])%clientKeys)
+}
+
+// Sign is what a consumer adds to a call under INTEGRITY_REST_02: the digest of its content, and a signature good once.
+func (w *World) Sign(s EService, consumer, contentType string, content []byte, now time.Time) (digest, signature string, err error) {
+	clientID := fixedUUID("client of " + consumer)
+	sum := sha256.Sum256(content)
+	digest = "SHA-256=" + base64.StdEncoding.EncodeToString(sum[:])
+	signature, err = signToken(w.tokens.clients[int(clientID[0])%clientKeys], map[string]any{
+		"iss": clientID, "aud": s.Audience, "jti": guid.NewString(), "iat": now.Unix(), "exp": now.Add(voucherLife).Unix(),
+		"signed_headers": []map[string]string{{"digest": digest}, {"content-type": contentType}},
+	})
+	return digest, signature, err
 }
 
 // Citizens returns some of the population, those whose files are asked for most.
