@@ -13,13 +13,14 @@ import (
 
 // Special kinds of event, in the order of a report.
 const (
-	SpecialVital    = "vital"    // on vital interests: emergencies
-	SpecialDeferred = "deferred" // whose notice is put off
-	SpecialLate     = "late"     // recorded late
+	SpecialGlass    = "break_glass" // released while the ledger was down
+	SpecialVital    = "vital"       // on vital interests: emergencies
+	SpecialDeferred = "deferred"    // whose notice is put off
+	SpecialLate     = "late"        // recorded late
 )
 
 var specialKinds = []string{
-	SpecialVital, ledger.KindDenied, SpecialLate, ledger.KindUndelivered, ledger.KindDispute, ledger.KindCorrection, SpecialDeferred, ledger.KindLookUp,
+	SpecialGlass, SpecialVital, ledger.KindDenied, SpecialLate, ledger.KindUndelivered, ledger.KindDispute, ledger.KindCorrection, SpecialDeferred, ledger.KindLookUp,
 }
 
 // noUse stands for the ways of consulting beyond maxUses.
@@ -151,6 +152,9 @@ func (a *Audit) access(e *ListedEvent, at AuditEvidence) error {
 	}
 	if b.Scope == ledger.ScopeDeferred {
 		a.isSpecial(SpecialDeferred, at)
+	}
+	if r.BreakGlass != nil {
+		a.isSpecial(SpecialGlass, at)
 	}
 	if vital(e) {
 		a.isSpecial(SpecialVital, at)

@@ -350,3 +350,19 @@ func TestHoliday(t *testing.T) {
 		}
 	}
 }
+
+// TestAuditBreakGlass: what was released while the ledger was down is told apart, and needs the record that opened its session.
+func TestAuditBreakGlass(t *testing.T) {
+	m := newMadeList(t)
+	m.opens()
+	m.access(inSession(event{}))
+	r := m.audit(verifier.AuditConfig{}, m.whole())
+	if !r.Proven() || len(r.Special) != 2 || r.Special[0].Kind != verifier.SpecialGlass || r.Special[1].Kind != verifier.SpecialVital || len(r.Special[0].Evidence) != 1 {
+		t.Errorf("%+v, %+v", r.Special, r.Problems)
+	}
+	m = newMadeList(t)
+	m.access(inSession(event{}))
+	if r := m.audit(verifier.AuditConfig{}, m.whole()); r.Proven() || findingCodes(r) != "no_session" {
+		t.Errorf("a session that nobody opened: %+v", r.Findings)
+	}
+}

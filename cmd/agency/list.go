@@ -3,6 +3,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -10,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/traccia-ledger/traccia/cmd/internal/agencykey"
+	"github.com/traccia-ledger/traccia/cmd/internal/agencylist"
 	"github.com/traccia-ledger/traccia/cmd/internal/cli"
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/history"
@@ -47,14 +50,6 @@ func (a *listAnswer) Text(w io.Writer) {
 	}
 	fmt.Fprintln(w, "check it with verifier agency")
 }
-
-// What a look-up says of itself unless told otherwise.
-const (
-	listPurpose   = "Verifica dell'elenco dei propri accessi"
-	listBasis     = "https://w3id.org/dpv/legal/eu/gdpr#A6-1-c"
-	listReference = "Regolamento (UE) 2016/679, artt. 5(2) e 32"
-	listCategory  = "https://w3id.org/dpv#ObservedPersonalData"
-)
 
 func listCommand() *cobra.Command {
 	var f listFlags
@@ -100,7 +95,7 @@ that may still be good isn't given yet. verifier audit reads them.
 	flags.BoolVar(&f.private, "private", false, "with the private parts of the events' receipts")
 	flags.IntVar(&f.count, "count", 1000, "events in a part of the file")
 	flags.StringVar(&f.operator, "operator", "", "who looks, for the private part of the look-up")
-	flags.StringVar(&f.purpose, "purpose", listPurpose, "why, for the citizens")
+	flags.StringVar(&f.purpose, "purpose", agencylist.Purpose, "why, for the citizens")
 	for _, name := range []string{"key", "ledger", "out"} {
 		cmd.MarkFlagRequired(name)
 	}
@@ -124,21 +119,36 @@ func (f *listFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	file, err := openList(f.out, k.Body, ledger.Origin(f.ledgerOf, f.epoch))
+	file, err := agencylist.Open(f.out, k.Body, ledger.Origin(f.ledgerOf, f.epoch))
 	if err != nil {
 		return err
 	}
-	defer file.close()
-	l := &lister{signedClient: signedClient{c, k, f.ledgerOf}, flags: f, file: file}
-	l.progress = cli.NewProgress(cmd, "fetching", 0)
-	err = l.run(cmd.Context())
-	l.progress.Close()
+	defer file.Close()
+	l := f.fetch(&signedClient{c, k, f.ledgerOf}, file)
+	l.Progress = cli.NewProgress(cmd, "fetching", 0)
+	err = l.Run(cmd.Context())
+	l.Progress.Close()
 	a := &listAnswer{
-		Body: k.Body, Origin: ledger.Origin(f.ledgerOf, f.epoch), Events: file.next, Fetched: l.fetched, LookUps: l.lookUps,
+		Body: k.Body, Origin: ledger.Origin(f.ledgerOf, f.epoch), Events: file.Next(), Fetched: l.Fetched, LookUps: l.LookUps,
 		Complete: err == nil, File: f.out, SeenFile: f.seen,
 	}
 	if printErr := cli.Print(cmd, a); err == nil {
 		err = printErr
 	}
 	return err
+}
+
+// fetch is what the flags ask for.
+func (f *listFlags) fetch(s *signedClient, file *agencylist.File) *agencylist.Fetch {
+	return &agencylist.Fetch{
+		Key: s.key, Path: f.out, File: file, Seen: f.seen, Ledger: f.ledgerOf, Epoch: f.epoch, Count: f.count, Closed: f.proofsOnly, Private: f.private,
+		Operator: f.operator, Purpose: f.purpose,
+		Post: func(ctx context.Context, path string, content []byte) ([]byte, error) {
+			data, err := s.post(ctx, path, content)
+			if r := (*refusal)(nil); errors.As(err, &r) {
+				return nil, &agencylist.Refused{Code: r.problem.Code, Err: r.verdict()}
+			}
+			return data, err
+		},
+	}
 }

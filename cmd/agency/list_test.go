@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -22,6 +23,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/traccia-ledger/traccia/cmd/internal/agencykey"
+	"github.com/traccia-ledger/traccia/cmd/internal/agencylist"
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/checkpoint"
 	"github.com/traccia-ledger/traccia/ledger/jws"
@@ -141,46 +143,60 @@ func TestListResumes(t *testing.T) {
 	}
 	base := &url.URL{Scheme: "http", Host: s.addr}
 	dir := t.TempDir()
-	f := &listFlags{ledgerOf: testLedger, out: filepath.Join(dir, "own.list"), seen: filepath.Join(dir, "none", "seen"), epoch: s.node.Epoch(), count: 10, purpose: listPurpose}
-	file, err := openList(f.out, body, ledger.Origin(testLedger, f.epoch))
+	f := &listFlags{ledgerOf: testLedger, out: filepath.Join(dir, "own.list"), seen: filepath.Join(dir, "seen"), epoch: s.node.Epoch(), count: 10, purpose: agencylist.Purpose}
+	file, err := agencylist.Open(f.out, body, ledger.Origin(testLedger, f.epoch))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer file.close()
-	l := &lister{
-		signedClient: signedClient{&client{base: base, http: http.DefaultClient, patience: time.Second, notice: io.Discard}, k, f.ledgerOf}, flags: f, file: file,
+	defer file.Close()
+	client := &signedClient{&client{base: base, http: http.DefaultClient, patience: time.Second, notice: io.Discard}, k, f.ledgerOf}
+	pendingFile := f.out + ".look-up"
+
+	// The ledger records the look-up, and its answer is lost.
+	l := f.fetch(client, file)
+	post, recorded, lost := l.Post, 0, errors.New("the connection broke")
+	l.Post = func(ctx context.Context, path string, content []byte) ([]byte, error) {
+		data, err := post(ctx, path, content)
+		if path != "list/look-up" || err != nil {
+			return data, err
+		}
+		answer, err := ledger.ParseAnswer(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		recorded = answer.Count
+		return nil, lost
 	}
-	if err := l.lookUp(t.Context()); err == nil || l.lookUps == 0 {
-		t.Fatalf("%d look-ups, noted where nothing can be: %v", l.lookUps, err)
+	if err := l.Run(t.Context()); !errors.Is(err, lost) || recorded == 0 {
+		t.Fatalf("%d look-ups, of which none is noted: %v", recorded, err)
 	}
-	recorded := l.lookUps
-	f.seen = filepath.Join(dir, "seen")
-	pending, err := os.ReadFile(l.pendingPath())
+	pending, err := os.ReadFile(pendingFile)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := l.resume(t.Context()); err != nil {
+	again := f.fetch(client, file)
+	if err := again.Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	noted, err := os.ReadFile(f.seen)
-	if err != nil || bytes.Count(noted, []byte("\n")) != recorded {
-		t.Errorf("%d look-ups, noted %q: %v", recorded, noted, err)
+	if err != nil || again.LookUps < recorded || bytes.Count(noted, []byte("\n")) != again.LookUps {
+		t.Errorf("%d look-ups, %d in all, noted %q: %v", recorded, again.LookUps, noted, err)
 	}
-	if _, err := os.Stat(l.pendingPath()); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(pendingFile); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the look-up is kept: %v", err)
 	}
 
 	// One that the ledger refuses by now.
-	if err := os.WriteFile(l.pendingPath(), bytes.Replace(pending, []byte(`"receipt":"`), []byte(`"receipt":"x`), 1), 0o600); err != nil {
+	if err := os.WriteFile(pendingFile, bytes.Replace(pending, []byte(`"receipt":"`), []byte(`"receipt":"x`), 1), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := l.resume(t.Context()); err != nil {
+	if err := f.fetch(client, file).Run(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if again, err := os.ReadFile(f.seen); err != nil || !bytes.Equal(again, noted) {
-		t.Errorf("noted %q of a look-up that isn't recorded: %v", again, err)
+	if later, err := os.ReadFile(f.seen); err != nil || !bytes.Equal(later, noted) {
+		t.Errorf("noted %q of a look-up that isn't recorded: %v", later, err)
 	}
-	if _, err := os.Stat(l.pendingPath()); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(pendingFile); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a look-up that was refused is kept: %v", err)
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/traccia-ledger/traccia/cmd/internal/agencykey"
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/history"
 	"github.com/traccia-ledger/traccia/ledger/jws"
@@ -53,6 +54,19 @@ func TestAgencyScripts(t *testing.T) {
 				file, err := ts.Value("ledger").(*hubLedger).list(args[1] == "true", count)
 				ts.Check(err)
 				ts.Check(os.WriteFile(ts.MkAbs(args[0]), file, 0o600))
+			},
+			// own FILE: the key of the consumer of the last access, registered, whose id is BODY; URL is the ledger's
+			"own": func(ts *testscript.TestScript, _ bool, args []string) {
+				l := ts.Value("ledger").(*hubLedger)
+				body, err := l.consumer()
+				ts.Check(err)
+				signer, key, err := l.keyOf(context.Background(), body)
+				ts.Check(err)
+				text, err := agencykey.Format(&agencykey.Key{Key: key, Body: body, Signer: signer}, "")
+				ts.Check(err)
+				ts.Check(os.WriteFile(ts.MkAbs(args[0]), text, 0o600))
+				ts.Setenv("BODY", body)
+				ts.Setenv("URL", l.http.URL)
 			},
 			// called FILE N: the entries of that list but the last N, one as an index, the next as an answer, the third as a line
 			"called": func(ts *testscript.TestScript, _ bool, args []string) {

@@ -68,11 +68,13 @@ type auditFlags struct {
 	subject, answer, breach, affected string
 	by                                verifier.AuditBreach
 	limits                            verifier.AuditLimits
+	source                            auditFetch
 }
 
 const auditLong = `audit looks at all that a body consulted in a period, for its data protection
-officer: from the body's own lists, which agency list --private fetches, one file a
-year. It checks
+officer: from the body's own lists, one file a year, which agency list --private
+fetches. With --url, --key and --ledger it fetches them itself, or what is new; who
+looks leaves a trace in the citizens' histories, once a month. It checks
 
   - that each list is complete, and each event right by every rule: signatures, keys
     in force at the time, decisions replayed by the policies of the time
@@ -106,7 +108,8 @@ func auditCommand() *cobra.Command {
 		Use:   "audit --body ID --list FILE --policy FILE [--from DAY --to DAY]",
 		Short: "Audit what a body consulted, for its DPO",
 		Long:  auditLong,
-		Example: `  agency list --key c_a944.key --ledger registro.example --url https://registro.example --out c_a944-2026.list --private
+		Example: `  verifier audit --body c_a944 --list c_a944-2026.list --url https://registro.example --key c_a944.key \
+    --ledger registro.example --policy policy.txt --html audit.html
   verifier audit --body c_a944 --list c_a944-2026.list --policy policy.txt --from 2026-01-01 --to 2026-06-30 \
     --purposes purposes.json --html audit.html --csv findings.csv
   verifier audit --body c_a944 --list c_a944-2026.list --policy policy.txt --subject-file who.txt --answer answer.html`,
@@ -128,6 +131,7 @@ func (f *auditFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.body, "body", "", "id of the body")
 	flags.StringArrayVar(&f.lists, "list", nil, "file with a year of the body's list; may be repeated, year after year")
 	flags.StringVar(&f.policy, "policy", "", "file with the keys of logs, witnesses and monitors that you trust")
+	f.source.add(cmd)
 	f.bundles.add(cmd)
 	flags.StringVar(&f.seen, "seen", "", "file with the log indexes, or the answers, that the body's own calls got")
 	flags.BoolVar(&f.seenIsAll, "seen-is-all", false, "the file of --seen has all of them, look-ups included")
@@ -294,6 +298,9 @@ func readCodes(path, flag string) (codes []ledger.Subject, err error) {
 func (f *auditFlags) run(cmd *cobra.Command) (*auditAnswer, error) {
 	c, err := f.config()
 	if err != nil {
+		return nil, err
+	}
+	if err := f.source.fetch(cmd, &c, f.lists); err != nil {
 		return nil, err
 	}
 	dir, err := os.MkdirTemp(f.temp, "traccia-audit-")

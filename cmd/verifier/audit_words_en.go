@@ -15,7 +15,7 @@ var auditEnglish = map[string]string{
 	"charts": "Accesses in the period", "chart_days": "Accesses a day", "chart_months": "Accesses a month", "chart_hours": "Accesses by persons, by weekday and hour",
 	"chart_uses": "Accesses by purpose", "chart_table": "The figures of the chart", "day": "Day", "month": "Month", "hour": "Hour", "max_of": "The most is %s, %s; the total %s.", "hours_desc": "The darker, the more accesses; the most is %s. The frame shows working hours.",
 	"weekday_0": "Mon", "weekday_1": "Tue", "weekday_2": "Wed", "weekday_3": "Thu", "weekday_4": "Fri", "weekday_5": "Sat", "weekday_6": "Sun",
-	"special": "Special events", "special_vital": "On vital interests (emergencies)", "special_denied": "Denied accesses", "special_late": "Recorded late (more than 10 minutes)",
+	"special": "Special events", "special_break_glass": "Break-glass: released while the ledger was down", "special_vital": "On vital interests (emergencies)", "special_denied": "Denied accesses", "special_late": "Recorded late (more than 10 minutes)",
 	"special_undelivered": "Data never released, says their holder", "special_dispute": "Disputed by the body: not asked for", "special_correction": "Recorded in error, says who signed",
 	"special_deferred": "Notice put off by an order", "special_look-up": "The body's own look-ups in the ledger", "special_none": "None.", "events": "events",
 	"register": "Uses of data (extract of the register)", "purpose": "Purpose", "data": "Data", "basis": "Legal basis", "holder": "Holder of the data", "number": "Accesses", "register_more": "%d more uses, with %d accesses, are in JSON and in the extract of the register (--register).",

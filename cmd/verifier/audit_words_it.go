@@ -21,7 +21,7 @@ var auditItalian = map[string]string{
 	"charts": "Gli accessi nel periodo", "chart_days": "Accessi al giorno", "chart_months": "Accessi al mese", "chart_hours": "Accessi di persone per giorno della settimana e ora",
 	"chart_uses": "Accessi per finalità", "chart_table": "I numeri del grafico", "day": "Giorno", "month": "Mese", "hour": "Ora", "max_of": "Il massimo è %s, %s; il totale %s.", "hours_desc": "Più scuro, più accessi; il massimo è %s. Il bordo segna l'orario di lavoro.",
 	"weekday_0": "lun", "weekday_1": "mar", "weekday_2": "mer", "weekday_3": "gio", "weekday_4": "ven", "weekday_5": "sab", "weekday_6": "dom",
-	"special": "Eventi particolari", "special_vital": "Per interessi vitali (emergenze)", "special_denied": "Accessi negati", "special_late": "Registrati in ritardo (più di 10 minuti)",
+	"special": "Eventi particolari", "special_break_glass": "In emergenza, a registro fermo (break-glass)", "special_vital": "Per interessi vitali (emergenze)", "special_denied": "Accessi negati", "special_late": "Registrati in ritardo (più di 10 minuti)",
 	"special_undelivered": "Dati mai consegnati, dichiara chi li detiene", "special_dispute": "Contestati dall'ente: accesso non chiesto", "special_correction": "Registrati per errore, dichiara chi firmò",
 	"special_deferred": "Con notizia differita per ordine", "special_look-up": "Consultazioni del registro da parte dell'ente", "special_none": "Nessuno.", "events": "eventi",
 	"register": "Usi dei dati (estratto del registro)", "purpose": "Finalità", "data": "Dati", "basis": "Base giuridica", "holder": "Titolare dei dati", "number": "Accessi", "register_more": "Altri %d usi, con %d accessi, sono in JSON e nell'estratto del registro (--register).",

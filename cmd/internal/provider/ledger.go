@@ -60,6 +60,12 @@ func (l *Ledger) Proofs(ctx context.Context, scope, origin string, subjects []le
 	return list, nil
 }
 
+// Agency asks the ledger of this name about the signing body's own list: content,
+// signed, to a path below /v1/agencies/{agency}/. A refusal is a *ledger.Problem.
+func (l *Ledger) Agency(ctx context.Context, name, path string, content []byte) ([]byte, error) {
+	return l.post(ctx, l.base.JoinPath("v1", "agencies", l.key.Body, path), content, name)
+}
+
 // Record has a signed statement recorded, and returns its log index. A refusal
 // is a *ledger.Problem.
 func (l *Ledger) Record(ctx context.Context, statement string) (uint64, error) {
@@ -103,7 +109,7 @@ const codeNotSigner = "not_signer"
 
 const (
 	attempts  = 5
-	maxAnswer = 1 << 20
+	maxAnswer = 1 << 25 // bytes: a part of a list, packed
 )
 
 // post sends content, signed for the ledger of this name unless that is "", and

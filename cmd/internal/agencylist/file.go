@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
 
-package main
+package agencylist
 
 import (
 	"errors"
@@ -14,23 +14,23 @@ import (
 	"github.com/traccia-ledger/traccia/ledger/history"
 )
 
-// listFile is a body's list on disk, part behind part. What follows its last
+// File is a body's list on disk, part behind part. What follows its last
 // whole part, left by a crash, is cut off.
-type listFile struct {
+type File struct {
 	f            *os.File
 	body, origin string
 	next         uint64 // number of the first event that isn't in it
 	end          int64  // of the parts to keep
 }
 
-// openList opens a list to go on with, or makes an empty one. A part without
+// Open opens a list to go on with, or makes an empty one. A part without
 // events at its end, which said that there were no more, isn't kept.
-func openList(path, body, origin string) (l *listFile, err error) {
+func Open(path, body, origin string) (l *File, err error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("couldn't open the list: %w", err)
 	}
-	l = &listFile{f: f, body: body, origin: origin}
+	l = &File{f: f, body: body, origin: origin}
 	defer func() {
 		if err != nil {
 			f.Close()
@@ -56,7 +56,7 @@ func openList(path, body, origin string) (l *listFile, err error) {
 }
 
 // check says whether a part is the one that comes next.
-func (l *listFile) check(p *history.AgencyPart) error {
+func (l *File) check(p *history.AgencyPart) error {
 	switch {
 	case p.Agency != l.body:
 		return fmt.Errorf("expected a part of the list of %s, found one of %s", l.body, p.Agency)
@@ -69,7 +69,7 @@ func (l *listFile) check(p *history.AgencyPart) error {
 }
 
 // add appends a part that check let pass.
-func (l *listFile) add(raw []byte, p *history.AgencyPart) error {
+func (l *File) add(raw []byte, p *history.AgencyPart) error {
 	if err := l.f.Truncate(l.end); err != nil {
 		return fmt.Errorf("couldn't write the list: %w", err)
 	}
@@ -84,4 +84,8 @@ func (l *listFile) add(raw []byte, p *history.AgencyPart) error {
 	return nil
 }
 
-func (l *listFile) close() { l.f.Close() }
+// Next is the number of the first event that isn't in the file.
+func (l *File) Next() uint64 { return l.next }
+
+// Close closes the file. What was added is on disk.
+func (l *File) Close() error { return l.f.Close() }

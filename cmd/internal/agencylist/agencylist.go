@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: EUPL-1.2
 
-package main
+// Package agencylist fetches a body's own list from a ledger (docs/agency-list.md), for the commands that a body's people
+// use: part by part into a file, with the look-ups that this takes, resumable wherever it was stopped. What the list is
+// worth is for package verifier to say.
+package agencylist
 
 import (
 	"bytes"
@@ -17,6 +20,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/traccia-ledger/traccia/cmd/internal/agencykey"
 	"github.com/traccia-ledger/traccia/cmd/internal/cli"
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/durable"
@@ -25,14 +29,46 @@ import (
 	"github.com/traccia-ledger/traccia/ledger/vrf"
 )
 
-// lister fetches a body's list, part by part.
-type lister struct {
-	signedClient
-	flags    *listFlags
-	file     *listFile
-	progress *cli.Progress
-	fetched  uint64
-	lookUps  int
+// Purpose is what a look-up says of itself unless told otherwise.
+const Purpose = "Verifica dell'elenco dei propri accessi"
+
+const (
+	basis     = "https://w3id.org/dpv/legal/eu/gdpr#A6-1-c"
+	reference = "Regolamento (UE) 2016/679, artt. 5(2) e 32"
+	category  = "https://w3id.org/dpv#ObservedPersonalData"
+)
+
+// Refused is a ledger's refusal. Err is what to tell of it.
+type Refused struct {
+	Code string // of its problem; "" where it had none
+	Err  error
+}
+
+func (e *Refused) Error() string { return e.Err.Error() }
+func (e *Refused) Unwrap() error { return e.Err }
+
+// Fetch is what a list is fetched with.
+type Fetch struct {
+	// Post sends content, signed by the body, to a path below /v1/agencies/{agency}/, until it is answered. A refusal is a
+	// *Refused.
+	Post func(ctx context.Context, path string, content []byte) ([]byte, error)
+	Key  *agencykey.Key
+	// Path and File are of the list, Seen of the entries that look-ups made; "": not noted.
+	Path     string
+	File     *File
+	Seen     string
+	Ledger   string // its name
+	Epoch    uint32
+	Count    int  // events in a part
+	Closed   bool // nothing is opened
+	Private  bool // with the private parts
+	Operator string
+	Purpose  string
+	Progress *cli.Progress
+
+	// What came of it so far.
+	Fetched uint64 // events
+	LookUps int
 }
 
 // changes is how often a part is asked for again because its citizens changed
@@ -42,9 +78,9 @@ const changes = 20
 // maxPending bounds the file of a look-up under way, in bytes.
 const maxPending = 1 << 18
 
-// run ends at the end of the list.
-func (l *lister) run(ctx context.Context) error {
-	if l.flags.seen != "" {
+// Run ends at the end of the list.
+func (l *Fetch) Run(ctx context.Context) error {
+	if l.Seen != "" {
 		if err := l.resume(ctx); err != nil {
 			return err
 		}
@@ -54,7 +90,7 @@ func (l *lister) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := l.file.check(p); err != nil {
+		if err := l.File.check(p); err != nil {
 			return fmt.Errorf("the ledger sent something else: %w", err)
 		}
 		end, err := isEnd(p)
@@ -64,11 +100,11 @@ func (l *lister) run(ctx context.Context) error {
 		if len(p.Events) == 0 && !end {
 			return errors.New("the ledger sent a part without events before the end of the list")
 		}
-		if err := l.file.add(raw, p); err != nil {
+		if err := l.File.add(raw, p); err != nil {
 			return err
 		}
-		l.fetched += uint64(len(p.Events))
-		l.progress.Add(int64(len(p.Events)))
+		l.Fetched += uint64(len(p.Events))
+		l.Progress.Add(int64(len(p.Events)))
 		if end {
 			return nil
 		}
@@ -107,20 +143,20 @@ func isEnd(p *history.AgencyPart) (bool, error) {
 }
 
 // ask is what all requests about a part have in common.
-func (l *lister) ask() map[string]any {
-	return map[string]any{"epoch": l.flags.epoch, "from": l.file.next, "count": l.flags.count}
+func (l *Fetch) ask() map[string]any {
+	return map[string]any{"epoch": l.Epoch, "from": l.File.next, "count": l.Count}
 }
 
 // part fetches the next part, after the look-up that it takes.
-func (l *lister) part(ctx context.Context) ([]byte, *history.AgencyPart, error) {
+func (l *Fetch) part(ctx context.Context) ([]byte, *history.AgencyPart, error) {
 	for range changes {
 		raw, err := l.lookUpAndFetch(ctx)
-		var r *refusal
+		var r *Refused
 		switch {
-		case errors.As(err, &r) && (r.problem.Code == "look_up_moved" || r.problem.Code == "not_looked_up"):
+		case errors.As(err, &r) && (r.Code == "look_up_moved" || r.Code == "not_looked_up"):
 			continue
 		case errors.As(err, &r):
-			return nil, nil, r.verdict()
+			return nil, nil, r.Err
 		case err != nil:
 			return nil, nil, err
 		}
@@ -133,26 +169,26 @@ func (l *lister) part(ctx context.Context) ([]byte, *history.AgencyPart, error) 
 	return nil, nil, errors.New("the citizens to look up keep changing: is the body's list being fetched somewhere else?")
 }
 
-func (l *lister) lookUpAndFetch(ctx context.Context) ([]byte, error) {
-	if !l.flags.proofsOnly {
+func (l *Fetch) lookUpAndFetch(ctx context.Context) ([]byte, error) {
+	if !l.Closed {
 		if err := l.lookUp(ctx); err != nil {
 			return nil, err
 		}
 	}
 	ask := l.ask()
-	ask["open"] = !l.flags.proofsOnly
-	if l.flags.private {
+	ask["open"] = !l.Closed
+	if l.Private {
 		ask["private"] = true
 	}
 	content, err := json.Marshal(ask)
 	if err != nil {
 		return nil, err
 	}
-	return l.post(ctx, "list", content)
+	return l.Post(ctx, "list", content)
 }
 
 // lookUp has the look-up recorded that the part takes, if it takes one.
-func (l *lister) lookUp(ctx context.Context) error {
+func (l *Fetch) lookUp(ctx context.Context) error {
 	id, err := uuid.NewRandom()
 	if err != nil {
 		return fmt.Errorf("couldn't make a jti: %w", err)
@@ -163,7 +199,7 @@ func (l *lister) lookUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	answer, err := l.post(ctx, "list/citizens", content)
+	answer, err := l.Post(ctx, "list/citizens", content)
 	if err != nil {
 		return err
 	}
@@ -184,7 +220,7 @@ func (l *lister) lookUp(ctx context.Context) error {
 		"salt": base64.RawURLEncoding.EncodeToString(salt[:]), "content": base64.RawURLEncoding.EncodeToString(private),
 	}
 	pending, err := json.Marshal(ask)
-	if err == nil && l.flags.seen != "" {
+	if err == nil && l.Seen != "" {
 		err = durable.Replace(l.pendingPath(), pending, 0o600)
 	}
 	if err != nil {
@@ -195,10 +231,10 @@ func (l *lister) lookUp(ctx context.Context) error {
 
 // pendingPath is where a look-up is kept until its entries are noted, so that
 // none is forgotten that the ledger recorded just before a crash.
-func (l *lister) pendingPath() string { return l.flags.out + ".look-up" }
+func (l *Fetch) pendingPath() string { return l.Path + ".look-up" }
 
 // resume sends a look-up again that an earlier run kept.
-func (l *lister) resume(ctx context.Context) error {
+func (l *Fetch) resume(ctx context.Context) error {
 	// Also where no look-up follows, a verifier shall find the file.
 	if err := l.note(nil); err != nil {
 		return err
@@ -211,15 +247,15 @@ func (l *lister) resume(ctx context.Context) error {
 		return fmt.Errorf("couldn't read the look-up of an earlier run: %w", err)
 	}
 	err = l.record(ctx, pending)
-	if r := (*refusal)(nil); errors.As(err, &r) {
+	if r := (*Refused)(nil); errors.As(err, &r) {
 		return os.Remove(l.pendingPath()) // it never came to be recorded, and is out of date
 	}
 	return err
 }
 
 // record has a signed look-up recorded, and notes its entries.
-func (l *lister) record(ctx context.Context, content []byte) error {
-	answer, err := l.post(ctx, "list/look-up", content)
+func (l *Fetch) record(ctx context.Context, content []byte) error {
+	answer, err := l.Post(ctx, "list/look-up", content)
 	if err != nil {
 		return err
 	}
@@ -227,13 +263,13 @@ func (l *lister) record(ctx context.Context, content []byte) error {
 	if err != nil {
 		return &cli.CouldNotCheck{Err: fmt.Errorf("couldn't read the ledger's answer: %w", err)}
 	}
-	l.lookUps += recorded.Count
-	if l.flags.seen == "" {
+	l.LookUps += recorded.Count
+	if l.Seen == "" {
 		return nil
 	}
 	var lines []byte
 	for n := range recorded.Count {
-		if recorded.Origin == l.file.origin { // else it is of this year, and the list of another
+		if recorded.Origin == l.File.origin { // else it is of this year, and the list of another
 			lines = fmt.Appendf(lines, "%d\n", recorded.FirstIndex+uint64(n))
 		}
 	}
@@ -244,22 +280,22 @@ func (l *lister) record(ctx context.Context, content []byte) error {
 }
 
 // sign makes the receipt of a look-up, and its private part.
-func (l *lister) sign(jti string, citizens ledger.SubjectCommitment) (receipt string, salt [32]byte, content []byte, err error) {
+func (l *Fetch) sign(jti string, citizens ledger.SubjectCommitment) (receipt string, salt [32]byte, content []byte, err error) {
 	rand.Read(salt[:])
 	private, actor := &ledger.Private{Operator: &ledger.Operator{ID: "service:agency-list"}}, ledger.ActorService
-	if l.flags.operator != "" {
-		private.Operator.ID, actor = l.flags.operator, ledger.ActorOperator
+	if l.Operator != "" {
+		private.Operator.ID, actor = l.Operator, ledger.ActorOperator
 	}
 	if content, err = ledger.FormatPrivate(private); err != nil {
-		return "", salt, nil, cli.Usagef("--operator: %w", err)
+		return "", salt, nil, cli.Usagef("operator: %w", err)
 	}
-	now, body := time.Now(), l.key.Body
+	now, body := time.Now(), l.Key.Body
 	receipt, err = ledger.SignReceipt(&ledger.Receipt{
-		Aud: l.flags.ledgerOf, Iss: body, JTI: jti, IssuedAt: now.Unix(), Role: ledger.RoleRequester, Provider: body, Consumer: body,
-		Purpose: l.flags.purpose, LegalBasis: listBasis, LegalReference: listReference, DataCategories: []string{listCategory}, Actor: actor,
+		Aud: l.Ledger, Iss: body, JTI: jti, IssuedAt: now.Unix(), Role: ledger.RoleRequester, Provider: body, Consumer: body,
+		Purpose: l.Purpose, LegalBasis: basis, LegalReference: reference, DataCategories: []string{category}, Actor: actor,
 		Operation:  ledger.Operation{Method: http.MethodPost, Path: "/v1/agencies/{agency}/list"},
 		OccurredAt: now.UTC().Format(time.RFC3339), PrivateDigest: ledger.Hex(ledger.PrivateDigest(&salt, content)), Subjects: citizens,
-	}, l.key.Kid, l.key.Signer)
+	}, l.Key.Kid, l.Key.Signer)
 	if err != nil {
 		return "", salt, nil, cli.Usagef("couldn't sign the look-up: %w", err)
 	}
@@ -267,8 +303,8 @@ func (l *lister) sign(jti string, citizens ledger.SubjectCommitment) (receipt st
 }
 
 // note adds lines to the file of entries that the body made.
-func (l *lister) note(lines []byte) error {
-	f, err := os.OpenFile(l.flags.seen, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+func (l *Fetch) note(lines []byte) error {
+	f, err := os.OpenFile(l.Seen, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
 	if err != nil {
 		return fmt.Errorf("couldn't note the look-up's entries: %w", err)
 	}
