@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
@@ -52,7 +53,7 @@ func loginCommand() *cobra.Command {
 		Short: "Prepare the citizens' login with SPID and CIE",
 		Args:  cobra.NoArgs,
 	}
-	cmd.AddCommand(loginKeyCommand(), loginMetadataCommand())
+	cmd.AddCommand(loginKeyCommand(), loginMetadataCommand(), loginMessagesKeyCommand(), loginMessagesCommand())
 	return cmd
 }
 
@@ -128,4 +129,63 @@ federation as openid_relying_party. A ledger that serves shows the same at
 			return cli.Print(cmd, &loginMetadataAnswer{Metadata: settings.Metadata(keys)})
 		},
 	}
+}
+
+type messagesKeyAnswer struct {
+	cli.Done
+	Private string `json:"private_file"`
+	Public  string `json:"public_file"`
+}
+
+func (a *messagesKeyAnswer) Text(w io.Writer) {
+	fmt.Fprintf(w, "%s goes to the ledger, as messages.key of the login's settings. Keep %s elsewhere: it alone reads what was kept.\n", a.Public, a.Private)
+}
+
+func loginMessagesKeyCommand() *cobra.Command {
+	var private, public string
+	cmd := &cobra.Command{
+		Use:   "messages-key --private F --public F",
+		Short: "Make the keys of whoever may read the messages of logins",
+		Long: `Providers of services keep the messages of logins for 24 months. The ledger seals them
+for a public key; whoever holds the private one can read them, and the ledger can't.
+Make it on the machine of whoever is appointed to.`,
+		Example: `  ledgerd login messages-key --private messages.key --public messages.pub`,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := login.NewMessagesKey(private, public); err != nil {
+				return err
+			}
+			return cli.Print(cmd, &messagesKeyAnswer{Private: private, Public: public})
+		},
+	}
+	cmd.Flags().StringVar(&private, "private", "", "the file to write the private key to")
+	cmd.Flags().StringVar(&public, "public", "", "the file to write the public key to")
+	cmd.MarkFlagRequired("private")
+	cmd.MarkFlagRequired("public")
+	return cmd
+}
+
+func loginMessagesCommand() *cobra.Command {
+	var key string
+	cmd := &cobra.Command{
+		Use:   "messages FILE --key F",
+		Short: "Read the messages of a month's logins",
+		Long: `Opens FILE, a month of the messages that a ledger kept, checks that no line was taken out
+of its middle or changed, and prints each as one JSON object a line: the signed
+request, and what came back. They name citizens: mind where they go.`,
+		Example: `  ledgerd login messages logins-2026-11.ndjson --key messages.key`,
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			file, err := os.Open(args[0])
+			if err != nil {
+				return fmt.Errorf("couldn't read the messages: %w", err)
+			}
+			defer file.Close()
+			lines := json.NewEncoder(cmd.OutOrStdout())
+			return login.ReadMessages(file, key, func(m login.Message) error { return lines.Encode(m) })
+		},
+	}
+	cmd.Flags().StringVar(&key, "key", "", "file with the private key")
+	cmd.MarkFlagRequired("key")
+	return cmd
 }

@@ -33,6 +33,13 @@ func TestServeLogin(t *testing.T) {
 	if told["client_id"] != "https://registro.example" || told["redirect_uris"].([]any)[0] != "https://registro.example/entra/cie" {
 		t.Errorf("%v", told)
 	}
+	private, public := filepath.Join(t.TempDir(), "messages.key"), filepath.Join(t.TempDir(), "messages.pub")
+	if p := ledgerd(t, "login", "messages-key", "--private", private, "--public", public, "--json"); p.code != 0 || p.answer()["public_file"] != public {
+		t.Errorf("messages-key: exit %d\n%s", p.code, p.stderr.String())
+	}
+	if p := ledgerd(t, "login", "messages", public, "--key", private); p.code == 0 || !strings.Contains(p.stderr.String(), "line 1") {
+		t.Errorf("messages of another file: exit %d\n%s", p.code, p.stderr.String())
+	}
 	p := serve(t, "serve", "--data", dir, "--login", file)
 	get := func(path string) (int, string) {
 		t.Helper()

@@ -64,6 +64,7 @@ const (
 	refresh    = time.Hour        // of its metadata
 	retry      = 15 * time.Second // after they couldn't be had
 	maxAnswer  = 1 << 20
+	maxQuery   = 8 << 10 // bytes of the parameters of a way back
 )
 
 // Door is a provider of identity, for the pages.
@@ -75,6 +76,7 @@ type Door struct {
 	log      *slog.Logger
 	client   *http.Client
 	used     *lru.Cache[string, struct{}] // states of logins that came back
+	messages *messages                    // nil: they are kept elsewhere
 
 	mu    sync.Mutex
 	known *metadata // guarded by mu
@@ -88,13 +90,19 @@ func Open(s *Settings, now func() time.Time, log *slog.Logger) ([]web.Door, *Key
 		return nil, nil, err
 	}
 	var doors []web.Door
+	var kept *messages
+	if s.Messages != nil {
+		if kept, err = openMessages(s.Messages.Folder, s.Messages.Key); err != nil {
+			return nil, nil, err
+		}
+	}
 	for _, p := range s.Providers {
 		used, err := lru.New[string, struct{}](1 << 14)
 		if err != nil {
 			return nil, nil, err
 		}
 		doors = append(doors, &Door{
-			provider: p, settings: s, keys: keys, now: now, log: log, used: used,
+			provider: p, settings: s, keys: keys, now: now, log: log, used: used, messages: kept,
 			client: &http.Client{Timeout: patience, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 		})
 	}
@@ -263,6 +271,9 @@ func (d *Door) Begin(r *http.Request, v web.Visit) (web.Step, error) {
 	if err != nil {
 		return web.Step{}, fmt.Errorf("couldn't sign a request to log in: %w", err)
 	}
+	if err := d.keep(Exchange{State: a.state(), Request: request}); err != nil {
+		return web.Step{}, err
+	}
 	u, err := url.Parse(m.Authorization)
 	if err != nil {
 		return web.Step{}, err
@@ -288,12 +299,36 @@ func (d *Door) Return(r *http.Request, cookie string) (session.Identity, web.Vis
 	if err != nil {
 		return session.Identity{}, a.visit, err
 	}
-	code, err := d.checkReturn(m, r.URL.Query(), a)
-	if err != nil {
-		return session.Identity{}, a.visit, err
+	if len(r.URL.RawQuery) > maxQuery {
+		return session.Identity{}, a.visit, refuse("invalid", errors.New("the parameters are too long"))
 	}
-	identity, err := d.identify(r.Context(), m, a, code)
+	x := Exchange{State: a.state(), Response: r.URL.RawQuery}
+	var identity session.Identity
+	code, err := d.checkReturn(m, r.URL.Query(), a)
+	if err == nil {
+		identity, err = d.identify(r.Context(), m, a, code, &x)
+	}
+	var refusal *web.Refusal
+	switch {
+	case errors.As(err, &refusal):
+		x.Outcome = refusal.Reason
+	case err != nil:
+		x.Outcome = "failed"
+	default:
+		x.Outcome = "in"
+	}
+	// Nobody is let in whose login isn't written down.
+	if kept := d.keep(x); kept != nil {
+		return session.Identity{}, a.visit, kept
+	}
 	return identity, a.visit, err
+}
+
+func (d *Door) keep(x Exchange) error {
+	if d.messages == nil {
+		return nil
+	}
+	return d.messages.keep(d.now(), d.provider.ID, x)
 }
 
 // checkReturn checks that these parameters answer this attempt, for the first time, and returns the code.
@@ -333,7 +368,7 @@ type tokens struct {
 }
 
 // identify asks the provider who logged in.
-func (d *Door) identify(ctx context.Context, m *metadata, a *attempt, code string) (who session.Identity, err error) {
+func (d *Door) identify(ctx context.Context, m *metadata, a *attempt, code string, x *Exchange) (who session.Identity, err error) {
 	var t tokens
 	answer, err := d.post(ctx, m.Token, m.Token, url.Values{
 		"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {d.redirectURI()}, "code_verifier": {a.codeVerifier()},
@@ -341,6 +376,7 @@ func (d *Door) identify(ctx context.Context, m *metadata, a *attempt, code strin
 	if err != nil {
 		return who, err
 	}
+	x.Tokens = string(answer)
 	if err := json.Unmarshal(answer, &t); err != nil || !strings.EqualFold(t.Type, "Bearer") || t.Access == "" {
 		return who, refuse("invalid", errors.New("the token endpoint's answer isn't one"))
 	}
@@ -376,14 +412,14 @@ func (d *Door) identify(ctx context.Context, m *metadata, a *attempt, code strin
 	if level == 0 {
 		return who, refuse("level", errors.New("the login's level isn't 2 or 3"))
 	}
-	token, codes, err := d.userInfo(ctx, m, t.Access, id.Subject)
+	token, codes, err := d.userInfo(ctx, m, t.Access, id.Subject, x)
 	return session.Identity{
 		Provider: d.provider.ID, Level: level, Subjects: codes, At: id.IssuedAt, Token: token, IDToken: t.IDToken, AccessToken: t.Access,
 	}, err
 }
 
 // userInfo returns the signed userinfo, and the codes that it says are the subject's.
-func (d *Door) userInfo(ctx context.Context, m *metadata, access, subject string) (token string, codes []ledger.Subject, err error) {
+func (d *Door) userInfo(ctx context.Context, m *metadata, access, subject string, x *Exchange) (token string, codes []ledger.Subject, err error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, m.UserInfo, nil)
 	if err != nil {
 		return "", nil, err
@@ -394,6 +430,7 @@ func (d *Door) userInfo(ctx context.Context, m *metadata, access, subject string
 	if err != nil {
 		return "", nil, err
 	}
+	x.UserInfo = string(answer)
 	if kind != "application/jwt" && kind != "application/jose" {
 		return "", nil, refuse("invalid", errors.New("userinfo isn't signed and encrypted"))
 	}

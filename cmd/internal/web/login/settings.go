@@ -21,6 +21,7 @@ import (
 //	  "origin": "https://registro.example",
 //	  "client_id": "https://registro.example",
 //	  "keys": "login-keys.json",
+//	  "messages": {"folder": "logins", "key": "messages.pub"},
 //	  "operator": {
 //	    "name": "Ente gestore",
 //	    "accessibility": "https://form.agid.gov.it/view/…",
@@ -36,7 +37,14 @@ type Settings struct {
 	ClientID  string       `json:"client_id,omitempty"` // as the providers know this ledger; "": the origin
 	Keys      string       `json:"keys"`                // file of the private keys, relative to this one; ledgerd login key makes it
 	Operator  web.Operator `json:"operator"`
-	Providers []Provider   `json:"providers"` // in the order they are shown
+	Messages  *Kept        `json:"messages,omitempty"` // where the messages of logins are kept; absent: they are kept elsewhere
+	Providers []Provider   `json:"providers"`          // in the order they are shown
+}
+
+// Kept says where the messages of logins are kept for 24 months, and for whom they are sealed; paths are relative to the file.
+type Kept struct {
+	Folder string `json:"folder"`
+	Key    string `json:"key"` // public, made by ledgerd login messages-key
 }
 
 // Provider of identity.
@@ -65,8 +73,14 @@ func ReadSettings(path string) (*Settings, error) {
 	if s.ClientID == "" {
 		s.ClientID = s.Origin
 	}
-	if !filepath.IsAbs(s.Keys) {
-		s.Keys = filepath.Join(filepath.Dir(path), s.Keys)
+	paths := []*string{&s.Keys}
+	if s.Messages != nil {
+		paths = append(paths, &s.Messages.Folder, &s.Messages.Key)
+	}
+	for _, p := range paths {
+		if !filepath.IsAbs(*p) {
+			*p = filepath.Join(filepath.Dir(path), *p)
+		}
 	}
 	return s, nil
 }
@@ -80,6 +94,9 @@ func (s *Settings) check() error {
 	}
 	if s.Keys == "" {
 		return fmt.Errorf("keys: expected the file of the login's keys (ledgerd login key makes it), found nothing")
+	}
+	if s.Messages != nil && (s.Messages.Folder == "" || s.Messages.Key == "") {
+		return fmt.Errorf("messages: expected folder and key, found one of them or none")
 	}
 	if strings.TrimSpace(s.Operator.Name) == "" {
 		return fmt.Errorf("operator: name: expected who answers for the pages, found nothing")

@@ -34,6 +34,7 @@ type site struct {
 	provider *provider
 	settings *login.Settings
 	keys     *login.Keys
+	reader   string // file of the key that reads the messages of logins
 	node     *node.Node
 	log      *lines
 	clock    *clock
@@ -92,6 +93,7 @@ func newSite(t *testing.T) *site {
 	file := filepath.Join(t.TempDir(), "login.json")
 	text, err := json.Marshal(login.Settings{
 		Origin: s.URL, Keys: "keys.json", Operator: web.Operator{Name: "Gestore"},
+		Messages:  &login.Kept{Folder: "logins", Key: "messages.pub"},
 		Providers: []login.Provider{{ID: "spid", Kind: "spid", Name: "SPID", Issuer: p.front.URL}},
 	})
 	if err == nil {
@@ -104,6 +106,10 @@ func newSite(t *testing.T) *site {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(s.settings.Keys, ownKeys(t), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.reader = filepath.Join(t.TempDir(), "messages.key")
+	if err := login.NewMessagesKey(s.reader, s.settings.Messages.Key); err != nil {
 		t.Fatal(err)
 	}
 	s.open()
