@@ -112,11 +112,18 @@ func serveAccesses(s *server, w http.ResponseWriter, r *http.Request) error {
 	case <-soon.C:
 		return s.serveWaiting(w, r, m, since)
 	}
+	v, status := s.accessesView(r, m, since)
+	return s.renderStatus(w, r, status, "accesses", v)
+}
+
+// accessesView is what a history that is done with shows, or that it failed.
+func (s *server) accessesView(r *http.Request, m *accesses.Making, since time.Time) (v accessesView, status int) {
 	h, err := m.Result()
 	if err != nil {
-		return err
+		s.Log.Error("pages", "error", err)
+		return accessesView{Failed: true}, http.StatusServiceUnavailable
 	}
-	return s.render(w, r, "accesses", newAccessesView(h, lang(r), since, r))
+	return newAccessesView(h, lang(r), since, r), http.StatusOK
 }
 
 // busy says that too many ask at once.
@@ -154,13 +161,7 @@ func (s *server) serveWaiting(w http.ResponseWriter, r *http.Request, m *accesse
 	case <-r.Context().Done():
 		return r.Context().Err()
 	}
-	v := accessesView{Failed: true}
-	h, err := m.Result()
-	if err != nil {
-		s.Log.Error("pages", "error", err)
-	} else {
-		v = newAccessesView(h, lang(r), since, r)
-	}
+	v, _ := s.accessesView(r, m, since)
 	whole, err := s.compose(r, "accesses", v)
 	if err != nil {
 		return err

@@ -22,11 +22,18 @@ import (
 	"github.com/traccia-ledger/traccia/verifier"
 )
 
-// citizens is a ledger with accesses to Citizen's data and to Other's, and its pages.
-func citizens(t *testing.T) (*webtest.Ledger, *site) {
-	t.Helper()
+// TestAccesses: what citizens do with their lists, in one ledger with accesses to Citizen's data and to Other's.
+func TestAccesses(t *testing.T) {
 	l := webtest.NewLedger(t, webtest.Config{Years: 2, Accesses: 12})
-	return l, serveNode(t, l.Node, nil)
+	for _, c := range []struct {
+		name string
+		test func(t *testing.T, l *webtest.Ledger, s *site)
+	}{
+		{"the list", testList}, {"filters", testFilters}, {"files", testFiles}, {"others' data", testOfOthers}, {"waiting", testWaiting},
+		{"visits", testVisits}, // last: time passes
+	} {
+		t.Run(c.name, func(t *testing.T) { c.test(t, l, serveNode(t, l.Node, nil)) })
+	}
 }
 
 // ready asks for a page until its history is made.
@@ -49,9 +56,8 @@ func events(a answer) (ids []string) {
 	return ids
 }
 
-// TestAccesses: a citizen sees their own list, whole, in both languages.
-func TestAccesses(t *testing.T) {
-	l, s := citizens(t)
+// testList: a citizen sees their own list, whole, in both languages.
+func testList(t *testing.T, l *webtest.Ledger, s *site) {
 	b := s.enter(webtest.Citizen)
 	for lang, wants := range map[string][]string{
 		"it": {"L&#39;elenco è completo", "In tutto 24 consultazioni.", "senza chiederti il consenso", "Ente per ente", "È la prima volta", "Tutti i dettagli", "Norma che l&#39;ente ha indicato"},
@@ -86,9 +92,8 @@ func TestAccesses(t *testing.T) {
 	}
 }
 
-// TestAccessesFilter: a filter shows what it chooses, and takes whatever a request says.
-func TestAccessesFilter(t *testing.T) {
-	_, s := citizens(t)
+// testFilters: a filter shows what it chooses, and takes whatever a request says.
+func testFilters(t *testing.T, _ *webtest.Ledger, s *site) {
 	b := s.enter(webtest.Citizen)
 	all := b.ready("/it/accessi")
 	body := regexp.MustCompile(`accessi\?ente=([a-z0-9_]+)|<option value="([a-z0-9_]+)">`).FindStringSubmatch(all.body)
@@ -111,9 +116,8 @@ func TestAccessesFilter(t *testing.T) {
 	}
 }
 
-// TestAccessesFiles: what a citizen takes away is theirs, whole, and as it should be.
-func TestAccessesFiles(t *testing.T) {
-	l, s := citizens(t)
+// testFiles: what a citizen takes away is theirs, whole, and as it should be.
+func testFiles(t *testing.T, l *webtest.Ledger, s *site) {
 	b := s.enter(webtest.Citizen)
 	ids := events(b.ready("/it/accessi"))
 	policy, _, err := l.ReaderPolicy()
@@ -160,9 +164,8 @@ func TestAccessesFiles(t *testing.T) {
 	}
 }
 
-// TestAccessesOfOthers: no parameter shows another citizen's data, and no page of these is anybody's without a session.
-func TestAccessesOfOthers(t *testing.T) {
-	_, s := citizens(t)
+// testOfOthers: no parameter shows another citizen's data, and no page of these is anybody's without a session.
+func testOfOthers(t *testing.T, _ *webtest.Ledger, s *site) {
 	mine, other := s.enter(webtest.Citizen), s.enter(webtest.Other)
 	theirs := events(other.ready("/it/accessi"))
 	if len(theirs) == 0 {
@@ -210,10 +213,9 @@ func TestAccessesOfOthers(t *testing.T) {
 	}
 }
 
-// TestAccessesVisits: what is new since the last visit is shown as long as the visit lasts; the browser alone remembers it, and
+// testVisits: what is new since the last visit is shown as long as the visit lasts; the browser alone remembers it, and
 // what it remembers is worth nothing to another citizen, or changed.
-func TestAccessesVisits(t *testing.T) {
-	l, s := citizens(t)
+func testVisits(t *testing.T, l *webtest.Ledger, s *site) {
 	b := s.enter(webtest.Citizen)
 	if a := b.ready("/it/accessi"); !strings.Contains(a.body, "È la prima volta") {
 		t.Error("the first visit isn't said to be")
@@ -280,10 +282,9 @@ func (l slow) History(ctx context.Context, who ledger.Subject) (*history.Bundle,
 	return l.Ledger.History(ctx, who)
 }
 
-// TestAccessesWaiting: a list that isn't there yet is waited for in one page, in which it then appears; one that doesn't come is
+// testWaiting: a list that isn't there yet is waited for in one page, in which it then appears; one that doesn't come is
 // said not to.
-func TestAccessesWaiting(t *testing.T) {
-	l, s := citizens(t)
+func testWaiting(t *testing.T, l *webtest.Ledger, s *site) {
 	for name, c := range map[string]struct {
 		fail error
 		want string

@@ -45,7 +45,6 @@ type Config struct {
 	Years    int // that it spans, the present one included
 	Accesses int // of Citizen in each
 	Scopes   int // how many there are beside INPS's hub, in each year
-	Unseen   bool
 }
 
 // Ledger is a running one.
@@ -75,7 +74,7 @@ func NewLedger(t testing.TB, c Config) *Ledger {
 	if c.Years > 1 {
 		l.clock.set(time.Date(first, 2, 3, 9, 0, 0, 0, time.UTC))
 	}
-	l.create(c)
+	l.create()
 	l.register(c)
 	for year := first; year < present.Year(); year++ {
 		for i := range 4 {
@@ -90,7 +89,7 @@ func NewLedger(t testing.TB, c Config) *Ledger {
 	return l
 }
 
-func (l *Ledger) create(c Config) {
+func (l *Ledger) create() {
 	l.t.Helper()
 	must := func(err error) {
 		if err != nil {
@@ -102,31 +101,25 @@ func (l *Ledger) create(c Config) {
 	must(os.Mkdir(keys, 0o700))
 	l.newWorld()
 	settings := node.Settings{
-		Name: Name, PublishInterval: "20ms",
+		Name: Name, PublishInterval: "20ms", WitnessPolicy: "policy.txt",
 		PDND: node.PDNDSettings{
 			Issuers: []string{dev.Issuer}, VoucherKeys: []string{filepath.Join("dev", dev.PDNDKeysFile)}, ClientKeys: []string{filepath.Join("dev", dev.ClientKeysFile)},
 		},
 	}
-	if !c.Unseen {
-		settings.WitnessPolicy = "policy.txt"
-	}
 	opt := node.Options{Now: l.clock.now, Policies: policies.Open, Consents: webauthn.Rules{}}
 	must(node.Create(context.Background(), l.dir, settings, opt))
-	if !c.Unseen {
-		var policy checkpoint.Policy
-		for _, name := range []string{"witness", "monitor"} {
-			policy = l.watcher(policy, name)
-		}
-		policy.K = 1
-		l.watch(1)
-		for _, v := range l.logs() {
-			policy.Logs = append(policy.Logs, checkpoint.Log{VKey: v})
-		}
-		text, err := checkpoint.FormatPolicy(&policy)
-		must(err)
-		must(os.WriteFile(filepath.Join(l.dir, "policy.txt"), text, 0o644))
+	var policy checkpoint.Policy
+	for _, name := range []string{"witness", "monitor"} {
+		policy = l.watcher(policy, name)
 	}
-	var err error
+	policy.K = 1
+	l.watch(1)
+	for _, v := range l.logs() {
+		policy.Logs = append(policy.Logs, checkpoint.Log{VKey: v})
+	}
+	text, err := checkpoint.FormatPolicy(&policy)
+	must(err)
+	must(os.WriteFile(filepath.Join(l.dir, "policy.txt"), text, 0o644))
 	l.Node, err = node.Open(context.Background(), l.dir, opt)
 	must(err)
 	l.t.Cleanup(func() { l.Close() })
