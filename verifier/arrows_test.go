@@ -41,7 +41,7 @@ func listPackages(t *testing.T) []goPackage {
 
 // Packages that a browser runs, or that formats stand on: nothing heavy below.
 var light = []string{
-	"verifier", "ledger/ijson", "ledger/es256", "ledger/jws", "ledger/vrf", "ledger/seal", "ledger/index", "ledger/replay", "ledger/checkpoint", "ledger/registry", "ledger/opened", "ledger/history", "ledger/statistics", "ledger/own",
+	"verifier", "ledger/ijson", "ledger/es256", "ledger/jws", "ledger/vrf", "ledger/seal", "ledger/index", "ledger/replay", "ledger/checkpoint", "ledger/registry", "ledger/opened", "ledger/history", "ledger/statistics", "ledger/own", "ledger/govway",
 }
 
 // alone are those of which only the package itself is, and not what is below it.

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/traccia-ledger/traccia/ledger/govway"
 )
 
 // MaxTracingLine bounds a line of a tracing file, in bytes.
@@ -62,8 +64,10 @@ func ParseTracingLine(line []byte, c TracingColumns) (day string, i *ReconcileIt
 	status, count := f[c[3]], f[c[4]]
 	n, err := strconv.ParseUint(count, 10, 53)
 	i.Count = n
+	var known bool
+	i.Status, known = govway.ParseStatus(status)
 	_, dayErr := time.Parse(time.DateOnly, day)
-	if err != nil || dayErr != nil || n == 0 || count[0] == '0' || status == "" || !i.status(status) || !isUUID(i.Purpose) || !isUUID(i.Voucher) {
+	if err != nil || dayErr != nil || n == 0 || count[0] == '0' || status == "" || !known || !isUUID(i.Purpose) || !isUUID(i.Voucher) {
 		return "", nil, false
 	}
 	return day, i, true

@@ -131,7 +131,7 @@ func readToken(path string) (string, error) {
 // voucherClaims is what a receipt takes from the voucher. The ledger verifies
 // the voucher; here it is read as it stands.
 type voucherClaims struct {
-	jti, purposeID, eserviceID string
+	jti, purposeID, eserviceID, consumerID, clientID string
 }
 
 func parseVoucher(path, compact string) (*voucherClaims, error) {
@@ -150,7 +150,7 @@ func parseVoucher(path, compact string) (*voucherClaims, error) {
 		}
 		return s
 	}
-	v := &voucherClaims{jti: text("jti"), purposeID: text("purposeId"), eserviceID: text("eserviceId")}
+	v := &voucherClaims{jti: text("jti"), purposeID: text("purposeId"), eserviceID: text("eserviceId"), consumerID: text("consumerId"), clientID: text("client_id")}
 	if v.jti == "" || len(v.jti) > ledger.MaxText {
 		return nil, inputProblem(ledger.CodeMissing, in(path, "jti"), "a uuid", "something else or nothing")
 	}

@@ -47,7 +47,7 @@ and so can the list of all that the ledger has in the body's name:
     --url https://registro.example --out c_a944-2026.list
   verifier agency c_a944-2026.list --policy policy.txt`,
 	}
-	root.AddCommand(keyCommand(), receiptCommand(), submitCommand(), requestCommand(), deferralCommand(), listCommand(), consentCommand())
+	root.AddCommand(keyCommand(), receiptCommand(), submitCommand(), importCommand(), requestCommand(), deferralCommand(), listCommand(), consentCommand())
 	return root
 }
 

@@ -52,6 +52,8 @@ func TestNode(t *testing.T) {
 			"cut":     cut,
 			"flip":    flip,
 			"govway":  startGovWay,
+			"mode":    mode,
+			"traced":  traced,
 			"ledger":  serviceCommand,
 			"listed":  listed,
 			"lookups": lookUps,

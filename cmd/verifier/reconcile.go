@@ -16,6 +16,7 @@ import (
 
 	"github.com/traccia-ledger/traccia/cmd/internal/cli"
 	"github.com/traccia-ledger/traccia/ledger"
+	"github.com/traccia-ledger/traccia/ledger/govway"
 	"github.com/traccia-ledger/traccia/ledger/history"
 	"github.com/traccia-ledger/traccia/ledger/own"
 	"github.com/traccia-ledger/traccia/verifier"
@@ -231,7 +232,7 @@ func (f *reconcileFlags) read(cmd *cobra.Command, r *verifier.Reconciler) error 
 		}
 	}
 	for n, path := range f.traces {
-		if err := in.lines(path, verifier.MaxTraceLine, func(line uint64, text []byte) error { return r.Trace(n, line, text) }); err != nil {
+		if err := in.lines(path, govway.MaxLine, func(line uint64, text []byte) error { return r.Trace(n, line, text) }); err != nil {
 			return err
 		}
 	}

@@ -105,7 +105,7 @@ func (c *Checker) Check(ctx context.Context, r *http.Request, body []byte, route
 	if err != nil {
 		return nil, err
 	}
-	consumer, p := c.config.Consumers.of(claims)
+	consumer, p := c.config.Consumers.Of(claims)
 	if p != nil {
 		return nil, p
 	}

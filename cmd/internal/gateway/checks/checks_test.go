@@ -235,7 +235,7 @@ func TestConsumers(t *testing.T) {
 		t.Fatal(err)
 	}
 	for tenant, want := range map[string]string{bologna: "c_a944", inps: inps, version: "privato", pensions: ""} {
-		body, p := k.of(&pdnd.Claims{ConsumerID: tenant})
+		body, p := k.Of(&pdnd.Claims{ConsumerID: tenant})
 		if body != want || (p == nil) != (want != "") {
 			t.Errorf("%s: %q, %v", tenant, body, p)
 		}

@@ -96,8 +96,8 @@ func (k *Consumers) read(r io.Reader) error {
 	return nil
 }
 
-// of finds the body of a voucher.
-func (k *Consumers) of(c *pdnd.Claims) (string, *ledger.Problem) {
+// Of finds the body of a voucher.
+func (k *Consumers) Of(c *pdnd.Claims) (string, *ledger.Problem) {
 	if c.ConsumerID != "" {
 		if body, ok := k.tenants[c.ConsumerID]; ok {
 			return body, nil

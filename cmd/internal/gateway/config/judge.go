@@ -94,8 +94,12 @@ func (r *reader) pdnd(p *PDND) {
 	if p.Tenants == "" && len(p.Consumers) == 0 {
 		r.refuse(ledger.CodeMissing, "pdnd/tenants", "the open data's list of bodies, or consumers", "neither")
 	}
+	r.consumers(p.Consumers)
+}
+
+func (r *reader) consumers(list []Consumer) {
 	tenants, clients := make(map[string]bool), make(map[string]bool)
-	for i, c := range p.Consumers {
+	for i, c := range list {
 		at := "pdnd/consumers/" + strconv.Itoa(i)
 		r.body(at+"/body", c.Body)
 		if c.Tenant == "" && c.Client == "" {
@@ -109,6 +113,25 @@ func (r *reader) pdnd(p *PDND) {
 			r.uuid(at+"/client", c.Client)
 			r.once(at+"/client", c.Client, clients)
 		}
+	}
+}
+
+// judgeTraced judges what is used of a file for calls that another gateway traced.
+func (r *reader) judgeTraced(c *Config) {
+	r.consumers(c.PDND.Consumers)
+	if len(c.EServices) == 0 {
+		r.refuse(ledger.CodeMissing, "e_services", "at least one e-service", "none")
+	}
+	ids, urls := make(map[string]bool), make(map[string]bool)
+	for i := range c.EServices {
+		s, at := &c.EServices[i], "e_services/"+strconv.Itoa(i)
+		r.uuid(at+"/id", s.ID)
+		r.body(at+"/provider", s.Provider)
+		r.url(at+"/url", s.URL)
+		r.texts(at, s)
+		r.operations(at, s)
+		r.once(at+"/id", s.ID, ids)
+		r.once(at+"/url", basePath(s.URL)+"/", urls)
 	}
 }
 
@@ -126,6 +149,15 @@ func (r *reader) service(at string, s *EService) {
 	r.url(at+"/url", s.URL)
 	r.url(at+"/upstream", s.Upstream)
 	r.word(at+"/profile", s.Profile, ProfileAudit02, ProfileAudit01, ProfileVoucher, ProfileINPSHeaders)
+	r.texts(at, s)
+	if s.Timeout < 0 || s.MaxRequest < 0 || s.MaxAnswer < 0 {
+		r.refuse(ledger.CodeBadValue, at, "timeout, max_request and max_answer above 0", "a negative one")
+	}
+	r.operations(at, s)
+}
+
+// texts judges where a call says who acted and why.
+func (r *reader) texts(at string, s *EService) {
 	for _, text := range []struct {
 		field string
 		place *Source
@@ -137,9 +169,9 @@ func (r *reader) service(at string, s *EService) {
 			}
 		}
 	}
-	if s.Timeout < 0 || s.MaxRequest < 0 || s.MaxAnswer < 0 {
-		r.refuse(ledger.CodeBadValue, at, "timeout, max_request and max_answer above 0", "a negative one")
-	}
+}
+
+func (r *reader) operations(at string, s *EService) {
 	if len(s.Operations) == 0 {
 		r.refuse(ledger.CodeMissing, at+"/operations", "at least one operation", "none")
 	}

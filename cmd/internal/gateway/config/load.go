@@ -52,6 +52,27 @@ func Load(path string) (*Config, error) {
 	return c, nil
 }
 
+// LoadTraced reads a file of which only pdnd/tenants, pdnd/consumers and e_services are used, and of these what says which
+// operation a call is of, what its receipts say, and where the codes of persons are: for calls that another gateway traced.
+// Errors are as those of [Load].
+func LoadTraced(path string) (*Config, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("couldn't read the configuration: %w", err)
+	}
+	c := new(Config)
+	r := &reader{file: filepath.Base(path), lines: make(map[string]int)}
+	if r.read(data, c); len(r.problems) == 0 {
+		r.judgeTraced(c)
+	}
+	if len(r.problems) > 0 {
+		return nil, &Refused{r.problems}
+	}
+	c.where = r.at
+	c.complete(filepath.Dir(path))
+	return c, nil
+}
+
 func parse(name string, data []byte) (*Config, []ledger.Problem) {
 	c := new(Config)
 	r := &reader{file: name, lines: make(map[string]int)}
