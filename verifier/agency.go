@@ -64,6 +64,9 @@ type AgencyReport struct {
 	Erased        uint64 // not opened, on a ground that was checked
 	Withheld      uint64 // not opened, without such a ground
 	Unexplained   uint64 // breaking a rule
+	Paired        uint64 // accesses that both sides signed, a receipt each
+	ByHolder      uint64 // accesses that the holder's side alone signed
+	Reported      uint64 // accesses that the body alone signed
 	Compared      uint64 // of the body's own entries: found in the list
 	Later         uint64 // of the body's own entries: of after the list's head, which says nothing of them
 	Foreign       uint64 // entries in the body's name that it wasn't answered with
@@ -109,7 +112,7 @@ type ListedEvent struct {
 
 // Agency checks the list of a body's events in one year (docs/agency-list.md) by docs/formats.md section 5: what a
 // history's list is by k_s, this one is by k_a. It reads a list of any length, part by part, a few of them at a time, and
-// keeps 24 bytes an event. The error is the file's own, or Each's; all that is wrong with what it holds is in the report.
+// keeps some 80 bytes an event. The error is the file's own, or Each's; all that is wrong with what it holds is in the report.
 //
 // It can't see the consents that events rest on, nor records that the ledger left out of the file. A
 // false agency tag, on an event that the ledger keeps out of the body's list, shows only where Seen has its index.
@@ -203,6 +206,7 @@ type agencyCheck struct {
 	calls      []uint64 // what Seen gave
 	seen       int      // of calls, those before the last event
 	once       []onceEntry
+	pairs      pairing
 	unopened   []unopenedEvent
 	requests   []request
 	notes      map[string]bool
@@ -238,6 +242,7 @@ func (c *agencyCheck) conclude() {
 		c.add(*problem(CodeListGoesOn, fmt.Sprintf("events/%d", r.Events), "no event with this number", "one, which the file doesn't have"))
 	}
 	c.repeated()
+	c.unpaired()
 	c.erasures()
 	if !c.broken && r.Malformed == nil {
 		end := c.head + 1 // where the head is, no entry of anybody's can be

@@ -312,6 +312,7 @@ func (c *agencyCheck) settle(s *historyShard, one *judgedEvent) {
 	case one.Opened != nil:
 		one.State = StateOpen
 		r.Open++
+		c.pair(&one.ListedEvent)
 	case c.expired(s, one.Index):
 		one.State = StateErased
 		r.Erased++

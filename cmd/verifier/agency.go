@@ -29,6 +29,9 @@ type agencyAnswer struct {
 	Erased        uint64                 `json:"erased"`
 	Withheld      uint64                 `json:"withheld"`
 	Unexplained   uint64                 `json:"unexplained"`
+	Paired        uint64                 `json:"paired"`      // accesses that both sides signed
+	ByHolder      uint64                 `json:"by_holder"`   // that the holder's side alone signed
+	Reported      uint64                 `json:"reported"`    // that the body alone signed
 	Compared      uint64                 `json:"compared"`    // entries of --seen that are in the list
 	Later         uint64                 `json:"later"`       // entries of --seen that are of after the list
 	NotItsOwn     uint64                 `json:"not_its_own"` // events in the body's name that aren't in --seen
@@ -153,7 +156,7 @@ func (c *counted) Read(p []byte) (int, error) {
 func newAgencyAnswer(path string, r *verifier.AgencyReport) *agencyAnswer {
 	a := &agencyAnswer{
 		file: path, Body: r.Agency, Origin: r.Origin, Complete: r.Complete, Stale: r.Stale, Events: r.Events, Open: r.Open,
-		Erased: r.Erased, Withheld: r.Withheld, Unexplained: r.Unexplained, Compared: r.Compared, Later: r.Later,
+		Erased: r.Erased, Withheld: r.Withheld, Unexplained: r.Unexplained, Paired: r.Paired, ByHolder: r.ByHolder, Reported: r.Reported, Compared: r.Compared, Later: r.Later,
 		NotItsOwn: r.Foreign, Foreign: orEmpty(r.ForeignEvents), Found: r.Found, Missing: orEmpty(r.Missing), Notes: orEmpty(r.Notes),
 	}
 	a.Problems = r.Problems
@@ -194,6 +197,9 @@ func (a *agencyAnswer) Text(w io.Writer) {
 		}
 	}
 	fmt.Fprintln(w)
+	if a.Paired+a.ByHolder+a.Reported > 0 {
+		fmt.Fprintf(w, "accesses signed by both sides: %d; by the holder of the data alone: %d; by %s alone: %d\n", a.Paired, a.ByHolder, a.Body, a.Reported)
+	}
 	if a.Compared+a.Later > 0 {
 		fmt.Fprintf(w, "%d entries that you were answered with are in it, %d are later\n", a.Compared, a.Later)
 	}
