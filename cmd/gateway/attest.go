@@ -124,6 +124,7 @@ type statusAnswer struct {
 	Missing     uint64         `json:"missing_numbers"`
 	BreakGlass  bool           `json:"break_glass"`                 // a session is open
 	Spooled     int            `json:"spooled"`                     // receipts of break-glass that wait to be recorded
+	Policies    string         `json:"policies,omitempty"`          // digest of those that break-glass would decide by
 	Unwitnessed *time.Time     `json:"unwitnessed_since,omitempty"` // of the oldest checkpoint that waits for witnesses
 	Checks      []memory.Check `json:"checks"`
 }
@@ -139,6 +140,11 @@ func (a *statusAnswer) Text(w io.Writer) {
 	}
 	if a.Spooled > 0 {
 		fmt.Fprintf(w, "%d receipts of break-glass wait to be recorded\n", a.Spooled)
+	}
+	if a.Policies != "" {
+		fmt.Fprintf(w, "policies that break-glass would decide by: %s\n", a.Policies)
+	} else {
+		fmt.Fprintln(w, "no policies are known yet that break-glass could decide by")
 	}
 	if a.Unwitnessed != nil {
 		fmt.Fprintf(w, "the oldest acknowledged checkpoint that witnesses haven't seen is of %s\n", a.Unwitnessed.UTC().Format(time.RFC3339))
@@ -188,7 +194,7 @@ func status(ctx context.Context, c *config.Config) (*statusAnswer, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.BreakGlass, a.Spooled = s.BreakGlass, s.Spooled
+	a.BreakGlass, a.Spooled, a.Policies = s.BreakGlass, s.Spooled, s.Policies
 	a.Unsettled, a.Missing, a.Checks = s.Unsettled, s.Missing, append([]memory.Check{}, s.Checks...)
 	a.Result, a.Problems = cli.Proven, []ledger.Problem{}
 	alarm := func(code, expected, found string) {

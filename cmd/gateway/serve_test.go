@@ -47,8 +47,13 @@ func TestMain(m *testing.M) {
 	if os.Getenv(processEnv) != "" {
 		cli.Main(newRoot())
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	os.RemoveAll(binaries)
+	os.Exit(code)
 }
+
+// binaries is where tests build other commands; "" until one does.
+var binaries string
 
 // path is a ledger, a provider's server and what a gateway between them needs.
 type path struct {
@@ -260,6 +265,22 @@ func (p *path) command(args ...string) string {
 
 func (p *path) start() {
 	p.t.Helper()
+	p.launch()
+	p.serves()
+}
+
+// serves waits until the gateway takes calls.
+func (p *path) serves() {
+	p.t.Helper()
+	p.eventually("the gateway takes calls", func() bool {
+		data, err := os.ReadFile(filepath.Join(p.dir, "ready.json"))
+		return err == nil && json.Unmarshal(data, &p.ready) == nil
+	})
+}
+
+// launch starts the gateway.
+func (p *path) launch() {
+	p.t.Helper()
 	file := filepath.Join(p.dir, "ready.json")
 	os.Remove(file)
 	p.process = exec.Command(os.Args[0], "serve", filepath.Join(p.dir, "gateway.yaml"), "--ready-file", file)
@@ -271,10 +292,6 @@ func (p *path) start() {
 	}
 	process := p.process.Process
 	p.t.Cleanup(func() { process.Kill() })
-	p.eventually("the gateway takes calls", func() bool {
-		data, err := os.ReadFile(file)
-		return err == nil && json.Unmarshal(data, &p.ready) == nil
-	})
 }
 
 func (p *path) eventually(what string, ok func() bool) {

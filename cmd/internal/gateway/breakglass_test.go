@@ -428,3 +428,35 @@ func TestBreakGlassAnswersLost(t *testing.T) {
 		}
 	}
 }
+
+// TestClocks: a ledger whose clock is behind takes nothing that lies in its future, and nothing is released; one whose clock is
+// ahead takes it as late. What break-glass released meanwhile waits for the clock.
+func TestClocks(t *testing.T) {
+	f := emergency(t, permitAll)
+	f.skew.Store(int64(-time.Hour))
+	if g := f.post("/emergenza", about(f.person(1))); g.status != 502 || g.problem.Code != "not_recorded" || bytes.Contains(g.body, []byte(secret)) {
+		t.Errorf("a clock that is behind: %d %s", g.status, g.body)
+	}
+	f.onTheWay(down)
+	session := f.opens()
+	id := f.given(session, 1)
+	if _, err := f.gateway.CloseSession(); err != nil {
+		t.Fatal(err)
+	}
+	f.onTheWay(nil)
+	f.eventually("the ledger answers again", func() bool { return !f.gateway.recorder.down.Load() })
+	if b, _ := f.eventOf(id); b != nil || f.gateway.session(session.ID).TellOpened {
+		t.Error("recorded in the ledger's future")
+	}
+	f.skew.Store(0)
+	f.settled(session.ID, 1, 1)
+	if b, _ := f.eventOf(id); b == nil || b.Kind != ledger.KindAccess {
+		t.Errorf("%+v", b)
+	}
+	f.skew.Store(int64(time.Hour))
+	g := f.post("/emergenza", about(f.person(2)))
+	ahead, _, _ := strings.Cut(g.header.Get(ReceiptHeader), ";")
+	if b, _ := f.eventOf(ahead); g.status != 200 || b == nil || !b.Assurance.Late {
+		t.Errorf("a clock that is ahead: %d %s %+v", g.status, g.body, b)
+	}
+}

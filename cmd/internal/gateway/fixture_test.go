@@ -98,6 +98,7 @@ type fixture struct {
 	logKey     string // of the log that it began with
 	api        atomic.Pointer[http.Handler]
 	ledger     *httptest.Server
+	skew       atomic.Int64                                                                    // of the ledger's clock
 	between    atomic.Pointer[func(w http.ResponseWriter, r *http.Request, next http.Handler)] // the ledger's network
 	witness    note.Signer
 	witnessKey string

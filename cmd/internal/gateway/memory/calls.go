@@ -178,7 +178,7 @@ func (m *Memory) Acknowledge(p *Pending, c checkpoint.Checkpoint, entries []own.
 	case errors.As(err, &problem):
 		return problem
 	case err == nil:
-		err = b.SyncWait()
+		err = m.wait(b)
 	}
 	if err != nil {
 		return fmt.Errorf("couldn't remember an acknowledgement: %w", err)

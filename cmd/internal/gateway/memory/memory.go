@@ -62,6 +62,7 @@ type Memory struct {
 	db    *db.DB
 	close func() error
 	now   func() time.Time
+	log   logger
 
 	mu     sync.Mutex               // held while a row is read and its successor applied, never while waiting for the disk
 	ticket uint64                   // of the last call; guarded by mu
@@ -121,7 +122,7 @@ func Open(dir, scope, ledgerName string, o Options) (*Memory, error) {
 	if err != nil {
 		return nil, fmt.Errorf("couldn't open the memory: %w", err)
 	}
-	m := &Memory{keys: k, db: store, close: sync.OnceValue(store.Close), now: o.Now, open: map[*Pending]bool{}, gaps: map[[gapKeyLen]byte]*gap{}, sessions: map[string]*session{}}
+	m := &Memory{keys: k, db: store, close: sync.OnceValue(store.Close), now: o.Now, log: logger{o.Logger}, open: map[*Pending]bool{}, gaps: map[[gapKeyLen]byte]*gap{}, sessions: map[string]*session{}}
 	if err = m.load(); err != nil {
 		return nil, errors.Join(fmt.Errorf("couldn't open the memory: %w", err), store.Close())
 	}
@@ -201,6 +202,16 @@ func openDB(dir string, create bool, log *slog.Logger) (*db.DB, error) {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10) // most calls ask for rows that aren't there yet
 	}
 	return db.Open(filepath.Join(dir, "db"), o)
+}
+
+// wait waits until a batch is on disk. Where it can't be written the process ends:
+// Pebble takes nothing more, and the callers after this one would wait for ever.
+func (m *Memory) wait(b *db.Batch) error {
+	err := b.SyncWait()
+	if err != nil {
+		m.log.Fatalf("couldn't write the memory: %v", err)
+	}
+	return err
 }
 
 // logger takes Pebble's lines, which name files and nothing else.

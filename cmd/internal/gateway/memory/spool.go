@@ -278,7 +278,7 @@ func (m *Memory) Spool(make func(place ledger.BreakGlass) (jti string, payload l
 	}
 	m.mu.Unlock()
 	if err == nil {
-		err = b.SyncWait()
+		err = m.wait(b)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("couldn't spool a receipt: %w", err)

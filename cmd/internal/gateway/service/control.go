@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,6 +23,7 @@ import (
 	"github.com/traccia-ledger/traccia/cmd/internal/gateway/config"
 	"github.com/traccia-ledger/traccia/cmd/internal/gateway/memory"
 	"github.com/traccia-ledger/traccia/ledger/own"
+	"github.com/traccia-ledger/traccia/policies"
 )
 
 // controlSocket is where a gateway that serves answers the other commands: in a directory that its owner alone can enter.
@@ -145,7 +147,8 @@ func Tell(ctx context.Context, c *config.Config, method, path string, what, answ
 // State is what a memory says of itself.
 type State struct {
 	memory.Status
-	Checks []memory.Check
+	Checks   []memory.Check
+	Policies string // digest of those that break-glass decides by, in hex; "" where none are known
 }
 
 // StateOf reads it.
@@ -154,8 +157,16 @@ func StateOf(m *memory.Memory) (*State, error) {
 	if err != nil {
 		return nil, err
 	}
-	checks, err := m.Checks()
-	return &State{status, checks}, err
+	s := &State{Status: status}
+	if s.Checks, err = m.Checks(); err != nil {
+		return nil, err
+	}
+	lessons, err := m.Lessons()
+	if lessons.Bundle != nil {
+		digest := policies.Digest(lessons.Bundle)
+		s.Policies = hex.EncodeToString(digest[:])
+	}
+	return s, err
 }
 
 // WriteRecords writes all that a memory has at this instant, as provider.RecordsFile reads it.
