@@ -158,7 +158,7 @@ func (f *fixture) now() time.Time {
 	if t := f.past.Load(); t != nil {
 		return *t
 	}
-	return time.Now()
+	return time.Now().Add(time.Duration(f.skew.Load()))
 }
 
 func (f *fixture) answers(h http.HandlerFunc) { f.answer.Store(&h) }
