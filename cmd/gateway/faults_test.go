@@ -26,6 +26,13 @@ import (
 
 func isReceipt(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "/access-receipts") }
 
+// notShort leaves a test to the runs that have time.
+func notShort(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
+}
+
 // TestLedgerKilled kills the ledger in the middle of a call, before and after it has recorded it: the call waits and gets its
 // answer when the ledger is back, once recorded.
 func TestLedgerKilled(t *testing.T) {
@@ -97,6 +104,7 @@ func TestGatewayKilled(t *testing.T) {
 // TestProviderFaults: nothing of a provider that hangs or fails is released or recorded; of what a consumer that left was
 // authorised to get a statement says that it got nothing.
 func TestProviderFaults(t *testing.T) {
+	notShort(t)
 	r := newRig(t)
 	if g := r.call("/consultazione"); g.status != http.StatusOK {
 		t.Fatalf("%+v", g)
@@ -246,6 +254,7 @@ func TestBreakGlassKilled(t *testing.T) {
 
 // TestDiskFull: a spool that can't be written releases nothing, and the gateway ends; with room again it goes on where it was.
 func TestDiskFull(t *testing.T) {
+	notShort(t)
 	r := newRig(t)
 	r.emergency()
 	before := len(r.given)
@@ -280,6 +289,7 @@ func TestDiskFull(t *testing.T) {
 // TestKeysRotated: the gateway's key is followed by another, and PDND's and its clients' by others, while calls come: each call
 // is released and recorded, or neither.
 func TestKeysRotated(t *testing.T) {
+	notShort(t)
 	r := newRig(t)
 	other := t.TempDir()
 	world, err := dev.NewWorld(dev.Config{Dir: other, Ledger: ledgerName, Seed: 1, Profile: ledger.ProfileAudit02, Subjects: 1})
