@@ -46,11 +46,13 @@ const (
 	CodeKeyRevoked = "key_revoked"
 	CodeNewScope   = "new_scope"
 	CodeNewPolicy  = "new_policy"
+	CodeNewBuild   = "new_build" // of the verifier that browsers run
 	CodeNewLogKey  = "new_log_key"
 	// Alarms, where it is known what was announced.
 	CodeUnannouncedKey    = "unannounced_key"
 	CodeUnannouncedScope  = "unannounced_scope"
 	CodeUnannouncedPolicy = "unannounced_policy"
+	CodeUnannouncedBuild  = "unannounced_build"
 	CodeUnannouncedLogKey = "unannounced_log_key"
 )
 

@@ -101,6 +101,8 @@ func (m *Monitor) record(index uint64, record []byte) {
 		m.session(index, r)
 	case registry.Policy:
 		m.policy(index, record, r)
+	case registry.Build:
+		m.fresh(index, record, false, CodeNewBuild, CodeUnannouncedBuild, fmt.Sprintf("the browser's verifier %s of version %.80q", hex.EncodeToString(r.SHA256[:]), r.Version))
 	case nil:
 		if statistics.Is(record) {
 			for _, p := range m.totals.Record(index, record) {

@@ -14,8 +14,8 @@ const KindRetention = "retention"
 // InForce returns the log indexes of the records that are in force now, in the order in which the next shard repeats them
 // right after its preamble (docs/formats.md §7): the last record of each body; every key and revocation, in log order, so
 // that no kid is used twice and each key still stands on the one that vouched for it, and among them the opening and the
-// last closing of each session of break-glass that isn't settled; the last record of each scope; the last policy and
-// retention. Records that the registry refused are not among them.
+// last closing of each session of break-glass that isn't settled; the last record of each scope; the last policy,
+// retention and build. Records that the registry refused are not among them.
 //
 // Applied in this order to an empty registry they give the same answers as this one.
 func (r *Registry) InForce() []uint64 {

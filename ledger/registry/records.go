@@ -94,7 +94,7 @@ type Scope struct {
 }
 
 // FormatRecord returns the JSON of one of Body, Key, KeyRevoked, Scope, LogKey,
-// ProviderCheck, BreakGlass, Policy or Cohort, with its kind filled in.
+// ProviderCheck, BreakGlass, Policy, Cohort or Build, with its kind filled in.
 func FormatRecord(record any) ([]byte, error) {
 	switch r := record.(type) {
 	case Body:
@@ -127,6 +127,9 @@ func FormatRecord(record any) ([]byte, error) {
 	case Cohort:
 		r.Kind = KindCohort
 		record = r
+	case Build:
+		r.Kind = KindBuild
+		record = r
 	default:
 		return nil, fmt.Errorf("couldn't format a %T as a record of the registry", record)
 	}
@@ -134,7 +137,7 @@ func FormatRecord(record any) ([]byte, error) {
 }
 
 // ParseRecord returns a Body, Key, KeyRevoked, Scope, LogKey, ProviderCheck,
-// BreakGlass, Policy or Cohort, or nil for a record of any other kind. The error is a
+// BreakGlass, Policy, Cohort or Build, or nil for a record of any other kind. The error is a
 // ledger.Problem that names the member.
 func ParseRecord(data []byte) (any, error) {
 	var head struct {
@@ -201,6 +204,12 @@ func ParseRecord(data []byte) (any, error) {
 			return nil, err
 		}
 		return r, checkCohort(r)
+	case KindBuild:
+		var r Build
+		if err := decode(data, &r); err != nil {
+			return nil, err
+		}
+		return r, checkBuild(r)
 	}
 	return nil, nil
 }

@@ -47,6 +47,7 @@ type Registry struct {
 	latest     map[string]uint64       // by kind: log index of the last record, where that is the one that holds
 	policies   []policyState
 	cohorts    map[ledger.Hash]recordedCohort // by the SHA-256 of their identity
+	builds     map[ledger.Hash]uint64         // by digest: log index of the last record
 	attributes map[string][]attributesState   // by body id, where they change
 	version    uint64
 }
@@ -77,7 +78,7 @@ func New(name string) *Registry {
 		keys: map[string][]keyState{}, scopes: map[string][]scopeState{},
 		logKeys: map[string]Announcement{}, attributes: map[string][]attributesState{}, checks: map[checkOf]Attestation{},
 		cohorts:  map[ledger.Hash]recordedCohort{},
-		sessions: map[sessionOf][]Session{}, named: map[string]uint64{}, latest: map[string]uint64{},
+		sessions: map[sessionOf][]Session{}, named: map[string]uint64{}, builds: map[ledger.Hash]uint64{}, latest: map[string]uint64{},
 	}
 }
 
@@ -196,6 +197,8 @@ func (r *Registry) prepare(record []byte) (func(index uint64), error) {
 			r.policies = append(r.policies, policyState{index, rec})
 			r.latest[KindPolicy] = index
 		}, nil
+	case Build:
+		return func(index uint64) { r.builds[ledger.Hash(rec.SHA256)], r.latest[KindBuild] = index, index }, nil
 	}
 	return nil, nil
 }
