@@ -43,6 +43,7 @@ type adminCall struct {
 	Erase     *eraseCall      `json:"erase,omitempty"`
 	Retention *retentionCall  `json:"retention,omitempty"`
 	Policy    *policyCall     `json:"policy,omitempty"`
+	Build     *buildCall      `json:"build,omitempty"`
 }
 
 type addKeys struct {
@@ -161,6 +162,8 @@ func doAdmin(ctx context.Context, n *node.Node, call adminCall) adminReply {
 		reply.Consents, err = doConsents(ctx, n, call.Consents)
 	case call.Policy != nil:
 		reply.Index, reply.File, err = doPolicy(ctx, n, call.Policy)
+	case call.Build != nil:
+		reply.Index, err = n.PublishBuild(ctx, call.Build.Sums, call.Build.Version, call.Build.Toolchain)
 	case call.List:
 		reply.Bodies = listBodies(n)
 	}

@@ -82,7 +82,8 @@ the whole log as an outsider would, prints a summary and ends.`,
 			}
 			ctx, end := context.WithCancel(cmd.Context())
 			defer end()
-			flags.pages = devPages(world)
+			var site devVerifier
+			flags.pages = devPages(world, site.Load)
 			hub := newDevHub(data, world)
 			if err := hub.prepare(fresh); err != nil {
 				return err
@@ -124,6 +125,7 @@ the whole log as an outsider would, prints a summary and ends.`,
 					return err
 				}
 				r.GatewayURL = edge.url
+				go site.build(ctx, r.node, log)
 				printNext(cmd.OutOrStdout(), *r, edge, time.Since(begun))
 				return nil
 			})

@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/traccia-ledger/traccia/cmd/internal/browser"
 	"github.com/traccia-ledger/traccia/cmd/internal/dev"
 	"github.com/traccia-ledger/traccia/cmd/internal/web"
 	"github.com/traccia-ledger/traccia/cmd/internal/web/standin"
@@ -16,7 +17,7 @@ import (
 )
 
 // devPages are the pages of the sample ledger, which anyone enters as one of its invented people.
-func devPages(w *dev.World) pagesMaker {
+func devPages(w *dev.World, verifier func() *browser.Site) pagesMaker {
 	return func(n *node.Node, url string, log *slog.Logger, metrics prometheus.Registerer) (*web.Pages, error) {
 		people := func() [][]ledger.Subject {
 			people := w.People()
@@ -31,7 +32,7 @@ func devPages(w *dev.World) pagesMaker {
 			return nil, err
 		}
 		return web.New(web.Config{
-			Node: n, Origin: url, Doors: []web.Door{door}, Operator: web.Operator{Name: "Registro di prova"}, Log: log, Metrics: metrics,
+			Node: n, Origin: url, Doors: []web.Door{door}, Operator: web.Operator{Name: "Registro di prova"}, Verifier: verifier, Log: log, Metrics: metrics,
 		})
 	}
 }

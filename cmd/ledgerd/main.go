@@ -37,7 +37,7 @@ Run one of your own:
 	}
 	root.AddCommand(
 		devCommand(), initCommand(), serveCommand(), loginCommand(),
-		bodyCommand(), scopeCommand(), policyCommand(), eraseCommand(), retentionCommand(), historyCommand(), consentsCommand(),
+		bodyCommand(), scopeCommand(), policyCommand(), verifierCommand(), eraseCommand(), retentionCommand(), historyCommand(), consentsCommand(),
 		fsckCommand(), reindexCommand(), backupCommand(), restoreCommand(), migrateCommand(), exportCommand(),
 	)
 	return root

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
+	"github.com/traccia-ledger/traccia/cmd/internal/browser"
 	"github.com/traccia-ledger/traccia/cmd/internal/cli"
 	"github.com/traccia-ledger/traccia/cmd/internal/web"
 	"github.com/traccia-ledger/traccia/cmd/internal/web/login"
@@ -21,8 +22,8 @@ import (
 // pagesMaker makes the pages that a ledger serves beside its API, at this URL.
 type pagesMaker func(n *node.Node, url string, log *slog.Logger, metrics prometheus.Registerer) (*web.Pages, error)
 
-// loginPages are the pages that citizens enter as a file says; none without one.
-func loginPages(file string) (pagesMaker, error) {
+// loginPages are the pages that citizens enter as a file says, with this verifier for their browsers; none without a file.
+func loginPages(file string, verifier func() *browser.Site) (pagesMaker, error) {
 	if file == "" {
 		return nil, nil
 	}
@@ -42,7 +43,7 @@ func loginPages(file string) (pagesMaker, error) {
 			}
 		}
 		return web.New(web.Config{
-			Node: n, Origin: settings.Origin, Doors: doors, Public: public, Operator: settings.Operator, Log: log, Metrics: metrics,
+			Node: n, Origin: settings.Origin, Doors: doors, Public: public, Operator: settings.Operator, Verifier: verifier, Log: log, Metrics: metrics,
 		})
 	}, nil
 }

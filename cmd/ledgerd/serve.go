@@ -47,7 +47,7 @@ func (f *serveFlags) add(cmd *cobra.Command) {
 func serveCommand() *cobra.Command {
 	var store ledgerFlags
 	var flags serveFlags
-	var loginFile string
+	var loginFile, verifierDir string
 	cmd := &cobra.Command{
 		Use:   "serve --data DIR",
 		Short: "Run a ledger",
@@ -66,7 +66,11 @@ docs/citizen.md.`,
 			if err != nil {
 				return err
 			}
-			if flags.pages, err = loginPages(loginFile); err != nil {
+			verifier, err := browserVerifier(verifierDir)
+			if err != nil {
+				return err
+			}
+			if flags.pages, err = loginPages(loginFile, verifier); err != nil {
 				return err
 			}
 			return run(cmd.Context(), store.data, opt, flags, func(*ready) error { return nil })
@@ -75,7 +79,9 @@ docs/citizen.md.`,
 	store.add(cmd)
 	flags.add(cmd)
 	cmd.Flags().StringVar(&loginFile, "login", "", "file that says how citizens log in to their pages; none are served without it")
+	cmd.Flags().StringVar(&verifierDir, "browser-verifier", "", "directory of the verifier that citizens' browsers run: ledgerd verifier build, and publish")
 	cmd.MarkFlagFilename("login")
+	cmd.MarkFlagDirname("browser-verifier")
 	return cmd
 }
 

@@ -28,7 +28,7 @@ const DoorPath = "/entra/"
 
 // serves says whether a path is one of the pages'.
 func serves(p string) bool {
-	if p == "/" || strings.HasPrefix(p, assetPath) || strings.HasPrefix(p, DoorPath) {
+	if p == "/" || strings.HasPrefix(p, assetPath) || strings.HasPrefix(p, verifierPath) || strings.HasPrefix(p, DoorPath) {
 		return true
 	}
 	for _, lang := range languages {
@@ -122,6 +122,9 @@ func (s *server) route(w http.ResponseWriter, in **http.Request) (name string, e
 	}
 	if strings.HasPrefix(p, assetPath) {
 		return "asset", s.assets.serve(w, r)
+	}
+	if strings.HasPrefix(p, verifierPath) {
+		return "verifier", s.serveVerifier(w, r)
 	}
 	if err := s.foreign.Check(r); err != nil {
 		return "none", &statusError{status: http.StatusForbidden, key: "foreign"}

@@ -22,6 +22,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	wasm "github.com/traccia-ledger/traccia/cmd/internal/browser"
 	"github.com/traccia-ledger/traccia/cmd/internal/web/accesses"
 	"github.com/traccia-ledger/traccia/cmd/internal/web/session"
 	"github.com/traccia-ledger/traccia/ledger/node"
@@ -35,6 +36,8 @@ type Config struct {
 	// Public are JSON documents for providers of identity, by their name below DoorPath.
 	Public   map[string][]byte
 	Operator Operator
+	// Verifier is the one that citizens' browsers run, nil while there is none; browsers get it once the log records its digest.
+	Verifier func() *wasm.Site
 	Log      *slog.Logger
 	Metrics  prometheus.Registerer
 }
@@ -172,7 +175,7 @@ type page struct {
 // allPages lists them, those of the navigation in its order.
 func allPages() []page {
 	return []page{
-		landingPage, accessesPage, refreshPage, excerptPage, wholePage, reportPage, dataPage,
+		landingPage, accessesPage, refreshPage, excerptPage, wholePage, reportPage, dataPage, verifyPage, minePage,
 		enterPage, leavePage, leftPage, codePage, othersPage, accessibilityPage, privacyPage,
 	}
 }
