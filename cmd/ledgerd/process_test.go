@@ -129,13 +129,21 @@ func serve(t *testing.T, args ...string) *process {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "ready.json")
 	p := start(t, append(args, "--listen", "127.0.0.1:0", "--ready-file", file)...)
+	p.awaitReady(file)
+	return p
+}
+
+// awaitReady reads the ready file once it is there.
+func (p *process) awaitReady(file string) {
+	t := p.t
+	t.Helper()
 	for end := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		data, err := os.ReadFile(file)
 		if err == nil {
 			if err := json.Unmarshal(data, &p.ready); err != nil {
 				t.Fatalf("the ready file holds %q: %v", data, err)
 			}
-			return p
+			return
 		}
 		select {
 		case <-p.ended:

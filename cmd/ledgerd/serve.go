@@ -20,6 +20,7 @@ import (
 	"github.com/traccia-ledger/traccia/cmd/internal/cli"
 	"github.com/traccia-ledger/traccia/cmd/internal/serving"
 	"github.com/traccia-ledger/traccia/ledger/node"
+	"github.com/traccia-ledger/traccia/ledger/store"
 )
 
 // serveFlags say where a ledger listens.
@@ -30,6 +31,7 @@ type serveFlags struct {
 	maxConnections   int
 	maxQueuedLeaves  int
 	shutdownPatience time.Duration
+	standby          bool
 	pages            pagesMaker // nil: no pages are served
 }
 
@@ -45,7 +47,7 @@ func (f *serveFlags) add(cmd *cobra.Command) {
 }
 
 func serveCommand() *cobra.Command {
-	var store ledgerFlags
+	var ledger ledgerFlags
 	var flags serveFlags
 	var loginFile, verifierDir string
 	cmd := &cobra.Command{
@@ -55,6 +57,11 @@ func serveCommand() *cobra.Command {
 submissions, records and acknowledges what it took, writes a last head, and
 ends. Plain HTTP is served on loopback addresses only.
 
+With --standby it waits while another process has the ledger, and serves it as
+soon as that one has ended: at once after a stop, or a death on the same machine,
+and some seconds after a process on another machine stopped answering its
+database. Both need the same keys: one directory that both see.
+
 With --login it serves the citizens' pages too, which they enter with SPID or CIE:
 docs/citizen.md.`,
 		Example: `  ledgerd serve --data /var/lib/traccia --listen 0.0.0.0:443 \
@@ -62,7 +69,7 @@ docs/citizen.md.`,
     --login /etc/traccia/login.json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			opt, err := store.options(cmd)
+			opt, err := ledger.options(cmd)
 			if err != nil {
 				return err
 			}
@@ -73,11 +80,12 @@ docs/citizen.md.`,
 			if flags.pages, err = loginPages(loginFile, verifier); err != nil {
 				return err
 			}
-			return run(cmd.Context(), store.data, opt, flags, func(*ready) error { return nil })
+			return run(cmd.Context(), ledger.data, opt, flags, func(*ready) error { return nil })
 		},
 	}
-	store.add(cmd)
+	ledger.add(cmd)
 	flags.add(cmd)
+	cmd.Flags().BoolVar(&flags.standby, "standby", false, "wait while another process serves the ledger, and serve it when that is gone")
 	cmd.Flags().StringVar(&loginFile, "login", "", "file that says how citizens log in to their pages; none are served without it")
 	cmd.Flags().StringVar(&verifierDir, "browser-verifier", "", "directory of the verifier that citizens' browsers run: ledgerd verifier build, and publish")
 	cmd.MarkFlagFilename("login")
@@ -111,8 +119,8 @@ func run(ctx context.Context, dir string, opt node.Options, flags serveFlags, st
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	opt.Metrics = node.NewMetrics(registry)
 	opt.MaxQueue = flags.maxQueuedLeaves
-	n, err := node.Open(ctx, dir, opt)
-	if err != nil {
+	n, err := open(ctx, dir, opt, flags.standby)
+	if n == nil {
 		return err
 	}
 	err = serveNode(ctx, n, opt.Log, registry, flags, started)
@@ -120,6 +128,32 @@ func run(ctx context.Context, dir string, opt node.Options, flags serveFlags, st
 	// records what still waits.
 	return errors.Join(err, n.Close())
 }
+
+// open opens the ledger; as a standby it waits for it. The node is nil without an
+// error when ctx ended while it waited.
+func open(ctx context.Context, dir string, opt node.Options, standby bool) (*node.Node, error) {
+	for waiting := false; ; waiting = true {
+		n, err := node.Open(ctx, dir, opt)
+		switch {
+		case err == nil:
+			return n, nil
+		case ctx.Err() != nil && waiting:
+			return nil, nil
+		case !standby || !errors.Is(err, store.ErrLocked):
+			return nil, err
+		case !waiting:
+			opt.Log.Info("standing by", "because", err)
+		}
+		select {
+		case <-time.After(standbyPause):
+		case <-ctx.Done():
+			return nil, nil
+		}
+	}
+}
+
+// standbyPause is how long a standby waits before it tries again.
+const standbyPause = 500 * time.Millisecond
 
 func serveNode(ctx context.Context, n *node.Node, log *slog.Logger, registry *prometheus.Registry, flags serveFlags, started func(*ready) error) error {
 	secure, err := serving.TLS(flags.tlsCert, flags.tlsKey)

@@ -58,7 +58,7 @@ func open(cmd *cobra.Command, s settings) (*target, func() error, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	t, end, err := start(cmd, dir)
+	t, end, err := start(cmd, dir, s.store)
 	if err != nil {
 		os.RemoveAll(dir)
 		return nil, nil, fmt.Errorf("couldn't start a ledger: %w", err)
@@ -68,9 +68,9 @@ func open(cmd *cobra.Command, s settings) (*target, func() error, error) {
 
 // start makes a ledger in dir and has a child process serve it: this very
 // program, with the command of ledgerCommand.
-func start(cmd *cobra.Command, dir string) (*target, func() error, error) {
+func start(cmd *cobra.Command, dir, store string) (*target, func() error, error) {
 	const name = "loadgen.traccia.example"
-	if err := create(cmd.Context(), dir, name); err != nil {
+	if err := create(cmd.Context(), dir, name, store); err != nil {
 		return nil, nil, err
 	}
 	var r ready
@@ -114,8 +114,8 @@ func spawn(cmd *cobra.Command, ready any, args ...string) (end func() error, err
 	return end, nil
 }
 
-// create makes the ledger and registers the world's bodies, keys and hub.
-func create(ctx context.Context, dir, name string) error {
+// create makes the ledger, its rows in a database where store names one, and registers the world's bodies, keys and hub.
+func create(ctx context.Context, dir, name, store string) error {
 	keysDir := filepath.Join(dir, devDir)
 	if err := os.Mkdir(keysDir, 0o700); err != nil {
 		return err
@@ -126,7 +126,7 @@ func create(ctx context.Context, dir, name string) error {
 	}
 	settings := node.Settings{
 		// Often, so that the end of a run is soon in the public log.
-		Name: name, PublishInterval: "1s",
+		Name: name, PublishInterval: "1s", Store: store,
 		PDND: node.PDNDSettings{
 			Issuers:     []string{dev.Issuer},
 			VoucherKeys: []string{filepath.Join(devDir, dev.PDNDKeysFile)},

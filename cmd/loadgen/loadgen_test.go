@@ -119,7 +119,7 @@ func TestOwnLedger(t *testing.T) {
 func TestOtherLedger(t *testing.T) {
 	cmd := &cobra.Command{}
 	cmd.SetContext(t.Context())
-	target, end, err := start(cmd, t.TempDir())
+	target, end, err := start(cmd, t.TempDir(), "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,6 +38,7 @@ func main() { cli.Main(newRoot()) }
 // settings are the flags.
 type settings struct {
 	url, metricsURL, world string
+	store                  string
 	receipts, perReceipt   int
 	subjects, endpoint     string
 	reuse, connections     int
@@ -54,7 +55,7 @@ ES256 receipt), sends them, and compares receipts acknowledged per second,
 durable and proven, with how many the same cores verify by go-jose alone.
 
 Without --url it starts a ledger of its own, a process on a temporary directory
-with real fsync. With --url it drives that ledger, which must know the keys of
+with real fsync; its rows go into an empty database with --store. With --url it drives that ledger, which must know the keys of
 the sample world: --world names the data directory of ledgerd dev. CPU and
 memory are read from its metrics (--metrics-url).
 
@@ -82,6 +83,7 @@ latency counts from those instants; else as fast as answers come.`,
 	f := root.Flags()
 	f.StringVar(&s.url, "url", "", "ledger to drive (default: one of its own)")
 	f.StringVar(&s.metricsURL, "metrics-url", "", "metrics of the ledger at --url, for its CPU and memory")
+	f.StringVar(&s.store, "store", "", "an empty database for the rows of its own ledger: postgres://… or cockroach://…")
 	f.StringVar(&s.world, "world", "", "with --url: the data directory of ledgerd dev")
 	f.IntVar(&s.receipts, "receipts", 5000, "receipts to submit")
 	f.StringVar(&s.subjects, "subjects", "seen", "seen: subjects that the ledger has met; new: each for the first time")
@@ -91,6 +93,7 @@ latency counts from those instants; else as fast as answers come.`,
 	f.Float64Var(&s.rate, "rate", 0, "receipts per second (default: as many as possible)")
 	f.IntVar(&s.connections, "connections", 64, "requests under way at once, single and without --rate")
 	root.MarkFlagsRequiredTogether("url", "world")
+	root.MarkFlagsMutuallyExclusive("url", "store")
 	root.MarkFlagsMutuallyExclusive("rate", "connections")
 	root.MarkFlagDirname("world")
 	root.AddCommand(gatewayCommand(), ledgerCommand())
