@@ -70,7 +70,8 @@ func (s *Store) Commit(ctx context.Context, expect, write []store.Row) error {
 	case errors.Is(err, store.ErrConflict):
 		return store.ErrConflict
 	case errors.Is(err, errReplaced):
-		s.stopped = errReplaced
+		err = s.whyRefused(context.WithoutCancel(ctx), s.commits+1)
+		s.stopped = err
 	case errors.As(err, &lost):
 		s.stopped = lost
 	}

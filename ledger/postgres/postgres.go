@@ -15,7 +15,7 @@
 //	store_format  the version of this layout (schema.go)
 //	store_use     which process may commit, and how often it has (use.go)
 //
-// One process at a time has the store open. It holds store_use for six seconds
+// One process at a time has the store open. It holds store_use for eight seconds
 // and says so again every two; a process that ended without a word is replaced
 // when they are over, or at once on the same machine. Every commit asks for that
 // row in its own transaction, so that who was replaced commits nothing more,
@@ -64,7 +64,7 @@ type patience struct {
 
 // A lost node of CockroachDB makes writers wait for nine seconds.
 var usual = patience{
-	use: 6 * time.Second, renew: 2 * time.Second,
+	use: 8 * time.Second, renew: 2 * time.Second,
 	attempt: 15 * time.Second, commit: time.Minute,
 	read: 30 * time.Second, begin: 10 * time.Second,
 	idle: 10 * time.Second,

@@ -40,8 +40,13 @@ const (
 	leaveUse  = `UPDATE store_use SET until = now() WHERE one = 1 AND holder = $1`
 )
 
-// errReplaced: another process took the store over. Nothing was written.
-var errReplaced = fmt.Errorf("%w: another process took the store over", store.ErrStopped)
+var (
+	// errReplaced: another process took the store over. Nothing was written.
+	errReplaced = fmt.Errorf("%w: another process took the store over", store.ErrStopped)
+	// errForgot: the row of use is ours and counts fewer commits than were
+	// acknowledged. Nothing was written.
+	errForgot = fmt.Errorf("%w: the database has lost commits that it had acknowledged (was a replica promoted that lagged behind?)", store.ErrStopped)
+)
 
 type use struct {
 	holder  []byte
@@ -126,6 +131,21 @@ func (s *Store) renew(ctx context.Context) error {
 		return errReplaced
 	}
 	return said(err)
+}
+
+// whyRefused tells why the row of use didn't let the n-th commit through.
+func (s *Store) whyRefused(ctx context.Context, n int64) error {
+	reason := errReplaced
+	err := s.persist(ctx, 0, func(ctx context.Context) error {
+		return s.transact(ctx, s.writers, func(tx pgx.Tx) error {
+			u, err := readUse(ctx, tx)
+			if err == nil && bytes.Equal(u.holder, s.holder[:]) && u.commits != n-1 {
+				reason = errForgot
+			}
+			return err
+		})
+	})
+	return errors.Join(reason, err)
 }
 
 // leave makes the store anybody's, if it is ours.

@@ -22,7 +22,9 @@ import (
 func TestOneHolder(t *testing.T) {
 	pgtest.Engines(t, func(t *testing.T, server *pgtest.Server) {
 		text := server.Database(t)
-		s := mustCreate(t, text, nil)
+		p := hasty()
+		p.use = time.Hour
+		s := mustCreate(t, text, p)
 		if err := add(t.Context(), s, 0); err != nil {
 			t.Fatal(err)
 		}
@@ -129,6 +131,27 @@ func TestRenews(t *testing.T) {
 	if err := add(t.Context(), s, 0); !errors.Is(err, store.ErrStopped) {
 		t.Errorf("a commit: %v", err)
 	}
+}
+
+// TestForgets counts a commit back, as a replica does that was promoted without
+// having it.
+func TestForgets(t *testing.T) {
+	server := pgtest.Postgres(t)
+	s := mustCreate(t, server.Database(t), hasty())
+	for n := range 3 {
+		if err := add(t.Context(), s, n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := s.writers.Exec(t.Context(), `UPDATE store_use SET commits = commits - 1`); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := add(t.Context(), s, 3); !errors.Is(err, store.ErrStopped) || !strings.Contains(err.Error(), "lost commits") {
+			t.Errorf("a commit to a database that forgot one: %v", err)
+		}
+	}
+	holds(t, s, 3)
 }
 
 func waitFor(t *testing.T, what string, ok func() bool) {
