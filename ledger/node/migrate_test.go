@@ -87,6 +87,7 @@ func publishedFile(t *testing.T, r *running, epoch uint32) []byte {
 // TestMigrateGoesOn cuts migrations short, uses the ledger where it still is,
 // and migrates it in the end.
 func TestMigrateGoesOn(t *testing.T) {
+	long(t)
 	text := pgtest.Postgres(t).Database(t)
 	r := newLedger(t, node.Options{})
 	for round := range 3 {

@@ -21,11 +21,20 @@ import (
 // The crash matrix with the rows in a database.
 
 func TestKilledAtEachStepOnSQL(t *testing.T) {
+	long(t)
 	pgtest.Engines(t, func(t *testing.T, s *pgtest.Server) { killedAtEachStep(t, s.Database(t), []int{2}) })
 }
 
 func TestKilledAnywhereOnSQL(t *testing.T) {
+	long(t)
 	pgtest.Engines(t, func(t *testing.T, s *pgtest.Server) { killedAnywhere(t, s.Database(t), 6*time.Second) })
+}
+
+func long(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("not in short mode")
+	}
 }
 
 // TestDatabaseDies kills the database under load, and starts it again: whoever
