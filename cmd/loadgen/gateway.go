@@ -348,7 +348,7 @@ func newPath(cmd *cobra.Command) (p *path, err error) {
 		return nil, err
 	}
 	p = &path{end: []func() error{func() error { return os.RemoveAll(dir) }}}
-	t, end, err := start(cmd, dir)
+	t, end, err := start(cmd, dir, "")
 	if err != nil {
 		return p, fmt.Errorf("couldn't start a ledger: %w", err)
 	}
