@@ -61,20 +61,3 @@ func TestKeeper(t *testing.T) {
 		t.Error("a history that was forgotten is there")
 	}
 }
-
-// BenchmarkFirst makes, checks and tells the history of a citizen with 500 accesses in five years.
-func BenchmarkFirst(b *testing.B) {
-	for name, scopes := range map[string]int{"scopes=5": 0, "scopes=25": 20, "scopes=100": 95} {
-		b.Run(name, func(b *testing.B) {
-			l := webtest.NewLedger(b, webtest.Config{Years: 5, Accesses: 100, Scopes: scopes})
-			k := accesses.NewKeeper(l)
-			for b.Loop() {
-				k.Forget(webtest.Citizen)
-				h := get(b, k, webtest.Citizen)
-				if list := accesses.NewList(h.Report, speaker("it"), time.Time{}); len(list.Accesses) != 500 || !h.Report.Complete {
-					b.Fatal(len(list.Accesses), h.Report.Problems)
-				}
-			}
-		})
-	}
-}
