@@ -4,6 +4,7 @@ package gateway
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -16,6 +17,7 @@ import (
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/checkpoint"
 	"github.com/traccia-ledger/traccia/ledger/registry"
+	"github.com/traccia-ledger/traccia/ledger/sequencer"
 	"github.com/traccia-ledger/traccia/policies"
 )
 
@@ -266,4 +268,77 @@ func FuzzSizeOf(f *testing.F) {
 			t.Errorf("%s at %s is %d", body, pointer, size)
 		}
 	})
+}
+
+// TestRecordCohort: what the ledger asks of an aggregate beside its record's own rules.
+func TestRecordCohort(t *testing.T) {
+	f := newFixture(t)
+	r := httptest.NewRequest(http.MethodPost, "/", nil)
+	r.Header.Set("Authorization", "x")
+	who, err := judge{f}.Check(t.Context(), r, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const jti = "5a0e7b3c-52f0-4d0e-9d5e-3f1b7f0f7a11"
+	now := time.Now().UTC()
+	send := func(change func(*ledger.Cohort, *ledger.CohortSubmission)) error {
+		t.Helper()
+		c := &ledger.Cohort{
+			Aud: ledgerName, Iss: "inps", JTI: jti, IssuedAt: now.Unix(), Provider: "inps", Consumer: f.receipt.Consumer, EService: f.receipt.EService,
+			PurposeID: f.receipt.PurposeID, Purpose: "cohort-analytics", LegalBasis: "A6-1-e", DataCategories: []string{"isee"}, Actor: ledger.ActorService,
+			Operation: ledger.Operation{Method: "POST", Path: "/coorte"}, OccurredAt: now.Format(time.RFC3339), Pair: who.Pair,
+			Size: 1200, Minimum: 50, Selection: ledger.Hex{1},
+		}
+		s := &ledger.CohortSubmission{Voucher: who.Private.Voucher, Evidence: who.Private.Evidence}
+		if change != nil {
+			change(c, s)
+		}
+		if s.Statement, err = ledger.SignCohort(c, f.parts.Key.Kid, f.parts.Key.Signer); err != nil {
+			t.Fatal(err)
+		}
+		raw, err := ledger.FormatCohortSubmission(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _, err = f.node.RecordCohort(t.Context(), raw)
+		return err
+	}
+	for name, test := range map[string]struct {
+		change      func(*ledger.Cohort, *ledger.CohortSubmission)
+		code, where string
+	}{
+		"tomorrow's": {func(c *ledger.Cohort, _ *ledger.CohortSubmission) {
+			c.OccurredAt = now.AddDate(0, 0, 1).Format(time.RFC3339)
+		}, "in_future", "cohort#occurred_at"},
+		"signed tomorrow": {func(c *ledger.Cohort, _ *ledger.CohortSubmission) { c.IssuedAt += 86400 }, "in_future", "cohort#occurred_at"},
+		"yesterday's": {func(c *ledger.Cohort, _ *ledger.CohortSubmission) {
+			c.OccurredAt = now.AddDate(0, 0, -1).Format(time.RFC3339)
+		}, "not_yet_valid", "voucher#iat"},
+		"another request":      {func(_ *ledger.Cohort, s *ledger.CohortSubmission) { s.RequestDigest = strings.Repeat("ab", 32) }, "pair_mismatch", "cohort#pair"},
+		"without its evidence": {func(_ *ledger.Cohort, s *ledger.CohortSubmission) { s.Evidence = "" }, "pair_mismatch", "cohort#pair"},
+		"another consumer":     {func(c *ledger.Cohort, _ *ledger.CohortSubmission) { c.Consumer = "inps" }, "claim_mismatch", "voucher#consumerId"},
+		"another e-service":    {func(c *ledger.Cohort, _ *ledger.CohortSubmission) { c.EService = jti }, "claim_mismatch", "voucher#eserviceId"},
+		"another purpose":      {func(c *ledger.Cohort, _ *ledger.CohortSubmission) { c.PurposeID = jti }, "claim_mismatch", "voucher#purposeId"},
+		"no voucher":           {func(_ *ledger.Cohort, s *ledger.CohortSubmission) { s.Voucher = "a.b.c" }, "syntax", "voucher"},
+		"another ledger's":     {func(c *ledger.Cohort, _ *ledger.CohortSubmission) { c.Aud = "altro.example" }, "wrong_audience", "cohort#aud"},
+	} {
+		var p *ledger.Problem
+		if err := send(test.change); !errors.As(err, &p) || p.Code != test.code || p.Where != test.where {
+			t.Errorf("%s: %v, want %s at %s", name, err, test.code, test.where)
+		}
+	}
+	if n := len(f.cohorts()); n != 0 {
+		t.Errorf("%d records", n)
+	}
+	for range 2 {
+		if err := send(nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := send(func(c *ledger.Cohort, _ *ledger.CohortSubmission) { c.Size = 1300 }); !errors.Is(err, sequencer.ErrConflict) {
+		t.Errorf("another of the same identity: %v", err)
+	}
+	if n := len(f.cohorts()); n != 1 {
+		t.Errorf("%d records", n)
+	}
 }
