@@ -209,7 +209,11 @@ type AuditReport struct {
 	ConsentsUnseen uint64 `json:"consents_unseen"`  // others that name one
 	Outside        uint64 `json:"outside_period"`   // events
 
+	Provided *AuditProvided `json:"provided,omitempty"` // nil where the body gave no records
+
 	Subject []AuditSubjectEvent `json:"subject_events,omitempty"`
+	// SubjectProvided are the entries of others' accesses to the citizen's data at the body.
+	SubjectProvided []AuditEvidence `json:"subject_provided,omitempty"`
 	// SubjectDeferred are the citizen's events whose notice an order puts off, which aren't among Subject.
 	SubjectDeferred uint64             `json:"subject_deferred,omitempty"`
 	Breach          *AuditBreachReport `json:"breach,omitempty"`
@@ -246,12 +250,14 @@ type Audit struct {
 	watched  map[ledger.Subject]int // line
 	weeks    map[string]map[uint32]uint64
 	months   map[string]map[uint32]uint64
-	counts   struct{ kinds, days, months, profiles, flags, denials, signed map[string]uint64 }
+	counts   struct{ kinds, days, months, profiles, flags, denials, signed, provided map[string]uint64 }
 	seed     []byte            // of pseudonyms
 	persons  uint64            // accesses by persons whose id is known
 	cased    uint64            // accesses with a case
 	last     string            // receipt of the last event
 	names    map[string]string // of bodies
+
+	lastProvided string // citizen of the last event of the records
 }
 
 // NewAudit returns an audit that has seen nothing. Close it.
@@ -266,7 +272,7 @@ func NewAudit(c AuditConfig) (*Audit, error) {
 		a.watched[who] = n + 1
 	}
 	k := &a.counts
-	for _, m := range []*map[string]uint64{&k.kinds, &k.days, &k.months, &k.profiles, &k.flags, &k.denials, &k.signed} {
+	for _, m := range []*map[string]uint64{&k.kinds, &k.days, &k.months, &k.profiles, &k.flags, &k.denials, &k.signed, &k.provided} {
 		*m = map[string]uint64{}
 	}
 	for _, s := range []*Sorter[AuditItem]{&a.accesses, &a.groups, &a.consents} {
@@ -455,6 +461,9 @@ func (a *Audit) Conclude() (*AuditReport, error) {
 		slices.SortStableFunc(*c.to, func(x, y AuditCount) int { return cmp.Compare(y.Count, x.Count) })
 	}
 	r.Days, r.Months = countsOf(k.days), countsOf(k.months)
+	if r.Provided != nil {
+		r.Provided.Months = countsOf(k.provided)
+	}
 	slices.SortFunc(r.Uses, func(x, y AuditUse) int {
 		return cmp.Or(cmp.Compare(y.Accesses, x.Accesses), cmp.Compare(x.key(), y.key()))
 	})

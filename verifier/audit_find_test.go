@@ -3,6 +3,7 @@
 package verifier_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -16,6 +17,7 @@ import (
 	"github.com/traccia-ledger/traccia/consent"
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/history"
+	"github.com/traccia-ledger/traccia/ledger/own"
 	"github.com/traccia-ledger/traccia/verifier"
 )
 
@@ -364,5 +366,44 @@ func TestAuditBreakGlass(t *testing.T) {
 	m.access(inSession(event{}))
 	if r := m.audit(verifier.AuditConfig{}, m.whole()); r.Proven() || findingCodes(r) != "no_session" {
 		t.Errorf("a session that nobody opened: %+v", r.Findings)
+	}
+}
+
+// TestAuditRecords: the body's own records of what others consulted count each event once, in the period.
+func TestAuditRecords(t *testing.T) {
+	m := newMadeList(t)
+	m.access(event{})
+	m.whole()
+	sorter := func() (verifier.Sorter[verifier.AuditItem], error) { return new(itemSorter), nil }
+	a, err := verifier.NewAudit(verifier.AuditConfig{
+		Body: consumer, Zone: time.UTC, NewSorter: sorter, Limits: verifier.DefaultAuditLimits(), Subject: person(2), To: time.Date(2026, 7, 1, 0, 0, 0, 0, time.UTC),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	at := time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC).UnixMilli()
+	line := uint64(0)
+	add := func(who, index int, at int64) {
+		e := own.Entry{Subject: person(who), Origin: "registro.example/2026", Number: uint32(index), Index: uint64(index), Receipt: provider + "/5a0e7b3c-52f0-4d0e-9d5e-3f1b7f0f7a11", At: at}
+		line++
+		if err := a.Record(line, bytes.TrimSuffix(own.AppendEntry(nil, &e), []byte("\n"))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	add(1, 7, at)
+	add(2, 8, at)
+	add(2, 9, at+1)
+	add(2, 8, at+5) // sent again
+	add(3, 10, at+40*24*3600*1000)
+	r, err := a.Conclude()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p := r.Provided; p == nil || p.Events != 3 || p.Citizens != 2 || len(p.Months) != 1 || p.Months[0].Count != 3 || len(r.SubjectProvided) != 2 {
+		t.Errorf("%+v, %+v", r.Provided, r.SubjectProvided)
+	}
+	if err := a.Record(6, []byte("another line")); err != nil || findingCodes(r) != verifier.CodeBadLine {
+		t.Errorf("a line that is none: %+v, %v", r.Findings, err)
 	}
 }

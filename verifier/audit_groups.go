@@ -349,6 +349,8 @@ func (a *Audit) conclude(g *auditGroup, breach *breachFold) error {
 		if share := float64(g.accesses) / float64(max(1, a.cased)); a.cased >= uint64(a.Limits.LeastShared) && share > a.Limits.OneCase && g.people > 1 {
 			return a.unusual(ClassQuality, CodeCaseShared, a.named("case", value), g.accesses, percent(float64(g.accesses), float64(a.cased)), &g.peak)
 		}
+	case 'p':
+		a.provided(g.first)
 	case 'b':
 		return breach.end(g, a.Affected)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/traccia-ledger/traccia/cmd/internal/cli"
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/checkpoint"
+	"github.com/traccia-ledger/traccia/ledger/own"
 	"github.com/traccia-ledger/traccia/verifier"
 )
 
@@ -63,7 +64,7 @@ type auditFlags struct {
 	body, from, to, zone, hours       string
 	lists, closed                     []string
 	saturday, showOperators           bool
-	purposes, watch                   string
+	purposes, watch, records          string
 	html, csv, register, lang, temp   string
 	subject, answer, breach, affected string
 	by                                verifier.AuditBreach
@@ -139,6 +140,7 @@ func (f *auditFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.to, "to", "", "last day")
 	flags.StringVar(&f.zone, "zone", "Europe/Rome", "time zone of days and hours")
 	flags.StringVar(&f.purposes, "purposes", "", "file with the purposes that the body declared (docs/audit.md)")
+	flags.StringVar(&f.records, "records", "", "file of the body's own records of what others consulted of its data, where it runs a gateway")
 	flags.StringVar(&f.watch, "watch", "", "file with citizens' codes to watch, one a line")
 	flags.StringVar(&f.hours, "hours", "07:00-20:00", "working hours, Monday to Friday but for public holidays")
 	flags.BoolVar(&f.saturday, "saturday", false, "Saturday is a working day")
@@ -333,6 +335,11 @@ func (f *auditFlags) run(cmd *cobra.Command) (*auditAnswer, error) {
 	if err := f.read(cmd, audit); err != nil {
 		return nil, err
 	}
+	if f.records != "" {
+		if err := (reconcileFiles{cmd, nil}).lines(f.records, own.MaxLine, audit.Record); err != nil {
+			return nil, err
+		}
+	}
 	report, err := audit.Conclude()
 	for _, t := range []*table{occurrences, people} {
 		if err == nil {
@@ -434,6 +441,9 @@ func (a *auditAnswer) Text(w io.Writer) {
 			state = "complete up to " + l.CompleteUntil
 		}
 		fmt.Fprintf(w, "%s: %d events, %s\n", l.Origin, l.Events, state)
+	}
+	if p := a.Provided; p != nil {
+		fmt.Fprintf(w, "%d accesses of others to data of %d citizens that the body holds, by its own records\n", p.Events, p.Citizens)
 	}
 	class := ""
 	for _, f := range a.Findings {

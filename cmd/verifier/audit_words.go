@@ -169,6 +169,9 @@ func (a *auditAnswer) limitsOf(lang string) (list []string) {
 			list = append(list, w[n.key])
 		}
 	}
+	if a.Provided != nil {
+		list = append(list, w["limit_records"])
+	}
 	for _, key := range []string{"limit_tokens", "limit_keys", "limit_truth", "limit_unusual"} {
 		list = append(list, w[key])
 	}
