@@ -17,6 +17,14 @@ import (
 	"github.com/traccia-ledger/traccia/ledger/witness"
 )
 
+// open starts a browser in which somebody has entered.
+func (s *site) open(who ledger.Subject) *webtest.Browser {
+	s.Helper()
+	b := webtest.NewBrowser(s)
+	b.SetCookie(s.URL, s.pages.cookieName(sessionCookie), s.enterCookie(who))
+	return b
+}
+
 // wrong shows histories otherwise than they are, or at another time.
 type wrong struct {
 	accesses.Ledger
@@ -51,7 +59,7 @@ func TestAccessesInBrowser(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := serveNode(t, l.Node, nil)
-	b := webtest.NewBrowser(t)
+	b := s.open(webtest.Citizen)
 	enter := func(who ledger.Subject) { b.SetCookie(s.URL, s.pages.cookieName(sessionCookie), s.enterCookie(who)) }
 	let := make(chan struct{})
 	blank := func(h *history.Bundle) {

@@ -29,17 +29,14 @@ func (b Bar) Middle() int { return b.X + b.Width/2 }
 type Year struct {
 	Year   int
 	Months [12]Month
-	Bodies int // how many consulted
 }
 
-// The picture, in the units of its own coordinates. Twelve bars stand on Base; a number has room above the highest.
+// The picture, 372 by 170 of the units of its own coordinates. Twelve bars stand on base; a number has room above the highest.
 const (
-	PictureWidth  = 372
-	PictureHeight = 170
-	Base          = 140
-	top           = 22
-	step          = 31
-	barWidth      = 21
+	base     = 140
+	top      = 22
+	step     = 31
+	barWidth = 21
 )
 
 // Years lists the years in which something happened, the latest first.
@@ -57,20 +54,17 @@ func Years(list []*Access, place *time.Location) (years []int) {
 // YearOf counts a year's accesses by month.
 func YearOf(list []*Access, year int, place *time.Location) *Year {
 	y := &Year{Year: year}
-	bodies := map[string]bool{}
 	for _, a := range list {
 		when := a.When.In(place)
 		if when.Year() != year || a.When.IsZero() {
 			continue
 		}
-		bodies[a.Body] = true
 		if m := &y.Months[when.Month()-1]; a.Denied() {
 			m.Denied++
 		} else {
 			m.Granted++
 		}
 	}
-	y.Bodies = len(bodies)
 	most := 1
 	for _, m := range y.Months {
 		most = max(most, m.All())
@@ -79,13 +73,13 @@ func YearOf(list []*Access, year int, place *time.Location) *Year {
 		if n == 0 {
 			return 0
 		}
-		return max(2, n*(Base-top)/most)
+		return max(2, n*(base-top)/most)
 	}
 	for i := range y.Months {
 		m := &y.Months[i]
 		m.Month = time.Month(i + 1)
 		m.Bar = Bar{X: i*step + (step-barWidth)/2, Width: barWidth, Height: height(m.Granted)}
-		m.Bar.Y = Base - m.Bar.Height
+		m.Bar.Y = base - m.Bar.Height
 		m.Over = Bar{X: m.Bar.X, Width: barWidth, Height: height(m.Denied)}
 		m.Over.Y = m.Bar.Y - m.Over.Height
 	}
