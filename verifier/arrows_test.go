@@ -69,6 +69,25 @@ var owners = []struct {
 	{module + "verifier", []string{"verifier", "cmd"}},
 }
 
+// TestBrowserArrows: what browsers load stands on nothing heavy either.
+func TestBrowserArrows(t *testing.T) {
+	cmd := exec.Command("go", "list", "-deps", module+"cmd/verifier/browser")
+	cmd.Env = append(cmd.Environ(), "GOOS=js", "GOARCH=wasm")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	deps := strings.Fields(string(out))
+	for _, d := range deps {
+		if slices.ContainsFunc(heavy, func(root string) bool { return under(d, root) }) || d == "regexp" || d == "html/template" {
+			t.Errorf("the browser's verifier stands on %s", d)
+		}
+	}
+	if !slices.Contains(deps, module+"verifier") || !slices.Contains(deps, "syscall/js") {
+		t.Error("that isn't the browser's verifier")
+	}
+}
+
 // TestArrows: imports only point down (docs/design.md, "Where code lives").
 func TestArrows(t *testing.T) {
 	packages := listPackages(t)
