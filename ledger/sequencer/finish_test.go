@@ -40,7 +40,7 @@ func TestFinish(t *testing.T) {
 	for n := range 5 {
 		f.submit(n)
 	}
-	record := []byte(`{"kind":"build","sha256":"00"}`)
+	record := []byte(`{"kind":"another"}`)
 	if err := f.seq.Finish(t.Context(), record); err == nil || errors.Is(err, sequencer.ErrYearOver) || f.seq.Finished() {
 		t.Fatalf("finished in its year: %v", err)
 	}
