@@ -65,7 +65,7 @@ func code(err error) string {
 // inVain says whether the same statements would fail again: the fault is in
 // them, in the schema or in the permissions, and not in the moment.
 func inVain(err error) bool {
-	for _, decided := range []error{store.ErrConflict, store.ErrLocked, store.ErrStopped, store.ErrDamaged, errClosed} {
+	for _, decided := range []error{store.ErrConflict, store.ErrLocked, store.ErrStopped, store.ErrDamaged, errClosed, errMoved} {
 		if errors.Is(err, decided) {
 			return true
 		}

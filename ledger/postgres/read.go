@@ -35,10 +35,21 @@ func (s *Store) Snapshot(ctx context.Context) (store.Snapshot, error) {
 type snapshot struct {
 	store *Store
 
-	mu   sync.Mutex
-	tx   pgx.Tx // nil once closed
-	read bool   // something was read: it can't be begun again
+	mu    sync.Mutex
+	tx    pgx.Tx // nil once closed
+	read  bool   // something was handed out: it is begun again only over the same state
+	state state  // that it shows
 }
+
+// state names what is committed: each commit changes it (use.go).
+type state struct {
+	holder  [16]byte
+	commits int64
+}
+
+// errMoved says that a snapshot's connection broke, and that the store it would
+// be read from again isn't the same any more.
+var errMoved = errors.New("postgres: the connection broke, and the store went on meanwhile")
 
 // begin begins the transaction, and reads so that the state it shows is fixed.
 // A database that comes back, or a connection that becomes free, is waited for.
@@ -75,11 +86,16 @@ func (r *snapshot) tryBegin(ctx context.Context, within time.Duration) error {
 		}
 		return said(err)
 	}
-	var one int
-	if err := tx.QueryRow(ctx, `SELECT 1 FROM store_format WHERE one = 1`).Scan(&one); err != nil {
+	var holder []byte
+	var now state
+	if err := tx.QueryRow(ctx, `SELECT holder, commits FROM store_use WHERE one = 1`).Scan(&holder, &now.commits); err != nil {
 		return errors.Join(said(err), rollback(tx))
 	}
-	r.tx = tx
+	copy(now.holder[:], holder)
+	if r.read && now != r.state {
+		return errors.Join(errMoved, rollback(tx))
+	}
+	r.tx, r.state = tx, now
 	return nil
 }
 
@@ -95,17 +111,25 @@ func (r *snapshot) Close() error {
 	return err
 }
 
-// query runs f over the rows of a statement. CockroachDB may ask to begin again,
-// and connections break: nobody notices as long as nothing was read.
+// query runs f over the rows of a statement, once it has them all. CockroachDB
+// may ask to begin again, and connections break: nobody notices as long as
+// nothing was committed since what was read before.
 func (r *snapshot) query(ctx context.Context, f func(key, value []byte), sql string, args ...any) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for {
+	for over := time.Now().Add(r.store.patience.begin); ; {
 		if r.tx == nil {
 			return errors.New("postgres: the snapshot is closed")
 		}
-		err := r.tryQuery(ctx, f, sql, args...)
-		if err == nil || r.read || inVain(err) || ctx.Err() != nil {
+		all, err := r.tryQuery(ctx, sql, args...)
+		if err == nil {
+			r.read = true
+			for _, row := range all {
+				f(row.Key, row.Value)
+			}
+			return nil
+		}
+		if inVain(err) || ctx.Err() != nil || time.Now().After(over) {
 			return err
 		}
 		broken := rollback(r.tx)
@@ -116,30 +140,28 @@ func (r *snapshot) query(ctx context.Context, f func(key, value []byte), sql str
 	}
 }
 
-func (r *snapshot) tryQuery(ctx context.Context, f func(key, value []byte), sql string, args ...any) error {
+func (r *snapshot) tryQuery(ctx context.Context, sql string, args ...any) (all []store.Row, err error) {
 	ctx, cancel := context.WithTimeout(ctx, r.store.patience.read)
 	defer cancel()
 	rows, err := r.tx.Query(ctx, sql, args...)
 	if err != nil {
-		return fmt.Errorf("couldn't read the store: %w", said(err))
+		return nil, fmt.Errorf("couldn't read the store: %w", said(err))
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var key, value []byte
 		if err := rows.Scan(&key, &value); err != nil {
-			return fmt.Errorf("couldn't read the store: %w", said(err))
+			return nil, fmt.Errorf("couldn't read the store: %w", said(err))
 		}
-		r.read = true
 		if value == nil {
 			value = []byte{}
 		}
-		f(key, value)
+		all = append(all, store.Row{Key: key, Value: value})
 	}
 	if err := rows.Err(); err != nil {
-		return fmt.Errorf("couldn't read the store: %w", said(err))
+		return nil, fmt.Errorf("couldn't read the store: %w", said(err))
 	}
-	r.read = true
-	return nil
+	return all, nil
 }
 
 func (r *snapshot) Get(ctx context.Context, t store.Table, key []byte) (value []byte, err error) {

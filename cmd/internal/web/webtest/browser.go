@@ -141,7 +141,15 @@ func (b *Browser) Press(keys string) {
 // Wait waits until what a CSS selector finds is visible.
 func (b *Browser) Wait(selector string) {
 	b.t.Helper()
-	b.do("find "+selector, chromedp.WaitVisible(chromedp.CSS(selector)))
+	script := fmt.Sprintf(`document.querySelector(%q)?.checkVisibility() === true`, selector)
+	var err error
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		var visible bool
+		if visible, err = chromedp.Run(b.ctx, chromedp.Evaluate[bool](script)); err == nil && visible {
+			return
+		}
+	}
+	b.t.Fatalf("couldn't find %s: %v", selector, err)
 }
 
 // Eval runs a script in the page.
