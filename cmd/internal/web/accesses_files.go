@@ -5,8 +5,10 @@ package web
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/traccia-ledger/traccia/cmd/internal/web/accesses"
@@ -55,7 +57,16 @@ func serveExcerpt(s *server, w http.ResponseWriter, r *http.Request) error {
 	} else if err != nil {
 		return err
 	}
-	return s.sendBundle(w, r, x, fileNames[lang(r)]["excerpt"])
+	return s.sendBundle(w, r, x, excerptName(lang(r), r.PostFormValue("foglio")))
+}
+
+// excerptName is the file's name; of several letters each has its own, by their number.
+func excerptName(lang, letter string) string {
+	name := fileNames[lang]["excerpt"]
+	if n, err := strconv.Atoi(letter); err == nil && n > 0 && n <= maxLetters {
+		name = strings.Replace(name, ".", fmt.Sprintf("-%d.", n), 1)
+	}
+	return name
 }
 
 // serveWhole warns, and then gives the whole history.

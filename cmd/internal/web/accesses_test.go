@@ -47,7 +47,7 @@ func (b *browser) ready(path string) answer {
 	}
 }
 
-var chosenEvents = regexp.MustCompile(`name="evento" value="([^"]*)"`)
+var chosenEvents = regexp.MustCompile(`id="scegli-[^"]*" name="evento" value="([^"]*)"`)
 
 func events(a answer) (ids []string) {
 	for _, m := range chosenEvents.FindAllStringSubmatch(a.body, -1) {

@@ -175,7 +175,7 @@ type page struct {
 // allPages lists them, those of the navigation in its order.
 func allPages() []page {
 	return []page{
-		landingPage, accessesPage, refreshPage, excerptPage, wholePage, reportPage, dataPage, verifyPage, minePage,
+		landingPage, accessesPage, refreshPage, excerptPage, wholePage, reportPage, dataPage, complaintPage, verifyPage, minePage,
 		enterPage, leavePage, leftPage, codePage, othersPage, accessibilityPage, privacyPage,
 	}
 }

@@ -18,6 +18,9 @@ import (
 // consentBases are the legal bases, by their ids in the default vocabulary, that say that the citizen was asked.
 var consentBases = []string{"A6-1-a", "A6-1-a-explicit-consent", "A9-2-a", "art22-consent", "CONSENT"}
 
+// IsConsent says whether a legal basis, by its id in the default vocabulary, is the citizen's consent.
+func IsConsent(basis string) bool { return slices.Contains(consentBases, basis) }
+
 // Sentence says an access in one sentence: who, when, what data, why, on what legal basis, and whether the citizen was asked.
 // Other kinds of event it says as What does, with the instant.
 func (s *Speaker) Sentence(e *verifier.HistoryEvent) string {
@@ -52,7 +55,7 @@ func (s *Speaker) Sentence(e *verifier.HistoryEvent) string {
 
 // asked says what an access claims about having asked the citizen: a key of the phrases.
 func asked(e *verifier.HistoryEvent, basis Term) string {
-	switch consents := slices.Contains(consentBases, basis.ID); {
+	switch consents := IsConsent(basis.ID); {
 	case consents && e.ConsentID != "":
 		return "consent"
 	case consents:

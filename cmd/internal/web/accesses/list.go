@@ -21,35 +21,36 @@ import (
 
 // Access is one access to a citizen's data, or another event of their history.
 type Access struct {
-	Events    []verifier.Place // it, and the other side's receipt of the same access
-	When      time.Time        // it took place; of what isn't opened, about when it was recorded; zero: not known
-	Kind      string           // a ledger.Kind; "" of what isn't opened
-	State     string           // a verifier.State
-	New       bool             // recorded since the last visit
-	Body      string           // id of who consulted; "" of what isn't opened
-	BodyName  string
-	Provider  string // id of whose data
-	Holder    string // name of whose data
-	Begin     string // how Sentence begins: with the instant; "" if it doesn't
-	Sentence  string
-	Purpose   words.Term
-	Basis     words.Term
-	Law       string // the norm that the body names
-	Data      []words.Term
-	Reasons   []string // policies, and why they allow or refuse it
-	Actor     string   // person or system, in words
-	ActorKind string   // a ledger.Actor
-	Issuer    string   // id of who signed
-	Word      string   // whose word it is
-	Recorded  time.Time
-	Late      bool
-	Together  string   // whom it was about beside
-	Hurried   bool     // the data were given before it was recorded, in an emergency
-	Deferred  string   // by which order its notice was put off
-	Stated    []string // what bodies state of it
-	Consent   string   // id of the consent that it names
-	Place     string   // in the ledger: list and number
-	Seen      bool     // by as many witnesses as the policy asks for
+	Events     []verifier.Place // it, and the other side's receipt of the same access
+	When       time.Time        // it took place; of what isn't opened, about when it was recorded; zero: not known
+	Kind       string           // a ledger.Kind; "" of what isn't opened
+	State      string           // a verifier.State
+	New        bool             // recorded since the last visit
+	Body       string           // id of who consulted; "" of what isn't opened
+	BodyName   string
+	Provider   string // id of whose data
+	Holder     string // name of whose data
+	Begin      string // how Sentence begins: with the instant; "" if it doesn't
+	Sentence   string
+	Purpose    words.Term
+	Basis      words.Term
+	Law        string // the norm that the body names
+	Data       []words.Term
+	Reasons    []string // policies, and why they allow or refuse it
+	Actor      string   // person or system, in words
+	ActorKind  string   // a ledger.Actor
+	Issuer     string   // id of who signed
+	Word       string   // whose word it is
+	Recorded   time.Time
+	Late       bool
+	Together   string           // whom it was about beside
+	Hurried    bool             // the data were given before it was recorded, in an emergency
+	Deferred   string           // by which order its notice was put off
+	Stated     []string         // what bodies state of it
+	Statements []verifier.Place // the events that state it
+	Consent    string           // id of the consent that it names
+	Place      string           // in the ledger: list and number
+	Seen       bool             // by as many witnesses as the policy asks for
 }
 
 // ID names it among the citizen's own: YEAR/INDEX of each event.
@@ -173,7 +174,7 @@ func (t *teller) tell(e *verifier.HistoryEvent) *Access {
 		if other := t.events[of]; other != nil {
 			for _, p := range other.Statements {
 				if s := t.events[p]; s != nil {
-					a.Stated = append(a.Stated, t.speak.Stated(s))
+					a.Stated, a.Statements = append(a.Stated, t.speak.Stated(s)), append(a.Statements, p)
 					recorded, _ := time.Parse(time.RFC3339, s.RecordedAt)
 					a.New = a.New || !t.since.IsZero() && recorded.After(t.since)
 				}
