@@ -25,6 +25,11 @@ func (a *Audit) Record(line uint64, text []byte) error {
 	if a.report.Provided == nil {
 		a.report.Provided = &AuditProvided{Months: []AuditCount{}}
 	}
+	if own.IsCohort(text) {
+		if _, err := own.ParseCohort(text); err == nil {
+			return nil // about nobody
+		}
+	}
 	e, err := own.ParseEntry(text)
 	var epoch uint32
 	if err == nil {

@@ -22,7 +22,7 @@ import (
 // Codes of problems of a provider's check, beside those of histories.
 const (
 	CodeNumberGap      = "number_gap"      // numbers of a list that aren't 0, 1, 2 …, each once
-	CodePlanted        = "planted"         // an event of a subject that the party's records don't know
+	CodePlanted        = "planted"         // an event of a subject, or a cohort, that the party's records don't know
 	CodeNotListed      = "not_listed"      // the index doesn't lead to an event that was acknowledged
 	CodeUnknownKey     = "unknown_key"     // registered for the party, and not its own
 	CodeWrongProviders = "wrong_providers" // the scope speaks for others than the party says
@@ -66,9 +66,12 @@ type ProviderReport struct {
 
 	Entries  uint64 // of the records, in this log and before Head
 	Subjects uint64
-	Pending  uint64 // entries after Head, not compared yet
-	Others   uint64 // lines about other logs
-	Keys     int    // that were ever registered for the party
+	Cohorts  uint64 // records of aggregates, likewise
+	// Unanswered counts the aggregates that the log has and whose answer never reached the party.
+	Unanswered uint64
+	Pending    uint64 // entries and cohorts after Head, not compared yet
+	Others     uint64 // lines about other logs
+	Keys       int    // that were ever registered for the party
 
 	Problems []ledger.Problem // the first thousand
 	Found    int              // of them all
@@ -183,6 +186,9 @@ func (c *providerCheck) open() bool {
 func (c *providerCheck) conclude() {
 	if c.report.Head == 0 {
 		c.add(problem(CodeNoHead, CheckpointPath, "a head of "+text(c.Now.Add(-c.InFlight))+" or earlier", "none"))
+	}
+	if n := c.report.Unanswered; n > 0 {
+		c.note("%d aggregates are recorded whose answer never reached the party: it may not have given them out.", n)
 	}
 	c.keys()
 	c.scopesOf()

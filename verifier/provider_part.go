@@ -45,13 +45,15 @@ func (e *ownEntry) where() string { return fmt.Sprintf("records line %d", e.line
 // providerPart is the records of some subjects, all of theirs.
 type providerPart struct {
 	*providerCheck
-	first   bool       // it also looks at what isn't a part's
-	entries []ownEntry // ascending by index once the log is read
+	first   bool                   // it also looks at what isn't a part's
+	mine    func(name []byte) bool // a subject, or a cohort, is in this part
+	entries []ownEntry             // ascending by index once the log is read
 	next    []ownNext
 	tags    map[ledger.Hash]int32 // of entries, and of next from −1 on down; without its last bit, which the index can't tell apart
 	at      int                   // entries before it were read
 	under   int                   // entries before it are under a head
 	planted []plantedAt           // ascending
+	cohorts map[string]*ownCohort // by id
 }
 
 // plantedAt is what stands in a leaf that may be a call under way.
@@ -69,8 +71,9 @@ type ownNext struct {
 
 // part checks one part of the records against the log.
 func (c *providerCheck) part(ctx context.Context, n int) error {
-	p := &providerPart{providerCheck: c, first: n == 0, tags: map[ledger.Hash]int32{}}
-	if err := p.load(n); err != nil {
+	p := &providerPart{providerCheck: c, first: n == 0, tags: map[ledger.Hash]int32{}, cohorts: map[string]*ownCohort{}}
+	p.mine = func(name []byte) bool { return maphash.Bytes(partSeed, name)%uint64(p.Parts) == uint64(n) }
+	if err := p.load(); err != nil {
 		return err
 	}
 	if err := p.preamble(ctx); err != nil {
@@ -97,19 +100,25 @@ func (c *providerCheck) part(ctx context.Context, n int) error {
 	return nil
 }
 
-// load reads the lines of this part's subjects.
-func (p *providerPart) load(part int) error {
+// load reads the lines of this part's subjects and cohorts.
+func (p *providerPart) load() error {
 	line := uint64(0)
 	for text, err := range p.Records() {
 		if err != nil {
 			return fmt.Errorf("couldn't read the records: %w", err)
 		}
 		line++
+		if own.IsCohort(text) {
+			if err := p.loadCohort(line, text); err != nil {
+				return err
+			}
+			continue
+		}
 		subject, err := own.SubjectOf(text)
 		if err != nil {
 			return fmt.Errorf("records line %d: %w", line, err)
 		}
-		if maphash.Bytes(partSeed, subject)%uint64(p.Parts) != uint64(part) {
+		if !p.mine(subject) {
 			continue
 		}
 		e, err := own.ParseEntry(text)
@@ -283,8 +292,8 @@ func (p *providerPart) leaf(index uint64, raw []byte) error {
 			p.head(index, leaf)
 		}
 	case ledger.Record:
-		if p.first && leaf.Epoch == p.epoch {
-			p.record(index, leaf.JSON)
+		if leaf.Epoch == p.epoch {
+			p.record(index, raw, leaf.JSON)
 		}
 	}
 	return nil
@@ -297,7 +306,7 @@ func (p *providerPart) tag(index uint64, tag ledger.Hash, subject bool) {
 	case !ok:
 	case ref < 0:
 		n := p.next[-ref-1]
-		p.plant(index, fmt.Sprintf("number %d of the subject of records line %d", n.number, n.line))
+		p.plant(index, knownEvents, fmt.Sprintf("number %d of the subject of records line %d", n.number, n.line))
 	default:
 		e := &p.entries[ref]
 		switch {
@@ -306,15 +315,17 @@ func (p *providerPart) tag(index uint64, tag ledger.Hash, subject bool) {
 			e.led = true
 			p.add(problem(CodeNotListed, e.where(), fmt.Sprintf("leaf %d as the first with the tag of number %d", e.index, e.number), leafAt(index)))
 		case index > e.index:
-			p.plant(index, fmt.Sprintf("number %d of the subject of records line %d again", e.number, e.line))
+			p.plant(index, knownEvents, fmt.Sprintf("number %d of the subject of records line %d again", e.number, e.line))
 		}
 	}
 }
 
+const knownEvents = "events of the records' subjects that the records have"
+
 // plant keeps what may turn out to be a call under way: of those that are too many to be told, the latest are let go.
-func (p *providerPart) plant(index uint64, found string) {
+func (p *providerPart) plant(index uint64, expected, found string) {
 	if len(p.planted) <= maxProviderProblems {
-		p.planted = append(p.planted, plantedAt{index, problem(CodePlanted, leafAt(index), "events of the records' subjects that the records have", found)})
+		p.planted = append(p.planted, plantedAt{index, problem(CodePlanted, leafAt(index), expected, found)})
 	}
 }
 
@@ -334,6 +345,7 @@ func (p *providerPart) head(index uint64, h ledger.Head) {
 
 // left judges the entries that the log doesn't have, or not under a head, and what is no call under way.
 func (p *providerPart) left() {
+	p.leftCohorts()
 	for _, found := range p.planted {
 		if found.index < p.report.Head {
 			p.add(found.problem)
@@ -352,14 +364,17 @@ func (p *providerPart) left() {
 	}
 }
 
-// record folds the records of bodies, keys and scopes.
-func (p *providerPart) record(index uint64, record []byte) {
-	if p.registry.Apply(index, record) != nil {
+// record folds the records of bodies, keys and scopes, and compares those of the scope's cohorts.
+func (p *providerPart) record(index uint64, leaf, record []byte) {
+	if p.first && p.registry.Apply(index, record) != nil {
 		return // for readers it isn't there
 	}
-	if parsed, _ := registry.ParseRecord(record); parsed != nil {
-		if s, ok := parsed.(registry.Scope); ok {
-			p.scopes = append(p.scopes, scopeSeen{index, s})
+	switch r, _ := registry.ParseRecord(record); r := r.(type) {
+	case registry.Scope:
+		if p.first {
+			p.scopes = append(p.scopes, scopeSeen{index, r})
 		}
+	case registry.Cohort:
+		p.cohort(index, leaf, r.Statement)
 	}
 }

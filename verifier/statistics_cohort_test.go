@@ -20,6 +20,11 @@ import (
 // cohortRecord is INPS's of an aggregate for a region, signed by its n-th key.
 func cohortRecord(t *testing.T, n byte, decision string, change func(*ledger.Cohort)) registry.Cohort {
 	t.Helper()
+	return signedCohort(t, verifiertest.InpsKey(n).Kid, ed25519.NewKeyFromSeed(append(make([]byte, 31), n)), decision, change)
+}
+
+func signedCohort(t testing.TB, kid string, signer ed25519.PrivateKey, decision string, change func(*ledger.Cohort)) registry.Cohort {
+	t.Helper()
 	c := &ledger.Cohort{
 		Aud: "registro.example", Iss: "inps", JTI: "5a0e7b3c-52f0-4d0e-9d5e-3f1b7f0f7a11", IssuedAt: 1795339800, Provider: "inps", Consumer: "r_emiro",
 		EService: "843ac013-941a-4afe-8243-e668142e73e6", PurposeID: "9d1f2a34-7a0b-4c77-8f2e-1f6b1f0c2d3e", Purpose: "cohort-analytics", LegalBasis: "A6-1-e",
@@ -29,15 +34,17 @@ func cohortRecord(t *testing.T, n byte, decision string, change func(*ledger.Coh
 	if change != nil {
 		change(c)
 	}
-	statement, err := ledger.SignCohort(c, verifiertest.InpsKey(n).Kid, ed25519.NewKeyFromSeed(append(make([]byte, 31), n)))
+	statement, err := ledger.SignCohort(c, kid, signer)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return registry.Cohort{Statement: statement, Decision: json.RawMessage(decision)}
 }
 
+// undecided is the decision of a record of before any policies.
+const undecided = `{"effect":"recorded"}`
+
 func TestStatisticsCohorts(t *testing.T) {
-	const undecided = `{"effect":"recorded"}`
 	s := verifiertest.UsualShard(origin, 300*day)
 	s.Record(registry.Body{ID: "r_emiro", Name: "Regione Emilia-Romagna", Attributes: []string{"Regioni, Province Autonome e loro Consorzi e Associazioni"}})
 	s.Record(cohortRecord(t, 1, undecided, nil))

@@ -68,6 +68,52 @@ func TestProof(t *testing.T) {
 	}
 }
 
+// TestCohort: an aggregate's line is written in one way, with its place in the log or without.
+func TestCohort(t *testing.T) {
+	const asked = `{"cohort":"inps/5a0e7b3c-52f0-4d0e-9d5e-3f1b7f0f7a11","at":1795339800123}`
+	const answered = `{"cohort":"inps/5a0e7b3c-52f0-4d0e-9d5e-3f1b7f0f7a11","origin":"registro.example/2026","index":4711,` +
+		`"leaf":"5f0c000000000000000000000000000000000000000000000000000000000000","at":1795339800123}`
+	for line, want := range map[string]*Cohort{
+		asked: {ID: "inps/5a0e7b3c-52f0-4d0e-9d5e-3f1b7f0f7a11", At: 1795339800123},
+		answered: {
+			ID: "inps/5a0e7b3c-52f0-4d0e-9d5e-3f1b7f0f7a11", Origin: "registro.example/2026", Index: 4711, Leaf: ledger.Hash{0x5f, 0x0c}, At: 1795339800123,
+		},
+	} {
+		got, err := ParseCohort([]byte(line))
+		if diff := cmp.Diff(want, got); diff != "" || err != nil {
+			t.Fatalf("%v\n%s", err, diff)
+		}
+		if again := AppendCohort(nil, want); string(again) != line+"\n" || got.Scope() != "inps" || !IsCohort(again) {
+			t.Errorf("%s, scope %s", again, got.Scope())
+		}
+		for from, to := range map[string]string{
+			`{"cohort"`: `{ "cohort"`, `"registro.example/2026"`: `""`, "registro.example": `r\u0065gistro.example`, `"index":4711`: `"index":04711`, "5f0c": "5F0C",
+			`"5f0c`: `"5f`, "inps/": "+consent/", "5a0e7b3c": "5A0E7B3C", `"at":1795339800123}`: `"at":-1}`, `123}`: `123} `, `,"at"`: `,"more":1,"at"`,
+		} {
+			changed := strings.Replace(line, from, to, 1)
+			if _, err := ParseCohort([]byte(changed)); changed != line && !errors.Is(err, ErrLine) {
+				t.Errorf("taken: %s", changed)
+			}
+		}
+	}
+	if _, err := ParseCohort([]byte(entryLine)); !errors.Is(err, ErrLine) || IsCohort([]byte(entryLine)) {
+		t.Error("an event is taken for an aggregate")
+	}
+}
+
+func FuzzParseCohort(f *testing.F) {
+	f.Add([]byte(`{"cohort":"inps/5a0e7b3c-52f0-4d0e-9d5e-3f1b7f0f7a11","at":1795339800123}`))
+	f.Fuzz(func(t *testing.T, line []byte) {
+		c, err := ParseCohort(line)
+		if err != nil {
+			return
+		}
+		if again := AppendCohort(nil, c); !bytes.Equal(again[:len(again)-1], line) {
+			t.Errorf("%s re-encodes as %s", line, again)
+		}
+	})
+}
+
 func FuzzParseEntry(f *testing.F) {
 	f.Add([]byte(entryLine))
 	f.Fuzz(func(t *testing.T, line []byte) {
