@@ -35,7 +35,7 @@ func (a *attestAnswer) Text(w io.Writer) { writeChecks(w, a.Checks) }
 func writeChecks(w io.Writer, list []memory.Check) {
 	for _, c := range list {
 		fmt.Fprintf(w, "%s: %d leaves, compared with the memory up to %s (leaf %d)\n", c.Origin, c.Size, c.Until.UTC().Format(time.RFC3339), c.Head)
-		fmt.Fprintf(w, "  %d events of %d citizens; %d too young to be judged\n", c.Entries, c.Subjects, c.Pending)
+		fmt.Fprintf(w, "  %d events of %d citizens, %d aggregates; %d too young to be judged\n", c.Entries, c.Subjects, c.Cohorts, c.Pending)
 		switch {
 		case c.Index != nil:
 			fmt.Fprintf(w, "  the statement is recorded at leaf %d\n", *c.Index)

@@ -41,7 +41,8 @@ type providerAnswer struct {
 	Until    string   `json:"until"`    // its instant
 	Entries  uint64   `json:"entries"`  // of the records, up to it
 	Subjects uint64   `json:"subjects"` // of the records
-	Pending  uint64   `json:"pending"`  // entries after it
+	Cohorts  uint64   `json:"cohorts"`  // records of aggregates, up to it
+	Pending  uint64   `json:"pending"`  // entries and cohorts after it
 	Others   uint64   `json:"others"`   // lines about other years
 	Keys     int      `json:"keys"`     // ever registered for the party
 	Found    int      `json:"problems_found"`
@@ -291,7 +292,7 @@ func (f *providerFlags) conclude(ctx context.Context, a *providerAnswer, c *prov
 func newProviderAnswer(scope string, r *verifier.ProviderReport) *providerAnswer {
 	a := &providerAnswer{
 		Scope: scope, Origin: r.Checkpoint.Origin, Size: r.Checkpoint.Size, Root: hex.EncodeToString(r.Checkpoint.Root[:]), Head: r.Head,
-		Entries: r.Entries, Subjects: r.Subjects, Pending: r.Pending, Others: r.Others, Keys: r.Keys, Found: r.Found, Notes: orEmpty(r.Notes),
+		Entries: r.Entries, Subjects: r.Subjects, Cohorts: r.Cohorts, Pending: r.Pending, Others: r.Others, Keys: r.Keys, Found: r.Found, Notes: orEmpty(r.Notes),
 	}
 	if r.Head > 0 {
 		a.Until = instant(r.Until)
@@ -313,7 +314,7 @@ func (a *providerAnswer) Text(w io.Writer) {
 	} else {
 		fmt.Fprintf(w, "%s: %d leaves, compared with the records of %s up to %s (leaf %d)\n", a.Origin, a.Size, a.Scope, a.Until, a.Head)
 	}
-	fmt.Fprintf(w, "  %d events of %d citizens; %d too young to be judged; %d lines about other years\n", a.Entries, a.Subjects, a.Pending, a.Others)
+	fmt.Fprintf(w, "  %d events of %d citizens, %d aggregates; %d too young to be judged; %d lines about other years\n", a.Entries, a.Subjects, a.Cohorts, a.Pending, a.Others)
 	fmt.Fprintf(w, "  %d keys were ever registered for %s\n", a.Keys, a.Scope)
 	if a.Found > len(a.Problems) {
 		fmt.Fprintf(w, "%d problems, of which the first %d follow\n", a.Found, len(a.Problems))

@@ -17,6 +17,7 @@ import (
 
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/checkpoint"
+	"github.com/traccia-ledger/traccia/ledger/own"
 	"github.com/traccia-ledger/traccia/ledger/registry"
 )
 
@@ -195,15 +196,23 @@ func (c *call) recordCohort(size int) (*ledger.CohortAnswer, string) {
 	if err != nil {
 		return nil, c.fault(err, http.StatusInternalServerError)
 	}
+	if err := c.memory.AskCohort(r.JTI); err != nil {
+		return nil, c.fault(err, http.StatusInternalServerError)
+	}
 	ctx, cancel := context.WithTimeout(c.r.Context(), c.patience)
 	defer cancel()
 	data, err := c.ask.ask(ctx, "v1/cohorts", content, func(*http.Request) error { return nil })
 	var answer *ledger.CohortAnswer
 	if err == nil {
-		answer, err = c.proven(ctx, data, statement)
+		answer, err = c.proven(ctx, data, r.ReceiptID(), statement)
 	}
 	c.metrics.seconds.WithLabelValues("ledger").Observe(time.Since(began).Seconds())
 	var no *refused
+	if errors.As(err, &no) {
+		if err := c.memory.DropCohort(r.JTI); err != nil {
+			return nil, c.fault(err, http.StatusInternalServerError)
+		}
+	}
 	switch {
 	case err == nil:
 		return answer, ""
@@ -223,8 +232,9 @@ func (c *call) recordCohort(size int) (*ledger.CohortAnswer, string) {
 	return nil, c.refuse(http.StatusBadGateway, &ledger.Problem{Code: "not_proven", Where: "ledger", Expected: "a proof that the aggregate is recorded", Found: "none that holds"})
 }
 
-// proven checks that an answer proves the statement's record, under a key of the ledger's logs.
-func (g *Gateway) proven(ctx context.Context, data []byte, statement string) (*ledger.CohortAnswer, error) {
+// proven checks that an answer proves the statement's record, under a key of the ledger's logs, and remembers it before
+// anything comes of it.
+func (g *Gateway) proven(ctx context.Context, data []byte, id, statement string) (*ledger.CohortAnswer, error) {
 	a, err := ledger.ParseCohortAnswer(data)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errDishonest, err)
@@ -241,7 +251,7 @@ func (g *Gateway) proven(ctx context.Context, data []byte, statement string) (*l
 	if err == nil {
 		err = proof.Check(ledger.HashLeaf(a.Leaf), at)
 	}
-	if err != nil || at.Origin != a.Origin || proof.Index != a.Index {
+	if err != nil || at.Origin != a.Origin || proof.Index != a.Index || a.CohortID != id {
 		return nil, fmt.Errorf("%w: not the leaf of this log that it names", errDishonest)
 	}
 	leaf, err := ledger.ParseLeaf(a.Leaf)
@@ -253,5 +263,9 @@ func (g *Gateway) proven(ctx context.Context, data []byte, statement string) (*l
 	if cohort, ok := parsed.(registry.Cohort); err != nil || !ok || cohort.Statement != statement {
 		return nil, fmt.Errorf("%w: another record than this aggregate's", errDishonest)
 	}
-	return a, nil
+	err = g.memory.AcknowledgeCohort(at, own.Cohort{ID: id, Origin: a.Origin, Index: a.Index, Leaf: ledger.HashLeaf(a.Leaf)})
+	if errors.As(err, new(*ledger.Problem)) {
+		return nil, fmt.Errorf("%w: %w", errDishonest, err)
+	}
+	return a, err
 }

@@ -186,6 +186,7 @@ func TestAggregateRecorded(t *testing.T) {
 		{"another log", answered(func(a *ledger.CohortAnswer) { a.Origin = "altro.example/2026" }), 502, "not_proven"},
 		{"another leaf", answered(func(a *ledger.CohortAnswer) { a.Leaf[len(a.Leaf)-1] ^= 1 }), 502, "not_proven"},
 		{"another proof", answered(func(a *ledger.CohortAnswer) { a.Proof = strings.Replace(a.Proof, "index ", "index 1", 1) }), 502, "not_proven"},
+		{"another's id", answered(func(a *ledger.CohortAnswer) { a.CohortID = first.CohortID }), 502, "not_proven"},
 		{"another's record, proven", answered(func(a *ledger.CohortAnswer) { *a = *first }), 502, "not_proven"},
 	} {
 		f.onTheWay(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
@@ -270,38 +271,45 @@ func FuzzSizeOf(f *testing.F) {
 	})
 }
 
+// sendCohort has one aggregate recorded by whoever has the gateway's key, and the tokens of a call; change may be nil.
+func (f *fixture) sendCohort(now time.Time, change func(*ledger.Cohort, *ledger.CohortSubmission)) error {
+	f.t.Helper()
+	r := httptest.NewRequest(http.MethodPost, "/", nil)
+	r.Header.Set("Authorization", "x")
+	who, err := judge{f}.Check(f.t.Context(), r, nil, nil)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	c := &ledger.Cohort{
+		Aud: ledgerName, Iss: "inps", JTI: otherJTI, IssuedAt: now.Unix(), Provider: "inps", Consumer: f.receipt.Consumer, EService: f.receipt.EService,
+		PurposeID: f.receipt.PurposeID, Purpose: "cohort-analytics", LegalBasis: "A6-1-e", DataCategories: []string{"isee"}, Actor: ledger.ActorService,
+		Operation: ledger.Operation{Method: "POST", Path: "/coorte"}, OccurredAt: now.Format(time.RFC3339), Pair: who.Pair,
+		Size: 1200, Minimum: 50, Selection: ledger.Hex{1},
+	}
+	s := &ledger.CohortSubmission{Voucher: who.Private.Voucher, Evidence: who.Private.Evidence}
+	if change != nil {
+		change(c, s)
+	}
+	if s.Statement, err = ledger.SignCohort(c, f.parts.Key.Kid, f.parts.Key.Signer); err != nil {
+		f.t.Fatal(err)
+	}
+	raw, err := ledger.FormatCohortSubmission(s)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	_, _, err = f.node.RecordCohort(f.t.Context(), raw)
+	return err
+}
+
+const otherJTI = "5a0e7b3c-52f0-4d0e-9d5e-3f1b7f0f7a11"
+
 // TestRecordCohort: what the ledger asks of an aggregate beside its record's own rules.
 func TestRecordCohort(t *testing.T) {
 	f := newFixture(t)
-	r := httptest.NewRequest(http.MethodPost, "/", nil)
-	r.Header.Set("Authorization", "x")
-	who, err := judge{f}.Check(t.Context(), r, nil, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	const jti = "5a0e7b3c-52f0-4d0e-9d5e-3f1b7f0f7a11"
 	now := time.Now().UTC()
 	send := func(change func(*ledger.Cohort, *ledger.CohortSubmission)) error {
 		t.Helper()
-		c := &ledger.Cohort{
-			Aud: ledgerName, Iss: "inps", JTI: jti, IssuedAt: now.Unix(), Provider: "inps", Consumer: f.receipt.Consumer, EService: f.receipt.EService,
-			PurposeID: f.receipt.PurposeID, Purpose: "cohort-analytics", LegalBasis: "A6-1-e", DataCategories: []string{"isee"}, Actor: ledger.ActorService,
-			Operation: ledger.Operation{Method: "POST", Path: "/coorte"}, OccurredAt: now.Format(time.RFC3339), Pair: who.Pair,
-			Size: 1200, Minimum: 50, Selection: ledger.Hex{1},
-		}
-		s := &ledger.CohortSubmission{Voucher: who.Private.Voucher, Evidence: who.Private.Evidence}
-		if change != nil {
-			change(c, s)
-		}
-		if s.Statement, err = ledger.SignCohort(c, f.parts.Key.Kid, f.parts.Key.Signer); err != nil {
-			t.Fatal(err)
-		}
-		raw, err := ledger.FormatCohortSubmission(s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, _, err = f.node.RecordCohort(t.Context(), raw)
-		return err
+		return f.sendCohort(now, change)
 	}
 	for name, test := range map[string]struct {
 		change      func(*ledger.Cohort, *ledger.CohortSubmission)
@@ -317,8 +325,8 @@ func TestRecordCohort(t *testing.T) {
 		"another request":      {func(_ *ledger.Cohort, s *ledger.CohortSubmission) { s.RequestDigest = strings.Repeat("ab", 32) }, "pair_mismatch", "cohort#pair"},
 		"without its evidence": {func(_ *ledger.Cohort, s *ledger.CohortSubmission) { s.Evidence = "" }, "pair_mismatch", "cohort#pair"},
 		"another consumer":     {func(c *ledger.Cohort, _ *ledger.CohortSubmission) { c.Consumer = "inps" }, "claim_mismatch", "voucher#consumerId"},
-		"another e-service":    {func(c *ledger.Cohort, _ *ledger.CohortSubmission) { c.EService = jti }, "claim_mismatch", "voucher#eserviceId"},
-		"another purpose":      {func(c *ledger.Cohort, _ *ledger.CohortSubmission) { c.PurposeID = jti }, "claim_mismatch", "voucher#purposeId"},
+		"another e-service":    {func(c *ledger.Cohort, _ *ledger.CohortSubmission) { c.EService = otherJTI }, "claim_mismatch", "voucher#eserviceId"},
+		"another purpose":      {func(c *ledger.Cohort, _ *ledger.CohortSubmission) { c.PurposeID = otherJTI }, "claim_mismatch", "voucher#purposeId"},
 		"no voucher":           {func(_ *ledger.Cohort, s *ledger.CohortSubmission) { s.Voucher = "a.b.c" }, "syntax", "voucher"},
 		"another ledger's":     {func(c *ledger.Cohort, _ *ledger.CohortSubmission) { c.Aud = "altro.example" }, "wrong_audience", "cohort#aud"},
 	} {

@@ -180,7 +180,7 @@ func (a *attester) year(ctx context.Context, epoch uint32) (*memory.Check, error
 	}
 	done := &memory.Check{
 		Origin: report.Checkpoint.Origin, At: began, Until: report.Until, Head: report.Head, Size: report.Checkpoint.Size,
-		Entries: report.Entries, Subjects: report.Subjects, Pending: report.Pending, Found: report.Found, Problems: report.Problems,
+		Entries: report.Entries, Subjects: report.Subjects, Cohorts: report.Cohorts, Pending: report.Pending, Found: report.Found, Problems: report.Problems,
 	}
 	if done.Origin == "" { // no checkpoint that can be trusted
 		done.Origin = ledger.Origin(a.Config.Ledger.Name, epoch)
@@ -212,7 +212,7 @@ func (a *attester) record(ctx context.Context, report *verifier.ProviderReport, 
 	default:
 		done.Index = &index
 	}
-	a.log.Info("the memory and the log agree", "origin", done.Origin, "until", done.Until.UTC().Format(time.RFC3339), "entries", done.Entries, "record", done.Index != nil, "note", done.Note)
+	a.log.Info("the memory and the log agree", "origin", done.Origin, "until", done.Until.UTC().Format(time.RFC3339), "entries", done.Entries, "cohorts", done.Cohorts, "record", done.Index != nil, "note", done.Note)
 	return nil
 }
 

@@ -10,6 +10,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -97,6 +99,52 @@ func TestAttest(t *testing.T) {
 		if strings.Contains(lines.String(), string(f.person(n))) {
 			t.Error("the log names a person")
 		}
+	}
+}
+
+// TestAttestCohorts: aggregates are compared with the log as events are, also one whose answer was lost; and their
+// checkpoints wait for the witnesses.
+func TestAttestCohorts(t *testing.T) {
+	f := newChecked(t)
+	f.tells("application/json", `{"coorte":{"persone":1234}}`, http.StatusOK)
+	if g := f.post("/coorte", `{}`); g.status != http.StatusOK {
+		t.Fatalf("%d %s", g.status, g.body)
+	}
+	if s, err := f.memory.Status(); err != nil || s.Waiting.IsZero() || s.Unsettled != 0 {
+		t.Errorf("%+v, %v", s, err)
+	}
+	f.gateway.patience = 500 * time.Millisecond
+	f.onTheWay(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		if r.URL.Path == "/v1/cohorts" {
+			next.ServeHTTP(httptest.NewRecorder(), r)
+			cut(w)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+	if g := f.post("/coorte", `{}`); g.status != http.StatusServiceUnavailable {
+		t.Fatalf("%d %s", g.status, g.body)
+	}
+	f.onTheWay(nil)
+	if n := len(f.cohorts()); n != 2 {
+		t.Fatalf("%d records", n)
+	}
+	var lines bytes.Buffer
+	if c := f.attest(&lines); c.Found != 0 || c.Index == nil || c.Cohorts != 1 || c.Entries != 0 {
+		t.Errorf("%+v\n%s", c, &lines)
+	}
+	if err := f.gateway.recorder.watch(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := f.memory.Status(); err != nil || !s.Waiting.IsZero() {
+		t.Errorf("%+v, %v", s, err)
+	}
+	// Whoever has the gateway's key can have an aggregate recorded, which it never asked for.
+	if err := f.sendCohort(time.Now().UTC(), nil); err != nil {
+		t.Fatal(err)
+	}
+	if c := f.attest(&lines); c.Found != 1 || c.Problems[0].Code != verifier.CodePlanted || !strings.Contains(lines.String(), "ALARM") {
+		t.Errorf("%+v\n%s", c, &lines)
 	}
 }
 

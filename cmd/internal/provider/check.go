@@ -44,8 +44,8 @@ type Check struct {
 
 // Records are a party's own records, as it keeps them.
 type Records interface {
-	// Lines gives them as lines of own.Entry without their ends, from the first each
-	// time.
+	// Lines gives them as lines of own.Entry and own.Cohort without their ends, from
+	// the first each time.
 	Lines() iter.Seq2[[]byte, error]
 	// Count says how many there are at most; more may come meanwhile.
 	Count() (int, error)

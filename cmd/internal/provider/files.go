@@ -11,10 +11,10 @@ import (
 	"github.com/traccia-ledger/traccia/ledger/own"
 )
 
-// RecordsFile is the path of a file of own.Entry lines: Records of a Check.
+// RecordsFile is the path of a file of own.Entry and own.Cohort lines: Records of a Check.
 type RecordsFile string
 
-// lineBytes is how short a line can be.
+// lineBytes is how short an event's line can be.
 const lineBytes = 200
 
 // Lines reads the file.

@@ -22,7 +22,7 @@ import (
 const (
 	CodeNumberAgain = "number_again" // a number of a subject that another event has
 	CodeIndexOrder  = "index_order"  // a later number at an earlier index
-	CodeIndexAgain  = "index_again"  // an index that another event has
+	CodeIndexAgain  = "index_again"  // an index that another event, or a cohort, has
 	CodeOtherRoot   = "other_root"   // two roots of one size
 )
 
@@ -78,6 +78,12 @@ func parseJTI(jti string) (id [16]byte, err error) {
 		return id, errors.New("a jti that is no uuid")
 	}
 	return id, nil
+}
+
+// jtiOf is that of an id "<iss>/<jti>".
+func jtiOf(id string) string {
+	_, jti, _ := strings.Cut(id, "/")
+	return jti
 }
 
 func formatJTI(id [16]byte) string {
@@ -193,7 +199,7 @@ func (m *Memory) checkpoint(b *db.Batch, c checkpoint.Checkpoint) error {
 	if err != nil {
 		return err
 	}
-	key := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint32([]byte{'c'}, epoch), c.Size)
+	key := yearKey('c', epoch, c.Size)
 	old, err := m.get(key)
 	if err != nil {
 		return err
@@ -216,12 +222,11 @@ func (m *Memory) entry(b *db.Batch, e *own.Entry) (moved func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	_, jti, _ := strings.Cut(e.Receipt, "/")
-	id, err := parseJTI(jti)
+	id, err := parseJTI(jtiOf(e.Receipt))
 	if err != nil {
 		return nil, err
 	}
-	key := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint32([]byte{'e'}, epoch), e.Index)
+	key := yearKey('e', epoch, e.Index)
 	plain := append(binary.BigEndian.AppendUint32(append([]byte{}, e.Leaf[:]...), e.Number), id[:]...)
 	old, err := m.get(key)
 	switch {
@@ -229,8 +234,14 @@ func (m *Memory) entry(b *db.Batch, e *own.Entry) (moved func(), err error) {
 		return nil, err
 	case old != nil && bytes.HasPrefix(old, plain):
 		return nil, nil // the same answer again
-	case old != nil:
-		return nil, &ledger.Problem{Code: CodeIndexAgain, Expected: fmt.Sprintf("an index that no other event has, not %d", e.Index), Found: "another event there"}
+	case old == nil:
+		old, err = m.get(yearKey('h', epoch, e.Index))
+	}
+	if err != nil {
+		return nil, err
+	}
+	if old != nil {
+		return nil, indexAgain(e.Index)
 	}
 	plain = binary.BigEndian.AppendUint64(plain, uint64(e.At))
 	var code [16]byte // a code of 11 digits is no shorter than another
@@ -239,6 +250,15 @@ func (m *Memory) entry(b *db.Batch, e *own.Entry) (moved func(), err error) {
 		return nil, err
 	}
 	return m.number(b, e)
+}
+
+func indexAgain(index uint64) *ledger.Problem {
+	return &ledger.Problem{Code: CodeIndexAgain, Expected: fmt.Sprintf("an index that nothing else has, not %d", index), Found: "something else there"}
+}
+
+// yearKey is that of a row of a year's log.
+func yearKey(letter byte, epoch uint32, at uint64) []byte {
+	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint32([]byte{letter}, epoch), at)
 }
 
 // number compares a subject's number with those told before, and adds its rows.

@@ -16,16 +16,24 @@ import (
 	"github.com/traccia-ledger/traccia/ledger/own"
 )
 
-// Lines gives what Records does as lines without their ends: for provider.Check.
+// Lines gives all that was acknowledged as the provider's check takes it
+// (docs/provider-check.md), at one instant: events by year and index, then cohorts,
+// as lines without their ends. A line is the caller's until the next one.
 func (m *Memory) Lines() iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		line := make([]byte, 0, own.MaxLine)
-		err := m.Records(func(e *own.Entry) error {
-			line = own.AppendEntry(line[:0], e)
+		give := func(line []byte) error {
 			if !yield(line[:len(line)-1], nil) {
 				return errStopped
 			}
 			return nil
+		}
+		err := m.atOnce(func(r db.Reader) error {
+			err := m.events(r, func(e *own.Entry) error { return give(own.AppendEntry(line[:0], e)) })
+			if err != nil {
+				return err
+			}
+			return m.cohorts(r, func(c *own.Cohort) error { return give(own.AppendCohort(line[:0], c)) })
 		})
 		if err != nil && !errors.Is(err, errStopped) {
 			yield(nil, err)
@@ -35,22 +43,30 @@ func (m *Memory) Lines() iter.Seq2[[]byte, error] {
 
 var errStopped = errors.New("no more is wanted")
 
-// Count says how many events were acknowledged.
+// Count says how many lines there are.
 func (m *Memory) Count() (int, error) {
 	n := 0
-	err := scan(m.db, 'e', func(_, _ []byte) error { n++; return nil })
-	return n, err
+	for _, letter := range []byte("ehi") {
+		if err := scan(m.db, letter, func(_, _ []byte) error { n++; return nil }); err != nil {
+			return 0, fmt.Errorf("couldn't count the own records: %w", err)
+		}
+	}
+	return n, nil
 }
 
-// Has says whether any event of a year's log was acknowledged.
+// Has says whether anything in a year's log was acknowledged.
 func (m *Memory) Has(epoch uint32) (bool, error) {
-	from := binary.BigEndian.AppendUint32([]byte{'e'}, epoch)
-	it, err := m.db.NewIter(&db.IterOptions{LowerBound: from, UpperBound: binary.BigEndian.AppendUint32([]byte{'e'}, epoch+1)})
-	if err != nil {
-		return false, err
+	for _, letter := range []byte("eh") {
+		it, err := m.db.NewIter(&db.IterOptions{LowerBound: yearKey(letter, epoch, 0), UpperBound: yearKey(letter, epoch+1, 0)})
+		if err != nil {
+			return false, err
+		}
+		has := it.First()
+		if err := it.Close(); has || err != nil {
+			return has, err
+		}
 	}
-	has := it.First()
-	return has, it.Close()
+	return false, nil
 }
 
 // Proofs gives the proofs of subjects' keys that KeepProofs was given, nil for the
@@ -96,7 +112,8 @@ type Check struct {
 	Size     uint64           `json:"size"` // of the log
 	Entries  uint64           `json:"entries"`
 	Subjects uint64           `json:"subjects"`
-	Pending  uint64           `json:"pending"` // entries after the head
+	Cohorts  uint64           `json:"cohorts"` // records of aggregates
+	Pending  uint64           `json:"pending"` // entries and cohorts after the head
 	Found    int              `json:"found"`   // problems
 	Problems []ledger.Problem `json:"problems"`
 	Index    *uint64          `json:"record_index,omitempty"` // of the statement in the log

@@ -12,6 +12,8 @@
 //	s handle[32]                   u32 number ‖ u64 index           the last of a subject in a year's log
 //	g handle[32] u32 from          u32 to ‖ instant                 numbers not told yet
 //	e u32 epoch u64 index          leaf[32] ‖ u32 number ‖ jti[16] ‖ instant ‖ sealed subject
+//	h u32 epoch u64 index          leaf[32] ‖ jti[16] ‖ instant     the record of an aggregate
+//	i jti[16]                      instant                          an aggregate asked for, and not answered yet, or ever
 //	c u32 epoch u64 size           root[32] ‖ instant               acknowledged, not seen witnessed yet
 //	t token[32]                    instant                          a token used, until then
 //	x instant token[32]            nothing                          the same by their end

@@ -97,8 +97,7 @@ func (m *Memory) Unwitnessed() ([]Acknowledged, error) {
 func (m *Memory) Witnessed(c checkpoint.Checkpoint) error {
 	_, epoch, err := ledger.ParseOrigin(c.Origin)
 	if err == nil {
-		key := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint32([]byte{'c'}, epoch), c.Size)
-		err = m.db.Delete(key, db.NoSync) // after a crash it is found witnessed again
+		err = m.db.Delete(yearKey('c', epoch, c.Size), db.NoSync) // after a crash it is found witnessed again
 	}
 	if err != nil {
 		return fmt.Errorf("couldn't forget a checkpoint: %w", err)
@@ -106,13 +105,25 @@ func (m *Memory) Witnessed(c checkpoint.Checkpoint) error {
 	return nil
 }
 
-// Records hands out every event that was acknowledged, by year and index, as the
-// provider's check takes it (docs/provider-check.md). It shows one instant,
-// whatever is added meanwhile. The entry is the callback's until it returns.
+// Records hands out every event that was acknowledged, by year and index. It shows
+// one instant, whatever is added meanwhile. The entry is the callback's until it
+// returns.
 func (m *Memory) Records(each func(*own.Entry) error) error {
+	return m.atOnce(func(r db.Reader) error { return m.events(r, each) })
+}
+
+// atOnce has rows read as they are at one instant.
+func (m *Memory) atOnce(read func(db.Reader) error) error {
 	snapshot := m.db.NewSnapshot()
+	if err := errors.Join(read(snapshot), snapshot.Close()); err != nil {
+		return fmt.Errorf("couldn't read the own records: %w", err)
+	}
+	return nil
+}
+
+func (m *Memory) events(r db.Reader, each func(*own.Entry) error) error {
 	var e own.Entry
-	err := scan(snapshot, 'e', func(key, value []byte) error {
+	return scan(r, 'e', func(key, value []byte) error {
 		const plain = 32 + 4 + 16 + 8
 		if len(key) != 1+4+8 || len(value) < plain {
 			return errDamaged
@@ -128,8 +139,4 @@ func (m *Memory) Records(each func(*own.Entry) error) error {
 		}
 		return each(&e)
 	})
-	if err = errors.Join(err, snapshot.Close()); err != nil {
-		return fmt.Errorf("couldn't read the own records: %w", err)
-	}
-	return nil
 }

@@ -22,7 +22,6 @@ import (
 
 	"github.com/traccia-ledger/traccia/cmd/internal/gateway/config"
 	"github.com/traccia-ledger/traccia/cmd/internal/gateway/memory"
-	"github.com/traccia-ledger/traccia/ledger/own"
 	"github.com/traccia-ledger/traccia/policies"
 )
 
@@ -172,11 +171,16 @@ func StateOf(m *memory.Memory) (*State, error) {
 // WriteRecords writes all that a memory has at this instant, as provider.RecordsFile reads it.
 func WriteRecords(w io.Writer, m *memory.Memory) error {
 	out := bufio.NewWriterSize(w, 1<<16)
-	line := make([]byte, 0, own.MaxLine)
-	err := m.Records(func(e *own.Entry) error {
-		line = own.AppendEntry(line[:0], e)
-		_, err := out.Write(line)
-		return err
-	})
-	return errors.Join(err, out.Flush())
+	for line, err := range m.Lines() {
+		if err == nil {
+			_, err = out.Write(line)
+		}
+		if err == nil {
+			err = out.WriteByte('\n')
+		}
+		if err != nil {
+			return errors.Join(err, out.Flush())
+		}
+	}
+	return out.Flush()
 }
