@@ -141,6 +141,10 @@ func onConsent(e *ListedEvent) bool {
 	if d := e.Opened.Decision; d != nil && d.Facts != nil {
 		return slices.Contains(consentBases, d.Facts.LegalBasis)
 	}
-	basis := e.Opened.Receipt.LegalBasis
+	return isConsent(e.Opened.Receipt.LegalBasis)
+}
+
+// isConsent says whether a legal basis, as a receipt writes it, is the citizen's consent.
+func isConsent(basis string) bool {
 	return slices.ContainsFunc(consentBases, func(id string) bool { return basis == id || strings.HasSuffix(basis, "#"+id) })
 }

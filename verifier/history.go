@@ -84,6 +84,7 @@ type HistoryReport struct {
 	notes         []Text // see Notes
 	years         int
 	done          map[string]int // of how many years each step was done
+	unsure        map[Place]bool // accesses whose consent nobody can check any more
 }
 
 // Missing says each problem in plain words of a language, it or en, and then exactly.
@@ -155,6 +156,8 @@ type HistoryEvent struct {
 	Name    string  `json:"agency_name,omitempty"`
 	Issuer  string  `json:"issuer,omitempty"` // who signed
 	Key     string  `json:"key_basis,omitempty"`
+	Kid     string  `json:"kid,omitempty"`         // of the key that signed
+	KeyAt   *uint64 `json:"key_record,omitempty"`  // index of the record that registers it
 	Partner *uint64 `json:"paired_with,omitempty"` // index of the other side's receipt of the same access, in the same year
 
 	Provider       string   `json:"provider,omitempty"` // whose data
@@ -168,6 +171,7 @@ type HistoryEvent struct {
 	Actor          string   `json:"actor,omitempty"`
 	ConsentID      string   `json:"consent_id,omitempty"`
 	Profile        string   `json:"assurance,omitempty"`
+	Flags          []string `json:"flags,omitempty"` // of the assurance: what the consumer's tokens lacked
 	Late           bool     `json:"late,omitempty"`
 	// BreakGlass says that the answer was released while the ledger was down, before it was recorded: of an event denied
 	// too.
@@ -182,13 +186,13 @@ type HistoryEvent struct {
 	Grounds  []ledger.Ground `json:"grounds,omitempty"`       // what they say, where the bundle is at hand
 	Replayed bool            `json:"replayed,omitempty"`
 
-	Deferred   *Deferred `json:"deferred,omitempty"`    // the notice was put off
-	Statements []Place   `json:"statements,omitempty"`  // events that state something of this one
-	About      *Place    `json:"about,omitempty"`       // the event that this one states something of
-	Receipt    string    `json:"receipt,omitempty"`     // that this one states something of
-	Statement  string    `json:"statement,omitempty"`   // what: recorded-in-error, undelivered, not-asked
-	Text       string    `json:"text,omitempty"`        // and in whose words
-	IssuerName string    `json:"issuer_name,omitempty"` // of a statement
+	Deferred   *Deferred `json:"deferred,omitempty"`   // the notice was put off
+	Statements []Place   `json:"statements,omitempty"` // events that state something of this one
+	About      *Place    `json:"about,omitempty"`      // the event that this one states something of
+	Receipt    string    `json:"receipt,omitempty"`    // that this one states something of
+	Statement  string    `json:"statement,omitempty"`  // what: recorded-in-error, undelivered, not-asked
+	Text       string    `json:"text,omitempty"`       // and in whose words
+	IssuerName string    `json:"issuer_name,omitempty"`
 }
 
 // Proven reports whether nothing is wrong: a whole bundle is complete, and of an excerpt every event is right.

@@ -68,6 +68,7 @@ func (c *historyCheck) checkConsent(list Consents, e *historyEvent, wrong bool) 
 	case p == nil:
 	case p.Code == ledger.CodeConsentErased && !wrong:
 		c.note(noteConsentErased, e.at.epoch, e.at.index)
+		e.unsure = true
 		return
 	case e.opened.Body.Kind != ledger.KindDenied:
 		e.fault(CodeNoConsent, p.Where, p.Expected, p.Found)

@@ -31,6 +31,7 @@ type historyEvent struct {
 	request *historyEvent   // on which it was erased
 	about   *historyEvent   // that it states something of
 	stated  []*historyEvent // that state something of it
+	unsure  bool            // an event that might tell of its consent was erased
 }
 
 func (e *historyEvent) fault(code, where, expected, found string) {
@@ -70,6 +71,12 @@ func (c *historyCheck) judge() {
 			c.report.Problems = append(c.report.Problems, f)
 		}
 		c.report.Events = append(c.report.Events, e.report())
+		if e.unsure {
+			if c.report.unsure == nil {
+				c.report.unsure = map[Place]bool{}
+			}
+			c.report.unsure[e.place()] = true
+		}
 	}
 }
 
@@ -313,10 +320,11 @@ func (e *historyEvent) report() HistoryEvent {
 	out.Kind, out.Agency, out.Issuer, out.Provider = b.Kind, b.Agency, r.Iss, r.Provider
 	agency, _ := e.shard.registry.Body(b.Agency)
 	provider, _ := e.shard.registry.Body(r.Provider)
-	out.Name, out.ProviderName = agency.Name, provider.Name
+	issuer, _ := e.shard.registry.Body(r.Iss)
+	out.Name, out.ProviderName, out.IssuerName = agency.Name, provider.Name, issuer.Name
 	out.OccurredAt, out.RecordedAt = r.OccurredAt, instantText(time.UnixMilli(b.RecordedAt))
 	out.Purpose, out.LegalBasis, out.LegalReference, out.DataCategories = r.Purpose, r.LegalBasis, r.LegalReference, r.DataCategories
-	out.Actor, out.ConsentID, out.Profile, out.Late = r.Actor, r.ConsentID, b.Assurance.Profile, b.Assurance.Late
+	out.Actor, out.ConsentID, out.Profile, out.Flags, out.Late = r.Actor, r.ConsentID, b.Assurance.Profile, b.Assurance.Flags, b.Assurance.Late
 	out.People = r.Subjects.Count
 	out.Deferred = e.deferred()
 	if g := r.BreakGlass; g != nil {
@@ -333,8 +341,6 @@ func (e *historyEvent) report() HistoryEvent {
 	}
 	if s := r.Statement; s != nil {
 		out.Statement, out.Receipt, out.Text = s.Kind, s.Receipt, s.Text
-		issuer, _ := e.shard.registry.Body(r.Iss)
-		out.IssuerName = issuer.Name
 	}
 	if e.about != nil {
 		about := e.about.place()
@@ -345,7 +351,7 @@ func (e *historyEvent) report() HistoryEvent {
 	}
 	for _, k := range e.shard.registry.Keys(r.Iss) {
 		if k.Kid == r.JWS.Header.Kid {
-			out.Key = k.Basis
+			out.Key, out.Kid, out.KeyAt = k.Basis, k.Kid, &k.Index
 		}
 	}
 	return out

@@ -82,40 +82,54 @@ writes a file of chosen events alone, by the numbers after "event".`,
 			return cli.Print(cmd, a)
 		},
 	}
-	cmd.Flags().StringVar(&f.policy, "policy", "", "file with the keys of log, witnesses and monitors that you trust")
-	f.bundles.add(cmd)
-	cmd.Flags().StringVar(&f.html, "html", "", "also write a page to read and print, which needs nothing else")
-	cmd.Flags().StringVar(&f.lang, "lang", "it", "language of the page: it or en")
+	f.addTo(cmd)
 	cmd.Flags().StringVar(&f.excerpt, "excerpt", "", "events to put into a file to show to others: YEAR/INDEX, …")
 	cmd.Flags().StringVar(&f.out, "out", "", "where --excerpt writes that file")
-	cmd.MarkFlagRequired("policy")
-	cmd.MarkFlagFilename("policy", "txt")
 	cmd.MarkFlagsRequiredTogether("excerpt", "out")
 	return cmd
 }
 
-func checkHistory(file string, f *historyFlags) (*historyAnswer, error) {
+// addTo adds the flags of every command that reads a citizen's file.
+func (f *historyFlags) addTo(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.policy, "policy", "", "file with the keys of log, witnesses and monitors that you trust")
+	f.bundles.add(cmd)
+	cmd.Flags().StringVar(&f.html, "html", "", "also write a page to read and print, which needs nothing else")
+	cmd.Flags().StringVar(&f.lang, "lang", "it", "language of the page: it or en")
+	cmd.MarkFlagRequired("policy")
+	cmd.MarkFlagFilename("policy", "txt")
+}
+
+// read reads the file, the policy, and the rules with the policies at hand.
+func (f *historyFlags) read(file string) (policy *checkpoint.Policy, data []byte, with verifier.Rules, err error) {
 	if f.lang != "it" && f.lang != "en" {
-		return nil, cli.Usagef("--lang: expected it or en, found %q", f.lang)
+		return nil, nil, with, cli.Usagef("--lang: expected it or en, found %q", f.lang)
 	}
 	text, err := cli.ReadFile(f.policy, maxKeys)
 	if err != nil {
-		return nil, fmt.Errorf("couldn't read the policy: %w", err)
+		return nil, nil, with, fmt.Errorf("couldn't read the policy: %w", err)
 	}
-	policy, err := checkpoint.ParsePolicy(text)
+	policy, err = checkpoint.ParsePolicy(text)
 	if err != nil {
-		return nil, cli.Usagef("--policy %s: %w", f.policy, err)
+		return nil, nil, with, cli.Usagef("--policy %s: %w", f.policy, err)
 	}
-	data, err := cli.ReadFile(file, history.MaxFile)
+	data, err = cli.ReadFile(file, history.MaxFile)
 	if err != nil {
-		return nil, fmt.Errorf("couldn't read the history: %w", err)
+		return nil, nil, with, fmt.Errorf("couldn't read the history: %w", err)
 	}
 	found, err := f.bundles.read()
 	if err != nil {
+		return nil, nil, with, err
+	}
+	with = rules
+	with.Policies = found.find
+	return policy, data, with, nil
+}
+
+func checkHistory(file string, f *historyFlags) (*historyAnswer, error) {
+	policy, data, rules, err := f.read(file)
+	if err != nil {
 		return nil, err
 	}
-	rules := rules
-	rules.Policies = found.find
 	a := newHistoryAnswer(file, verifier.History(data, policy, time.Now(), rules))
 	if f.html != "" && a.report.Malformed == nil {
 		if err := writePage(f.html, f.lang, a.report); err != nil {
@@ -223,12 +237,7 @@ func (a *historyAnswer) Text(w io.Writer) {
 			fmt.Fprintf(w, "  - %s\n", m)
 		}
 	}
-	for _, s := range r.Shards {
-		fmt.Fprintf(w, "%s: %d entries, seen by witnesses %s, by monitors %s\n", s.Origin, s.Size, names(s.Witnesses), names(s.Monitors))
-		if s.KeyFrom != "" {
-			fmt.Fprintf(w, "  its key isn't in your policy: %s announced it\n", s.KeyFrom)
-		}
-	}
+	printLogs(w, r.Shards)
 	fmt.Fprintln(w)
 	if !a.Excerpt {
 		printConsents(w, r)
@@ -240,6 +249,15 @@ func (a *historyAnswer) Text(w io.Writer) {
 	}
 	if a.Warning != "" {
 		fmt.Fprintf(w, "\nWARNING: %s\n", a.Warning)
+	}
+}
+
+func printLogs(w io.Writer, shards []verifier.HistoryShard) {
+	for _, s := range shards {
+		fmt.Fprintf(w, "%s: %d entries, seen by witnesses %s, by monitors %s\n", s.Origin, s.Size, names(s.Witnesses), names(s.Monitors))
+		if s.KeyFrom != "" {
+			fmt.Fprintf(w, "  its key isn't in your policy: %s announced it\n", s.KeyFrom)
+		}
 	}
 }
 

@@ -16,9 +16,11 @@ import (
 // TestBothLanguages: what is said in one language is said in the other.
 func TestBothLanguages(t *testing.T) {
 	for name, tables := range map[string][2]map[string]string{
-		"phrases":  {phrases["it"], phrases["en"]},
-		"kinds":    {consentKinds["it"], consentKinds["en"]},
-		"consents": {consentWords["it"], consentWords["en"]},
+		"phrases":     {phrases["it"], phrases["en"]},
+		"kinds":       {consentKinds["it"], consentKinds["en"]},
+		"consents":    {consentWords["it"], consentWords["en"]},
+		"complaints":  {complaintWords["it"], complaintWords["en"]},
+		"their files": {complaintFileWords["it"], complaintFileWords["en"]},
 	} {
 		it, en := slices.Sorted(maps.Keys(tables[0])), slices.Sorted(maps.Keys(tables[1]))
 		if !slices.Equal(it, en) {
