@@ -56,8 +56,11 @@ type ConsentExpiry struct {
 	At       time.Time
 }
 
+// CodeNoConsents: this ledger records no consents.
+const CodeNoConsents = "no_consents"
+
 // errNoConsents: this program was made without the rules of consents.
-var errNoConsents = &ledger.Problem{Code: "no_consents", Where: "consent", Expected: "a ledger that records consents", Found: "one that doesn't"}
+var errNoConsents = &ledger.Problem{Code: CodeNoConsents, Where: "consent", Expected: "a ledger that records consents", Found: "one that doesn't"}
 
 // consentList is a citizen's list as it stood in one snapshot of the store.
 type consentList struct {

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/traccia-ledger/traccia/ledger"
-	"github.com/traccia-ledger/traccia/ledger/jws"
 	"github.com/traccia-ledger/traccia/ledger/rows"
 	"github.com/traccia-ledger/traccia/ledger/sequencer"
 	"github.com/traccia-ledger/traccia/ledger/store"
@@ -119,25 +118,13 @@ func (y *year) recordExpiry(ctx context.Context, subject ledger.Subject, id stri
 	if s.Private.Content, err = ledger.FormatPrivate(&ledger.Private{}); err != nil {
 		return err
 	}
-	signer, err := n.keys.Operator(y.epoch)
-	if err != nil {
-		return err
-	}
-	key, err := jws.NewKey("", signer.Public())
-	if err != nil {
-		return err
-	}
 	statement, receipt, err := n.opt.Consents.Expired(ConsentExpiry{
-		Name: n.Settings.Name, Epoch: y.epoch, Body: n.Settings.operator(), ID: id, Previous: last, Subject: tree.Root(), At: n.Now(),
+		Name: n.Settings.Name, Epoch: y.epoch, Body: n.OperatorID(), ID: id, Previous: last, Subject: tree.Root(), At: n.Now(),
 	})
 	if err != nil {
 		return err
 	}
 	s.Consent = statement
-	receipt.PrivateDigest = ledger.Hex(ledger.PrivateDigest(&s.Private.Salt, s.Private.Content))
-	if s.Receipt, err = ledger.SignReceipt(receipt, key.Kid, signer); err != nil {
-		return err
-	}
-	_, _, err = n.recordConsent(ctx, s)
+	_, err = n.collectConsent(ctx, s, receipt)
 	return err
 }

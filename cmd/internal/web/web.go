@@ -24,6 +24,7 @@ import (
 
 	wasm "github.com/traccia-ledger/traccia/cmd/internal/browser"
 	"github.com/traccia-ledger/traccia/cmd/internal/web/accesses"
+	"github.com/traccia-ledger/traccia/cmd/internal/web/consents"
 	"github.com/traccia-ledger/traccia/cmd/internal/web/session"
 	"github.com/traccia-ledger/traccia/ledger/node"
 )
@@ -102,6 +103,7 @@ type server struct {
 	foreign   *http.CrossOriginProtection
 	limits    limits
 	histories *accesses.Keeper
+	desk      *consents.Desk
 	pages     []page
 	requests  *prometheus.CounterVec
 }
@@ -111,7 +113,10 @@ type Pages struct{ *server }
 
 // New returns the pages of a node.
 func New(c Config) (*Pages, error) {
-	s := &server{Config: c, sessions: session.New(c.Node, c.Node.Now), foreign: http.NewCrossOriginProtection(), limits: newLimits(), histories: accesses.NewKeeper(c.Node), pages: allPages()}
+	s := &server{
+		Config: c, sessions: session.New(c.Node, c.Node.Now), foreign: http.NewCrossOriginProtection(), limits: newLimits(), histories: accesses.NewKeeper(c.Node),
+		desk: &consents.Desk{Ledger: c.Node, Name: c.Node.Settings.Name}, pages: allPages(),
+	}
 	origin, err := url.Parse(c.Origin)
 	if err != nil || origin.Host == "" || c.Origin != origin.Scheme+"://"+origin.Host {
 		return nil, fmt.Errorf("origin: expected https://host, found %q", c.Origin)
@@ -175,7 +180,8 @@ type page struct {
 // allPages lists them, those of the navigation in its order.
 func allPages() []page {
 	return []page{
-		landingPage, accessesPage, refreshPage, excerptPage, wholePage, reportPage, dataPage, complaintPage, verifyPage, minePage,
+		landingPage, accessesPage, refreshPage, excerptPage, wholePage, reportPage, dataPage, complaintPage,
+		consentsPage, endPage, verifyPage, minePage,
 		enterPage, leavePage, leftPage, codePage, othersPage, accessibilityPage, privacyPage,
 	}
 }

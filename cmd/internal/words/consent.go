@@ -51,6 +51,11 @@ var consentWords = map[string]map[string]string{
 	},
 }
 
+// Evidence says whose word a consent stands on, by the type of its evidence; who is the body that recorded it.
+func (s *Speaker) Evidence(evidence, who string) string {
+	return strings.ReplaceAll(consentWords[s.lang][evidence], "{who}", who)
+}
+
 // ConsentLine is one consent in plain words: what became of it, what it is, and what it covers.
 type ConsentLine struct{ State, What, Terms string }
 
@@ -69,7 +74,7 @@ func (s *Speaker) Consents(r *verifier.HistoryReport) (lines []ConsentLine) {
 		if c.State == ledger.ConsentWithdrawn {
 			l.State += " " + s.when(c.Ended)
 		}
-		l.What += "; " + strings.ReplaceAll(w[c.Evidence], "{who}", c.Collector)
+		l.What += "; " + s.Evidence(c.Evidence, c.Collector)
 		if c.Mandate != "" {
 			l.What += ", " + w["mandate"]
 		}

@@ -62,6 +62,8 @@ type Session struct {
 	Mandate  *Mandate       `json:"mandate,omitempty"` // under which they act for Subject; nil: for themselves
 	Seen     time.Time      `json:"seen"`              // the last request, within a minute
 	Ends     time.Time      `json:"ends"`              // at the latest
+	// Told is what the next page says was done; a key of the catalogs, "".
+	Told string `json:"told,omitempty"`
 }
 
 // Mandate is why somebody sees another's list.

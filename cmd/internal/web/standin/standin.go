@@ -8,6 +8,9 @@ package standin
 
 import (
 	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -17,6 +20,7 @@ import (
 	"github.com/traccia-ledger/traccia/cmd/internal/web"
 	"github.com/traccia-ledger/traccia/cmd/internal/web/session"
 	"github.com/traccia-ledger/traccia/ledger"
+	"github.com/traccia-ledger/traccia/ledger/jws"
 )
 
 // Ledger is the name of the one ledger that it is for.
@@ -26,14 +30,19 @@ const Ledger = "dev.traccia.example"
 type Door struct {
 	people func() [][]ledger.Subject
 	now    func() time.Time
+	key    ed25519.PrivateKey // of its tokens, of which nobody else knows
 }
+
+// tokenType marks what stands for the signed token of a real login: no provider's.
+const tokenType = "traccia-sample-login+jwt"
 
 // New returns the door of a ledger of this name for these people, each with the codes that are theirs.
 func New(name string, people func() [][]ledger.Subject, now func() time.Time) (*Door, error) {
 	if name != Ledger {
 		return nil, fmt.Errorf("couldn't let anyone in as anyone: this is the ledger %s, no sample", name)
 	}
-	return &Door{people, now}, nil
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	return &Door{people, now, key}, err
 }
 
 var _ web.Door = (*Door)(nil)
@@ -62,7 +71,13 @@ func (d *Door) Begin(r *http.Request, _ web.Visit) (web.Step, error) {
 	if i < 0 {
 		return web.Step{}, &web.Refusal{Reason: "no_code", Cause: errors.New("nobody of the sample")}
 	}
-	return web.Step{Identity: &session.Identity{Provider: d.ID(), Level: 2, Subjects: people[i], At: d.now()}}, nil
+	at := d.now()
+	claims, err := json.Marshal(map[string]any{"iss": Ledger, "sub": chosen, "iat": at.Unix()})
+	if err != nil {
+		return web.Step{}, err
+	}
+	token, err := jws.Sign(tokenType, claims, "", d.key)
+	return web.Step{Identity: &session.Identity{Provider: d.ID(), Level: 2, Subjects: people[i], At: at, Token: token}}, err
 }
 
 // Return has nobody to take back.

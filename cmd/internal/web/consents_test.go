@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package web
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/traccia-ledger/traccia/cmd/internal/web/session"
+	"github.com/traccia-ledger/traccia/consent"
+	"github.com/traccia-ledger/traccia/consent/consenttest"
+	"github.com/traccia-ledger/traccia/consent/webauthn"
+	"github.com/traccia-ledger/traccia/ledger"
+	"github.com/traccia-ledger/traccia/ledger/node"
+	"github.com/traccia-ledger/traccia/ledger/node/nodetest"
+	"github.com/traccia-ledger/traccia/verifier"
+)
+
+// consentSite is the pages of a ledger that records consents, and the desk of one of its bodies.
+func consentSite(t *testing.T, change func(*Config)) (*site, func(ledger.Subject) *desk) {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "ledger")
+	world := nodetest.NewWorld(t, time.Now())
+	world.Create(t, dir, node.Options{})
+	n, err := node.Open(context.Background(), dir, node.Options{Consents: webauthn.Rules{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { n.Close() })
+	world.Register(t, n)
+	body := &consenttest.Collector{Ledger: nodetest.Name, ID: nodetest.Consumers[0], Key: nodetest.Signer(nodetest.Consumers[0], 0)}
+	return serveNode(t, n, change), func(who ledger.Subject) *desk { return &desk{&consenttest.Citizen{Code: who}, body, n} }
+}
+
+// signIn is a browser of somebody whose login left its signed token.
+func (s *site) signIn(subjects ...ledger.Subject) *browser {
+	s.Helper()
+	cookie, err := s.pages.sessions.Begin(s.Context(), session.Identity{Provider: "test", Level: 2, Subjects: subjects, At: time.Now(), Token: consenttest.Login})
+	if err != nil {
+		s.Fatal(err)
+	}
+	b := s.visitor()
+	b.setCookie(sessionCookie, cookie)
+	return b
+}
+
+// withHistory asks for the consents until the history behind them is made.
+func (b *browser) withHistory(lang string) answer {
+	b.Helper()
+	for end := time.Now().Add(time.Minute); ; {
+		a := b.get("/" + lang + "/consensi")
+		if a.status != http.StatusOK || !strings.Contains(a.body, "traccia-wait") || time.Now().After(end) {
+			return a
+		}
+	}
+}
+
+// stateOf is what became of a citizen's consent.
+func (s *site) stateOf(who ledger.Subject, id string) string {
+	s.Helper()
+	list, err := s.pages.Node.Consents(s.Context(), who)
+	if err != nil {
+		s.Fatal(err)
+	}
+	i := slices.IndexFunc(list, func(c ledger.ConsentSummary) bool { return c.ID == id })
+	if i < 0 {
+		return ""
+	}
+	return list[i].State
+}
+
+// TestConsentsEnd: citizens see what they gave, end it with one form on the strength of their login, and take the proofs away;
+// nobody else can.
+func TestConsentsEnd(t *testing.T) {
+	s, at := consentSite(t, nil)
+	who, other := nodetest.Person(1), nodetest.Person(2)
+	d := at(who)
+	given := d.record(t, ledger.KindConsentGiven, &ledger.Private{}, func(*consent.Record) {})
+	refused := d.record(t, ledger.KindConsentRefused, &ledger.Private{}, func(*consent.Record) {})
+	entitled := d.record(t, ledger.KindEntitlementGiven, &ledger.Private{}, func(*consent.Record) {})
+	mandate := d.record(t, ledger.KindMandateGiven, &ledger.Private{Delegate: nodetest.Person(3)}, func(*consent.Record) {})
+	theirs := at(other).record(t, ledger.KindConsentGiven, &ledger.Private{}, func(*consent.Record) {})
+
+	b := s.signIn(who)
+	for lang, wants := range map[string][]string{
+		"it": {"può usare questi tuoi dati: «", "Hai dato un consenso", "hai rifiutato", "per un diritto che", "come tutore", "Revoca", "Rinuncia"},
+		"en": {"can use these data of yours", "You gave a consent", "you refused", "for an entitlement", "as a guardian", "Withdraw", "Renounce"},
+	} {
+		a := b.withHistory(lang)
+		for _, want := range wants {
+			if a.status != http.StatusOK || !strings.Contains(a.body, want) {
+				t.Errorf("%s: %d, and it lacks %q", lang, a.status, want)
+			}
+		}
+		if strings.Contains(a.body, theirs) || strings.Contains(a.body, string(nodetest.Person(3))) {
+			t.Errorf("%s: it shows another person's", lang)
+		}
+	}
+	// Whatever isn't a citizen's own that they can end is as if it weren't there, in every parameter.
+	for _, id := range []string{theirs, refused, mandate, "", "x", given + "0"} {
+		if a := b.post("/it/consensi/revoca", url.Values{"id": {id}}); a.status != http.StatusNotFound {
+			t.Errorf("ending %q: %d", id, a.status)
+		}
+	}
+	if a := b.do(http.MethodPost, "/it/consensi/revoca", url.Values{"id": {given}}, "Sec-Fetch-Site", "cross-site"); a.status != http.StatusForbidden {
+		t.Errorf("another site's form: %d", a.status)
+	}
+	if a := s.visitor().post("/it/consensi/revoca", url.Values{"id": {given}}); s.stateOf(who, given) != ledger.ConsentInForce {
+		t.Errorf("a visitor's form (%d) ended it", a.status)
+	}
+	if a := s.enter(who).post("/it/consensi/revoca", url.Values{"id": {given}}); a.status != http.StatusForbidden || !strings.Contains(a.body, "Bisogna entrare di nuovo") {
+		t.Errorf("without the login's token: %d", a.status)
+	}
+	if s.stateOf(other, theirs) != ledger.ConsentInForce {
+		t.Error("another person's consent ended")
+	}
+
+	for id, told := range map[string]string{given: "Il consenso è revocato", entitled: "Hai rinunciato"} {
+		if a := b.post("/it/consensi/revoca", url.Values{"id": {id}}); a.status != http.StatusSeeOther || a.header.Get("Location") != "/it/consensi" {
+			t.Fatalf("ending it: %d\n%s\n%s", a.status, a.body, s.log)
+		}
+		if state := s.stateOf(who, id); state != ledger.ConsentWithdrawn {
+			t.Errorf("it is %s", state)
+		}
+		if a := b.get("/it/consensi"); !strings.Contains(a.body, told) {
+			t.Errorf("it doesn't say %q", told)
+		}
+		if a := b.get("/it/consensi"); strings.Contains(a.body, told) {
+			t.Errorf("it says twice %q", told)
+		}
+		b.post("/it/consensi/revoca", url.Values{"id": {id}}) // pressed twice
+		if a := b.get("/it/consensi"); !strings.Contains(a.body, "Era già finito") {
+			t.Error("ended twice, it doesn't say so")
+		}
+	}
+	a := b.withHistory("it")
+	proofs := chosenOf(a.body, given)
+	if len(proofs) != 2 {
+		t.Fatalf("the events of a consent that was given and withdrawn: %q", proofs)
+	}
+	file := b.post("/it/accessi/estratto", url.Values{"evento": proofs})
+	policy, _, err := s.pages.Node.ReaderPolicy()
+	if err != nil {
+		t.Fatal(err)
+	}
+	report := verifier.History([]byte(file.body), policy, s.pages.Node.Now(), verifier.Rules{
+		Consents: func(name string, partial bool) verifier.Consents { return consent.NewList(name, partial) },
+	})
+	unseen := func(p ledger.Problem) bool { return p.Code == verifier.CodeTooFewWitnesses } // this ledger has none
+	if file.status != http.StatusOK || !report.Excerpt || !slices.ContainsFunc(report.Problems, unseen) || len(report.Problems) > 1 || len(report.Events) != 2 {
+		t.Errorf("its proofs: %d, %d events, %v", file.status, len(report.Events), report.Problems)
+	}
+	if a := s.signIn(other).post("/it/accessi/estratto", url.Values{"evento": proofs}); a.status != http.StatusBadRequest {
+		t.Errorf("another person's proofs: %d", a.status)
+	}
+	for _, code := range []ledger.Subject{who, other, nodetest.Person(3)} {
+		if strings.Contains(s.log.String(), string(code)) {
+			t.Errorf("the log names a person: %s", s.log)
+		}
+	}
+}
+
+// chosenOf are the events that the form for a consent's proofs names.
+func chosenOf(page, id string) []string {
+	_, after, _ := strings.Cut(page, `<li id="c-`+id)
+	part, _, _ := strings.Cut(after, "</li>\n<li id=")
+	part, _, _ = strings.Cut(part, "</details>")
+	return events(answer{body: part})
+}
+
+// TestConsentWords: each kind and state has its sentence, with the same places in each language.
+func TestConsentWords(t *testing.T) {
+	s := newSite(t, nil)
+	ended := []string{ledger.ConsentInForce, ledger.ConsentWithdrawn, ledger.ConsentExpired, ledger.ConsentDoubtful}
+	for kind, states := range map[string][]string{
+		ledger.KindConsentGiven: ended, ledger.KindEntitlementGiven: ended, ledger.KindPasskeyEnrolled: ended, ledger.KindMandateGiven: ended,
+		ledger.KindConsentRefused: {ledger.ConsentRefused},
+	} {
+		for _, state := range states {
+			for _, lang := range languages {
+				l, err := s.pages.consentLine(lang, ledger.ConsentSummary{Kind: kind, State: state, Recipients: []string{"kind:Comuni", "inps"}, Relation: consent.RelationProxy})
+				if err != nil || strings.ContainsAny(l.Sentence, "{}%") {
+					t.Errorf("%s, %s: %q, %v", kind, state, l.Sentence, err)
+				}
+			}
+		}
+	}
+}
