@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -142,7 +143,7 @@ func TestConsentsEnd(t *testing.T) {
 	a := b.withHistory("it")
 	proofs := chosenOf(a.body, given)
 	if len(proofs) != 2 {
-		t.Fatalf("the events of a consent that was given and withdrawn: %q", proofs)
+		t.Fatalf("%d: the events of a consent that was given and withdrawn: %q", a.status, proofs)
 	}
 	file := b.post("/it/accessi/estratto", url.Values{"evento": proofs})
 	policy, _, err := s.pages.Node.ReaderPolicy()
@@ -167,12 +168,17 @@ func TestConsentsEnd(t *testing.T) {
 }
 
 // chosenOf are the events that the form for a consent's proofs names.
-func chosenOf(page, id string) []string {
+func chosenOf(page, id string) (ids []string) {
 	_, after, _ := strings.Cut(page, `<li id="c-`+id)
 	part, _, _ := strings.Cut(after, "</li>\n<li id=")
 	part, _, _ = strings.Cut(part, "</details>")
-	return events(answer{body: part})
+	for _, m := range hiddenEvents.FindAllStringSubmatch(part, -1) {
+		ids = append(ids, m[1])
+	}
+	return ids
 }
+
+var hiddenEvents = regexp.MustCompile(`type="hidden" name="evento" value="([^"]*)"`)
 
 // TestConsentWords: each kind and state has its sentence, with the same places in each language.
 func TestConsentWords(t *testing.T) {
