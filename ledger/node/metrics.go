@@ -17,6 +17,7 @@ type Metrics struct {
 	append     prometheus.Histogram
 	publish    prometheus.Histogram
 	cosigns    *prometheus.CounterVec
+	lag        *prometheus.GaugeVec
 }
 
 // NewMetrics registers a node's metrics.
@@ -43,7 +44,10 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	m.cosigns = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "traccia_cosignatures_total", Help: "Cosignatures asked of each witness of the policy, by outcome.",
 	}, []string{"witness", "outcome"})
-	r.MustRegister(m.batch, m.wait, m.append, m.publish, m.cosigns)
+	m.lag = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "traccia_witness_lag_seconds", Help: "For how long a witness of the policy has cosigned no checkpoint that it was asked to, as of the last time it was asked; 0 when it did.",
+	}, []string{"witness"})
+	r.MustRegister(m.batch, m.wait, m.append, m.publish, m.cosigns, m.lag)
 	return m
 }
 
@@ -71,6 +75,13 @@ func (m *Metrics) cosigned(witness string, ok bool) {
 		outcome = "missed"
 	}
 	m.cosigns.WithLabelValues(witness, outcome).Inc()
+}
+
+// lags says how long a witness of the newest log has been lacking.
+func (m *Metrics) lags(witness string, lag time.Duration) {
+	if m != nil {
+		m.lag.WithLabelValues(witness).Set(lag.Seconds())
+	}
 }
 
 // publishedSize is that of the newest log.
@@ -114,6 +125,7 @@ func (m *Metrics) watch(n *Node) {
 	gauge("traccia_epoch", "The year whose log is recorded in.", func() float64 { return float64(n.Epoch()) })
 	gauge("traccia_final_cosignatures_missing", "Cosignatures that the last checkpoints of past years lack.", func() float64 { return float64(n.missingFinal()) })
 	gauge("traccia_head_age_seconds", "Age of the last head.", func() float64 { return n.Now().Sub(n.LastHead()).Seconds() })
+	gauge("traccia_database_away_seconds", "For how long the database hasn't answered; 0 while it does, and of a store in a directory.", func() float64 { return n.databaseAway().Seconds() })
 	gauge("traccia_stopped", "1 when the sequencer stopped after a failed write.", func() float64 {
 		if n.Err() != nil {
 			return 1

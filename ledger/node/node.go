@@ -228,7 +228,9 @@ func (n *Node) Close() error {
 	n.using.Lock() // the last acknowledged submissions have got their proofs
 	n.closed = true
 	n.using.Unlock()
-	err = errors.Join(err, n.endYears())
+	if ended := n.endYears(); err == nil || !errors.Is(ended, err) { // it says the same again
+		err = errors.Join(err, ended)
+	}
 	if err == nil {
 		err = errors.Join(n.publishAll(), n.dropRequests(context.Background()))
 	}

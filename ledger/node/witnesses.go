@@ -124,6 +124,7 @@ func (y *year) cosign(at sequencer.Latest) []byte {
 		lines[i], err = w.Add(ctx, cp, at.Checkpoint, y.shard.Consistency)
 		y.cosigned[i] = err == nil
 		y.n.opt.Metrics.cosigned(w.Name(), err == nil)
+		y.lag(i, err == nil)
 		switch {
 		case errors.Is(err, witness.ErrAhead), errors.Is(err, witness.ErrRefused):
 			y.n.opt.Log.Error("a witness holds that this log is inconsistent", "witness", w.Name(), "error", err,
@@ -133,6 +134,22 @@ func (y *year) cosign(at sequencer.Latest) []byte {
 		}
 	})
 	return append(at.Checkpoint[:len(at.Checkpoint):len(at.Checkpoint)], strings.Join(lines, "")...)
+}
+
+// lag notes whether the i-th witness cosigned. The metric is about the newest log's.
+func (y *year) lag(i int, ok bool) {
+	lag := time.Duration(0)
+	switch {
+	case ok:
+		y.missed[i] = time.Time{}
+	case y.missed[i].IsZero():
+		y.missed[i] = time.Now()
+	default:
+		lag = time.Since(y.missed[i])
+	}
+	if y.n.year() == y {
+		y.n.opt.Metrics.lags(y.witnesses[i].Name(), lag)
+	}
 }
 
 func (y *year) eachWitness(ask func(i int, w *witness.Client)) {

@@ -135,6 +135,10 @@ func TestPublishedWithCosignatures(t *testing.T) {
 	}
 	w.down = map[string]bool{"alfa": true, "beta": true, "gamma": true}
 	grow(t, n, "c0")
+	w.down["alfa"] = false
+	grow(t, n, "c1")
+	w.down["alfa"] = true
+	grow(t, n, "c2")
 	p, _ := n.Published(n.Epoch())
 	if _, err := w.policy.Open(p.Checkpoint); !errors.Is(err, checkpoint.ErrQuorum) {
 		t.Errorf("with all down: got %v, want ErrQuorum", err)
@@ -143,14 +147,25 @@ func TestPublishedWithCosignatures(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sizes := map[string]float64{}
+	sizes, lags := map[string]float64{}, map[string]float64{}
 	for _, f := range families {
+		if f.GetName() == "traccia_witness_lag_seconds" {
+			for _, m := range f.Metric {
+				lags[m.Label[0].GetValue()] = m.GetGauge().GetValue()
+			}
+		}
 		if name := f.GetName(); name == "traccia_cosigned_size" || name == "traccia_published_size" {
 			sizes[name] = f.Metric[0].GetGauge().GetValue()
 		}
 	}
 	if cosigned := sizes["traccia_cosigned_size"]; cosigned == 0 || cosigned >= sizes["traccia_published_size"] || sizes["traccia_published_size"] != float64(p.Root.Size) {
 		t.Errorf("metrics say %v, published are %d", sizes, p.Root.Size)
+	}
+	if len(lags) != 3 || lags["alfa.example"] != 0 || lags["beta.example"] <= 0 || lags["gamma.example"] <= 0 {
+		t.Errorf("lags are %v", lags)
+	}
+	if s := n.State(); s.Size != p.Root.Size || s.Published != p.Root.Size || float64(s.Cosigned) != sizes["traccia_cosigned_size"] || s.Trouble != "" {
+		t.Errorf("the state is %+v", s)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/mod/sumdb/note"
 
@@ -52,8 +53,9 @@ type year struct {
 	keyProofs keyProofs
 	catalogue catalogue
 
-	publishing sync.Mutex // held while a checkpoint is cosigned and made public; guards cosigned
-	cosigned   []bool     // which of witnesses cosigned what is published
+	publishing sync.Mutex  // held while a checkpoint is cosigned and made public; guards cosigned
+	cosigned   []bool      // which of witnesses cosigned what is published
+	missed     []time.Time // since when each of witnesses cosigned nothing that it was asked to; guarded by publishing
 	published  atomic.Pointer[Published]
 	lacking    atomic.Int32  // how many of witnesses didn't
 	quorate    atomic.Uint64 // size of the last published checkpoint with enough cosignatures
@@ -172,7 +174,7 @@ func (n *Node) openYear(ctx context.Context, epoch uint32) (*year, error) {
 	if y.witnesses, err = n.newWitnesses(); err != nil {
 		return nil, err
 	}
-	y.cosigned = make([]bool, len(y.witnesses))
+	y.cosigned, y.missed = make([]bool, len(y.witnesses)), make([]time.Time, len(y.witnesses))
 	return y, nil
 }
 

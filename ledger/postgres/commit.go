@@ -132,11 +132,13 @@ func (s *Store) isDone(ctx context.Context, n int64) (done bool, err error) {
 func (s *Store) persist(ctx context.Context, extra time.Duration, f func(context.Context) error) error {
 	over := time.Now().Add(s.patience.commit + extra)
 	for wait := time.Millisecond; ; wait = min(2*wait, time.Second) {
+		begun := time.Now()
 		err := func() error {
 			ctx, cancel := context.WithTimeout(ctx, s.patience.attempt+extra)
 			defer cancel()
 			return f(ctx)
 		}()
+		s.heard(begun, err)
 		if err == nil || inVain(err) || ctx.Err() != nil || time.Now().After(over) {
 			return err
 		}

@@ -79,6 +79,16 @@ func inVain(err error) bool {
 	return false
 }
 
+// isSilent says whether an attempt ended without a word of a database that serves:
+// cut off, refused, too late, or told that it is starting, ending or full.
+func isSilent(err error) bool {
+	if err == nil || inVain(err) {
+		return false
+	}
+	c := code(err)
+	return c == "" || strings.HasPrefix(c, "57P") || strings.HasPrefix(c, "08") || strings.HasPrefix(c, "53")
+}
+
 // isBroken says whether a connection was there and is no more.
 func isBroken(err error) bool {
 	var refused *pgconn.ConnectError

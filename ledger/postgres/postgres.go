@@ -35,6 +35,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -88,6 +89,8 @@ type Store struct {
 	turn    chan struct{}
 	commits int64 // done by this opening; guarded by turn
 	stopped error // why nothing is committed any more; guarded by turn
+
+	away atomic.Int64 // when the first attempt began that the database didn't answer, in Unix ns; 0: it answers
 
 	stop    context.CancelFunc // ends the renewing
 	renewed sync.WaitGroup

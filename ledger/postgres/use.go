@@ -123,14 +123,35 @@ func (s *Store) renew(ctx context.Context) error {
 	if s.stopped != nil {
 		return nil
 	}
+	begun := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, s.patience.attempt)
 	defer cancel()
 	tag, err := s.writers.Exec(ctx, renewUse, s.holder[:], s.patience.use.Seconds())
+	s.heard(begun, err)
 	if err == nil && tag.RowsAffected() == 0 {
 		s.stopped = errReplaced
 		return errReplaced
 	}
 	return said(err)
+}
+
+// heard notes whether the database answered an attempt to write that began then.
+func (s *Store) heard(begun time.Time, err error) {
+	if isSilent(err) {
+		s.away.CompareAndSwap(0, begun.UnixNano())
+		return
+	}
+	s.away.Store(0)
+}
+
+// Away returns since when the database answers nobody who writes; the zero time
+// while it does. An idle store asks every two seconds.
+func (s *Store) Away() time.Time {
+	ns := s.away.Load()
+	if ns == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, ns)
 }
 
 // whyRefused tells why the row of use didn't let the n-th commit through.

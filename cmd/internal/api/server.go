@@ -291,8 +291,11 @@ type logStatus struct {
 // guidelines), 503 when nothing can be recorded.
 func (s *Server) serveStatus(w http.ResponseWriter, _ *http.Request) {
 	st := status{problem: problem{Type: "about:blank", Title: "OK", Status: http.StatusOK}}
-	if err := s.node.Err(); err != nil {
+	switch err := s.node.Trouble(); {
+	case s.node.Err() != nil:
 		st.Title, st.Status, st.Detail = "Not recording", http.StatusServiceUnavailable, "the ledger stopped after a failed write and must be restarted"
+	case err != nil:
+		st.Title, st.Status, st.Detail = "Not recording", http.StatusServiceUnavailable, err.Error()
 	}
 	for _, log := range s.node.Logs() {
 		st.Origin, st.Size = log.Origin, log.Published
