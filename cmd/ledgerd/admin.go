@@ -37,6 +37,7 @@ type adminCall struct {
 	RevokeKey *revokeKey      `json:"revoke_key,omitempty"`
 	SetScope  *registry.Scope `json:"set_scope,omitempty"`
 	List      bool            `json:"list,omitempty"`
+	Status    bool            `json:"status,omitempty"`
 	Backup    string          `json:"backup,omitempty"` // absolute path of a new directory
 	History   *historyCall    `json:"history,omitempty"`
 	Consents  *consentsCall   `json:"consents,omitempty"`
@@ -56,6 +57,7 @@ type addKeys struct {
 type revokeKey struct {
 	Body   string `json:"body"`
 	Kid    string `json:"kid"`
+	All    bool   `json:"all"` // every key in force, and not Kid
 	Reason string `json:"reason"`
 }
 
@@ -66,6 +68,7 @@ type adminReply struct {
 	Bodies    []listedBody            `json:"bodies,omitempty"`
 	Erased    *node.Erased            `json:"erased,omitempty"`
 	Retention *node.Retention         `json:"retention,omitempty"`
+	Status    *node.State             `json:"status,omitempty"`
 	File      []byte                  `json:"file,omitempty"`
 	Gone      []uint32                `json:"gone,omitempty"` // years that no history shows
 	Consents  []ledger.ConsentSummary `json:"consents,omitempty"`
@@ -146,7 +149,7 @@ func doAdmin(ctx context.Context, n *node.Node, call adminCall) adminReply {
 	case call.AddKeys != nil:
 		reply.Index, reply.Kids, err = doAddKeys(ctx, n, call.AddKeys)
 	case call.RevokeKey != nil:
-		reply.Index, err = n.RevokeKey(ctx, call.RevokeKey.Body, call.RevokeKey.Kid, call.RevokeKey.Reason)
+		reply.Index, reply.Kids, err = doRevoke(ctx, n, call.RevokeKey)
 	case call.SetScope != nil:
 		reply.Index, err = n.SetScope(ctx, *call.SetScope)
 	case call.Backup != "":
@@ -166,6 +169,9 @@ func doAdmin(ctx context.Context, n *node.Node, call adminCall) adminReply {
 		reply.Index, err = n.PublishBuild(ctx, call.Build.Sums, call.Build.Version, call.Build.Toolchain)
 	case call.List:
 		reply.Bodies = listBodies(n)
+	case call.Status:
+		s := n.State()
+		reply.Status = &s
 	}
 	if err != nil && !errors.As(err, &reply.Problem) {
 		reply.Error = err.Error()
@@ -209,6 +215,32 @@ func doAddKeys(ctx context.Context, n *node.Node, call *addKeys) (first uint64, 
 			first = index
 		}
 		kids = append(kids, key.Kid)
+	}
+	return first, kids, nil
+}
+
+// doRevoke ends one key of a body, or all.
+func doRevoke(ctx context.Context, n *node.Node, call *revokeKey) (first uint64, kids []string, err error) {
+	if !call.All {
+		kids = []string{call.Kid}
+	} else {
+		for _, k := range n.Registry().Keys(call.Body) {
+			if !k.Revoked {
+				kids = append(kids, k.Kid)
+			}
+		}
+		if len(kids) == 0 {
+			return 0, nil, &ledger.Problem{Code: "no_key", Where: "id", Expected: "a body with a key in force", Found: call.Body + ", which has none"}
+		}
+	}
+	for i, kid := range kids {
+		index, err := n.RevokeKey(ctx, call.Body, kid, call.Reason)
+		if err != nil {
+			return 0, nil, err
+		}
+		if i == 0 {
+			first = index
+		}
 	}
 	return first, kids, nil
 }

@@ -137,26 +137,29 @@ func keyRevokeCommand() *cobra.Command {
 	var flags ledgerFlags
 	var call revokeKey
 	cmd := &cobra.Command{
-		Use:   "key-revoke --id ID --kid KID",
-		Short: "Revoke a key of a body",
+		Use:   "key-revoke --id ID --kid KID|--all",
+		Short: "Revoke a key of a body, or all",
 		Long: `Ends a key at this place of the log. What was recorded before still verifies;
-nothing recorded after does.`,
-		Example: `  ledgerd body key-revoke --id c_a944 --kid Zk3hN0 --reason "laptop stolen"`,
-		Args:    cobra.NoArgs,
+nothing recorded after does. With --all no key of the body is left in force: it
+records nothing any more until another is registered.`,
+		Example: `  ledgerd body key-revoke --id c_a944 --kid Zk3hN0 --reason "laptop stolen"
+  ledgerd body key-revoke --id c_a944 --all --reason "merged into c_b012"`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if call.Body == "" || call.Kid == "" {
-				return cli.Usagef("--id and --kid are needed")
+			if call.Body == "" || (call.Kid == "") != call.All {
+				return cli.Usagef("--id is needed, and either --kid or --all")
 			}
 			reply, err := adminDo(cmd, &flags, adminCall{RevokeKey: &call})
 			if err != nil {
 				return err
 			}
-			return cli.Print(cmd, &bodyAnswer{Body: call.Body, Kid: call.Kid, Kids: []string{call.Kid}, RecordIndex: reply.Index, done: "no longer signs with"})
+			return cli.Print(cmd, &bodyAnswer{Body: call.Body, Kid: reply.Kids[0], Kids: reply.Kids, RecordIndex: reply.Index, done: "no longer signs with"})
 		},
 	}
 	flags.add(cmd)
 	cmd.Flags().StringVar(&call.Body, "id", "", "the body's id")
 	cmd.Flags().StringVar(&call.Kid, "kid", "", "the key's kid")
+	cmd.Flags().BoolVar(&call.All, "all", false, "every key in force")
 	cmd.Flags().StringVar(&call.Reason, "reason", "", "why, in public")
 	return cmd
 }

@@ -36,7 +36,7 @@ Run one of your own:
   ledgerd serve --data /var/lib/traccia`,
 	}
 	root.AddCommand(
-		devCommand(), initCommand(), serveCommand(), loginCommand(),
+		devCommand(), initCommand(), serveCommand(), statusCommand(), loginCommand(),
 		bodyCommand(), scopeCommand(), policyCommand(), verifierCommand(), eraseCommand(), retentionCommand(), historyCommand(), consentsCommand(),
 		fsckCommand(), reindexCommand(), backupCommand(), restoreCommand(), migrateCommand(), exportCommand(),
 	)

@@ -126,7 +126,11 @@ func run(ctx context.Context, dir string, opt node.Options, flags serveFlags, st
 	err = serveNode(ctx, n, opt.Log, registry, flags, started)
 	// Whatever ended the service, what was acknowledged is durable; Close
 	// records what still waits.
-	return errors.Join(err, n.Close())
+	closed := n.Close()
+	if err != nil && errors.Is(closed, err) {
+		return closed // which says it too
+	}
+	return errors.Join(err, closed)
 }
 
 // open opens the ledger; as a standby it waits for it. The node is nil without an
@@ -241,8 +245,8 @@ func stopped(n *node.Node) <-chan struct{} {
 
 func unready(n *node.Node) func() string {
 	return func() string {
-		if n.Err() != nil {
-			return "not recording"
+		if err := n.Trouble(); err != nil {
+			return "not recording: " + err.Error()
 		}
 		return ""
 	}
