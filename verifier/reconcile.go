@@ -43,7 +43,7 @@ type ReconcileItem struct {
 	Origin string
 	Index  uint64 // of the first event
 	Role   string // of the receipt: provider's or consumer's; "" where it isn't known
-	Kind   string // of the event; "" where it isn't known
+	Kind   string // of the event; "" where it isn't known. Of a call: kindCohort, or ""
 	// What may tell which is which.
 	Receipt, Pair, Voucher string
 	Purpose, EService      string // uuids
@@ -92,6 +92,7 @@ type ReconcileCounts struct {
 type ReconcileReport struct {
 	Calls    uint64 // of the traces, in the period
 	Receipts uint64 // of accesses, in the ledger and the period
+	Cohorts  uint64 // records of aggregates, likewise
 	Events   uint64 // of the ledger, whatever they are
 	Requests uint64 // of the tracing files, in the period
 
@@ -128,6 +129,7 @@ type Reconciler struct {
 	sorters []Sorter[ReconcileItem]
 	calls   *ReconcileCounts // traces and ledger
 	noted   map[string]bool
+	party   string // whose records, or whose list, it was given
 	shared  struct{ callID, callToken, ledgerPair, ledgerToken, ledgerPurpose bool }
 }
 

@@ -193,7 +193,7 @@ func (r *Reconciler) Conclude() (*ReconcileReport, error) {
 // comparable looks whether a call could have been recognised in the ledger at all.
 func (r *Reconciler) comparable() error {
 	s := r.shared
-	if r.report.Calls == 0 || r.report.Receipts == 0 || s.callID || s.callToken && (s.ledgerPair || s.ledgerToken) {
+	if r.report.Calls == 0 || r.report.Receipts+r.report.Cohorts == 0 || s.callID || s.callToken && (s.ledgerPair || s.ledgerToken) {
 		return nil
 	}
 	r.report.Incomparable = true
@@ -202,11 +202,11 @@ func (r *Reconciler) comparable() error {
 
 func (r *Reconciler) conclusions() {
 	c := r.report
-	if c.Calls+c.Receipts+c.Requests == 0 {
+	if c.Calls+c.Receipts+c.Cohorts+c.Requests == 0 {
 		c.Incomparable = true
 		r.note("Nothing in the files is in the period.")
 	}
-	if r.Ledger && c.Receipts == 0 && c.Unopened > 0 {
+	if r.Ledger && c.Receipts+c.Cohorts == 0 && c.Unopened > 0 {
 		c.Incomparable = true
 	}
 	for _, n := range []struct {

@@ -11,23 +11,45 @@ import (
 	"github.com/traccia-ledger/traccia/ledger/own"
 )
 
-const kindOther = "+" // of what is no access
+// Kinds of items that are no event of an access.
+const (
+	kindOther  = "+"      // of what is no access
+	kindCohort = "cohort" // the record of an aggregate, or a call for one
+)
 
-// Record takes a line of a party's own records, without its end: an event that the ledger acknowledged to it, which verifier
-// provider checks against the log.
+// Record takes a line of a party's own records, without its end: an event that the ledger acknowledged to it, or the record
+// of an aggregate, which verifier provider checks against the log.
 func (r *Reconciler) Record(line uint64, text []byte) error {
 	if own.IsCohort(text) {
-		if _, err := own.ParseCohort(text); err == nil {
-			return nil // about nobody
+		c, err := own.ParseCohort(text)
+		switch {
+		case err != nil:
+			return r.bad("records", 0, line, "a line of the party's own records")
+		case c.Origin == "":
+			return nil // nobody was given it
 		}
+		r.party = c.Scope()
+		return r.byID.Add(&ReconcileItem{Side: sideLedger, Kind: kindCohort, Key: c.ID, Receipt: c.ID, Origin: c.Origin, Index: c.Index, Time: c.At, Count: 1})
 	}
 	e, err := own.ParseEntry(text)
 	if err != nil {
 		return r.bad("records", 0, line, "a line of the party's own records")
 	}
+	r.party = e.Scope()
 	r.report.Events++
 	// At is when the answer came; when the access was, only a submission tells.
 	return r.byID.Add(&ReconcileItem{Side: sideLedger, Key: e.Receipt, Receipt: e.Receipt, Origin: e.Origin, Index: e.Index, Time: e.At, Count: 1})
+}
+
+// Cohort takes the public record of an aggregate, which Totals checks. It counts if it is of the party whose records were
+// given before, or was given to the body whose list was.
+func (r *Reconciler) Cohort(origin string, index uint64, c *ledger.Cohort) error {
+	if r.party == "" || r.party != c.Iss && !r.NoVouchers || r.party != c.Consumer && r.NoVouchers {
+		return nil
+	}
+	i := itemOf(c.Access())
+	i.Side, i.Kind, i.Origin, i.Index = sideLedger, kindCohort, origin, index
+	return r.byID.Add(i)
 }
 
 // Submission takes what the party submitted, which tells what the receipts of its records are about.
@@ -48,6 +70,7 @@ func (r *Reconciler) Submission(file int, line uint64, text []byte) error {
 
 // Listed takes a part of a body's list, which verifier agency checks.
 func (r *Reconciler) Listed(p *history.AgencyPart) error {
+	r.party = p.Agency
 	for n := range p.Events {
 		e := &p.Events[n]
 		r.report.Events++
@@ -119,8 +142,12 @@ func (r *Reconciler) joinReceipts() error {
 		case i.Side == sideSubmission:
 			g.submission = &one
 		case i.Side == sideLedger:
-			// An event for each citizen, of which the first stands for all.
-			if g.events++; g.events == 1 || i.Origin == g.first.Origin && i.Index < g.first.Index {
+			// An event for each citizen, of which the first stands for all. Of an aggregate the public record tells more.
+			if i.Kind == kindCohort && g.events == 1 {
+				if g.first.fill(&one); one.Pair != "" {
+					g.first.Time = one.Time
+				}
+			} else if g.events++; g.events == 1 || i.Origin == g.first.Origin && i.Index < g.first.Index {
 				g.first = one
 			}
 		case g.call == nil:
@@ -146,19 +173,20 @@ func (r *Reconciler) receipt(g *receiptGroup) error {
 	if s := g.submission; s != nil {
 		l.fill(s)
 		l.Time, l.Role = s.Time, s.Role
-		if l.Kind == "" {
-			l.Kind = s.Kind
-		}
 	}
 	// What the records alone give isn't known to be an access, and taken for one.
-	if l.Kind != "" && l.Kind != ledger.KindAccess && l.Kind != ledger.KindDenied {
+	if l.Kind != "" && l.Kind != ledger.KindAccess && l.Kind != ledger.KindDenied && l.Kind != kindCohort {
 		r.report.Others += g.events
 		return nil
 	}
 	if g.call == nil && r.when(l.Time) == outside {
 		return nil
 	}
-	if r.inPeriod(l.Time) {
+	switch {
+	case !r.inPeriod(l.Time):
+	case l.Kind == kindCohort:
+		r.report.Cohorts++
+	default:
 		r.report.Receipts++
 	}
 	if !r.Traces {
@@ -217,6 +245,13 @@ func (r *Reconciler) match(c, l *ReconcileItem) error {
 			err = tell(f.what, f.receipt, f.call)
 		}
 	}
+	if c.Receipt != "" && (c.Kind == kindCohort) != (l.Kind == kindCohort) && err == nil {
+		expected, found := "a receipt", "an aggregate"
+		if l.Kind == kindCohort {
+			expected, found = found, expected
+		}
+		err = tell("shown", expected, found)
+	}
 	// The pair may rest on a digest of the request that no header told the trace.
 	if c.Voucher != "" && l.Voucher != "" && c.Voucher != l.Voucher && err == nil {
 		err = tell("voucher", "the voucher", "another")
@@ -250,11 +285,18 @@ func (r *Reconciler) alone(i *ReconcileItem) error {
 		}
 		r.calls.MissingInLedger++
 		expected := "a receipt for this call"
-		if i.Receipt != "" {
+		switch {
+		case i.Kind == kindCohort:
+			expected = "the aggregate " + i.Receipt
+		case i.Receipt != "":
 			expected = "the receipt " + i.Receipt
 		}
 		return r.find(CodeMissingInLedger, i.where(), expected, "none")
 	}
 	r.calls.MissingAtGateway++
-	return r.find(CodeMissingAtGateway, i.where(), "a call for the receipt "+i.Receipt, "none")
+	what := "receipt "
+	if i.Kind == kindCohort {
+		what = "aggregate "
+	}
+	return r.find(CodeMissingAtGateway, i.where(), "a call for the "+what+i.Receipt, "none")
 }

@@ -26,13 +26,12 @@ func ParseTraceLine(line []byte) (*ReconcileItem, bool) {
 	case l.IsOwn:
 		i.Voucher, i.Purpose, i.EService = l.OwnVoucher, l.OwnPurpose, l.OwnEService
 		i.pair(l.OwnEvidence, l.OwnDigest)
-		i.Receipt = receiptOf(l.OwnReceipt)
-		ok = l.OwnReceipt == "" || i.Receipt != ""
+		ok = i.shown(l.OwnReceipt, l.OwnCohort)
 	case l.Asked:
 		i.Voucher, i.Purpose, i.EService = voucherOf(l.Token())
 		i.pair(l.Header("Agid-JWT-TrackingEvidence"), l.Header("Digest"))
 	default:
-		i.Receipt = receiptOf(l.Header("Traccia-Receipt"))
+		i.shown(l.Header("Traccia-Receipt"), l.Header("Traccia-Cohort"))
 	}
 	for _, id := range []string{i.Purpose, i.EService} {
 		ok = ok && (id == "" || isUUID(id))
@@ -57,7 +56,17 @@ func (i *ReconcileItem) pair(evidence, digest string) {
 	i.Pair = hex.EncodeToString(p[:])
 }
 
-// receiptOf reads the header Traccia-Receipt: inps/5a0e7b3c-52f0-4d0e-9d5e-3f1b7f0f7a11; index=4711
+// shown takes what the answer's headers Traccia-Receipt and Traccia-Cohort showed, one of them at most.
+func (i *ReconcileItem) shown(receipt, cohort string) bool {
+	i.Receipt = receiptOf(receipt)
+	if cohort == "" {
+		return receipt == "" || i.Receipt != ""
+	}
+	i.Receipt, i.Kind = receiptOf(cohort), kindCohort
+	return receipt == "" && i.Receipt != ""
+}
+
+// receiptOf reads the header Traccia-Receipt, or Traccia-Cohort: inps/5a0e7b3c-52f0-4d0e-9d5e-3f1b7f0f7a11; index=4711
 func receiptOf(v string) string {
 	id, _, _ := strings.Cut(v, ";")
 	id = strings.TrimSpace(id)
@@ -123,6 +132,7 @@ func (r *Reconciler) joinCalls() error {
 func (i *ReconcileItem) fill(o *ReconcileItem) {
 	for _, f := range []struct{ to, from *string }{
 		{&i.Receipt, &o.Receipt}, {&i.Pair, &o.Pair}, {&i.Voucher, &o.Voucher}, {&i.Purpose, &o.Purpose}, {&i.EService, &o.EService}, {&i.Method, &o.Method},
+		{&i.Kind, &o.Kind},
 	} {
 		if *f.to == "" {
 			*f.to = *f.from

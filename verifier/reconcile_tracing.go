@@ -112,7 +112,7 @@ func (r *Reconciler) count(i *ReconcileItem, status string) error {
 
 // compareCounts compares what was filed with the calls or, without traces, with the ledger.
 func (r *Reconciler) compareCounts() error {
-	if !r.Traces && r.report.Receipts > 0 && !r.shared.ledgerPurpose {
+	if !r.Traces && r.report.Receipts+r.report.Cohorts > 0 && !r.shared.ledgerPurpose {
 		r.report.Incomparable = true
 		return r.find(CodeNoCommonKey, "tracing", "traces, or --submissions beside the records", "neither")
 	}
@@ -123,8 +123,23 @@ func (r *Reconciler) compareCounts() error {
 	var key string
 	var own, filed uint64
 	var first, firstFiled ReconcileItem
+	var spare cohortsOfDay
 	end := func() error {
-		day, _, _ := strings.Cut(key, " ")
+		day, rest, _ := strings.Cut(key, " ")
+		if !r.Traces && !r.NoVouchers {
+			purpose, voucher, _ := strings.Cut(rest, " ")
+			if left := spare.of(day, purpose); left != nil {
+				c.MissingInTracing += left.many
+				if err := r.find(CodeMissingInTracing, left.first.where(), fmt.Sprintf("%d requests on %s for purpose %s", left.many, left.day, left.purpose), "0"); err != nil {
+					return err
+				}
+			}
+			if strings.HasPrefix(voucher, " ") {
+				spare = cohortsOfDay{day, purpose, own, first}
+				return nil
+			}
+			own += spare.take(filed - min(own, filed))
+		}
 		c.Matched += min(own, filed)
 		switch {
 		case own == filed:
@@ -177,6 +192,38 @@ func (r *Reconciler) compareCounts() error {
 	if err := end(); err != nil {
 		return err
 	}
+	if key, own, filed = "", 0, 0; spare.many > 0 {
+		if err := end(); err != nil {
+			return err
+		}
+	}
 	r.report.Comparisons = append(r.report.Comparisons, c)
 	return nil
+}
+
+// cohortsOfDay are the aggregates of a day and purpose that no request was filed for yet: which vouchers their calls bore no
+// record says, so they stand for requests of any. Their key sorts before those with vouchers.
+type cohortsOfDay struct {
+	day, purpose string
+	many         uint64
+	first        ReconcileItem
+}
+
+// of turns to a day and purpose, and returns what is left of the ones before; nil if nothing is.
+func (s *cohortsOfDay) of(day, purpose string) *cohortsOfDay {
+	if s.day == day && s.purpose == purpose {
+		return nil
+	}
+	left := *s
+	if *s = (cohortsOfDay{day: day, purpose: purpose}); left.many == 0 {
+		return nil
+	}
+	return &left
+}
+
+// take gives up to so many of them.
+func (s *cohortsOfDay) take(most uint64) uint64 {
+	n := min(s.many, most)
+	s.many -= n
+	return n
 }

@@ -32,6 +32,7 @@ import (
 	"github.com/traccia-ledger/traccia/ledger/history"
 	"github.com/traccia-ledger/traccia/ledger/jws"
 	"github.com/traccia-ledger/traccia/ledger/node"
+	"github.com/traccia-ledger/traccia/ledger/own"
 	"github.com/traccia-ledger/traccia/ledger/registry"
 	"github.com/traccia-ledger/traccia/ledger/witness"
 	"github.com/traccia-ledger/traccia/verifier"
@@ -120,6 +121,7 @@ type hubLedger struct {
 	sent     int
 	last     *ledger.Submission
 	all      []*ledger.Submission
+	cohorts  []*ledger.CohortSubmission
 	verifier note.Verifier
 }
 
@@ -251,7 +253,7 @@ func (l *hubLedger) submit(count int, keep bool) error {
 		if err != nil {
 			return err
 		}
-		answer, err := l.post(raw)
+		answer, err := l.post("access-receipts", raw)
 		if err != nil {
 			return err
 		}
@@ -272,6 +274,59 @@ func (l *hubLedger) submit(count int, keep bool) error {
 	return nil
 }
 
+// cohort has an aggregate of the hub's recorded over HTTP, with the tokens of its next call, and keeps its line.
+func (l *hubLedger) cohort() error {
+	hub, _ := l.world.Hub()
+	for {
+		s, err := l.world.Submission(l.sent)
+		if err != nil {
+			return err
+		}
+		l.sent++
+		r, err := ledger.ParseReceipt(s.Receipt)
+		if err != nil {
+			return err
+		}
+		if r.Iss != hub || r.Role != ledger.RoleProvider {
+			continue
+		}
+		private, err := ledger.ParsePrivate(s.Private.Content)
+		if err != nil {
+			return err
+		}
+		key, _ := l.world.Key(hub)
+		c := &ledger.CohortSubmission{Voucher: s.Voucher, Evidence: s.Evidence, RequestDigest: private.RequestDigest}
+		c.Statement, err = ledger.SignCohort(&ledger.Cohort{
+			Aud: r.Aud, Iss: r.Iss, JTI: r.JTI, IssuedAt: r.IssuedAt, Provider: r.Provider, Consumer: r.Consumer, EService: r.EService, PurposeID: r.PurposeID,
+			Purpose: "cohort-analytics", LegalBasis: r.LegalBasis, DataCategories: r.DataCategories, Actor: ledger.ActorService, Operation: r.Operation,
+			OccurredAt: r.OccurredAt, Pair: r.Pair, Size: 1200, Minimum: 50, Selection: ledger.Hex{1},
+		}, key.Kid, l.world.Signer(hub))
+		if err != nil {
+			return err
+		}
+		raw, err := ledger.FormatCohortSubmission(c)
+		if err != nil {
+			return err
+		}
+		told, err := l.post("cohorts", raw)
+		if err != nil {
+			return err
+		}
+		answer, err := ledger.ParseCohortAnswer(told)
+		if err != nil {
+			return err
+		}
+		l.cohorts = append(l.cohorts, c)
+		line := own.AppendCohort(nil, &own.Cohort{ID: answer.CohortID, Origin: answer.Origin, Index: answer.Index, Leaf: ledger.HashLeaf(answer.Leaf), At: time.Now().UnixMilli()})
+		file, err := os.OpenFile(filepath.Join(l.dir, "own.ndjson"), os.O_WRONLY|os.O_APPEND, 0)
+		if err != nil {
+			return err
+		}
+		_, err = file.Write(line)
+		return errors.Join(err, file.Close())
+	}
+}
+
 // again is another access to the data of the last citizen.
 func (l *hubLedger) again(like *ledger.SignedReceipt) (*ledger.Submission, error) {
 	s := *l.last
@@ -289,8 +344,8 @@ func (l *hubLedger) again(like *ledger.SignedReceipt) (*ledger.Submission, error
 	return &s, err
 }
 
-func (l *hubLedger) post(raw []byte) ([]byte, error) {
-	resp, err := http.Post(l.http.URL+"/v1/access-receipts", "application/json", bytes.NewReader(raw))
+func (l *hubLedger) post(what string, raw []byte) ([]byte, error) {
+	resp, err := http.Post(l.http.URL+"/v1/"+what, "application/json", bytes.NewReader(raw))
 	if err != nil {
 		return nil, err
 	}

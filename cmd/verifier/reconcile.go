@@ -30,6 +30,7 @@ type reconcileAnswer struct {
 	Checked     bool                       `json:"ledger_checked"` // the list, here, by --policy
 	Calls       uint64                     `json:"calls"`
 	Receipts    uint64                     `json:"receipts"`
+	Cohorts     uint64                     `json:"cohorts"` // records of aggregates
 	Requests    uint64                     `json:"requests"`
 	Comparisons []verifier.ReconcileCounts `json:"comparisons"`
 	By          matchedBy                  `json:"matched_by"`
@@ -58,7 +59,7 @@ type matchedBy struct {
 
 type reconcileFlags struct {
 	traces, tracing, submissions     []string
-	records, list, policy            string
+	records, list, policy, cohorts   string
 	from, to, zone, csv, html, langs string
 	temp                             string
 	window                           time.Duration
@@ -79,6 +80,8 @@ them at least:
   --records  the party's own records of what the ledger acknowledged, with
              --submissions, what it submitted; or --list, the list of a body that
              agency list fetched
+  --cohorts  beside those, what verifier statistics --json said of the same log: the
+             public records of aggregates that the party gave out, or was given
 
 It says which calls have no receipt, which receipts no call, and where the two or
 the counts filed differ. Calls and receipts are matched by the receipt that the
@@ -114,6 +117,7 @@ lines: no citizen, no operator and no token.`,
 	flags.StringArrayVar(&f.submissions, "submissions", nil, "file of submissions, as agency submit takes it; may be repeated")
 	flags.StringVar(&f.list, "list", "", "file with a body's list")
 	flags.StringVar(&f.policy, "policy", "", "policy file to check the list with")
+	flags.StringVar(&f.cohorts, "cohorts", "", "file with what verifier statistics --json said, for its aggregates")
 	f.bundles.add(cmd)
 	flags.StringVar(&f.from, "from", "", "first day, e.g. 2026-11-01")
 	flags.StringVar(&f.to, "to", "", "last day")
@@ -147,6 +151,8 @@ func (f *reconcileFlags) config() (c verifier.ReconcileConfig, err error) {
 		return c, cli.Usagef("--submissions: expected --records beside them")
 	case f.policy != "" && f.list == "":
 		return c, cli.Usagef("--policy: expected --list beside it; records are checked by verifier provider")
+	case f.cohorts != "" && !c.Ledger:
+		return c, cli.Usagef("--cohorts: expected --records or --list beside it, which say whose aggregates they are")
 	case f.langs != "it" && f.langs != "en":
 		return c, cli.Usagef("--lang: expected it or en")
 	case f.window < 0:
@@ -186,12 +192,18 @@ func (f *reconcileFlags) run(cmd *cobra.Command) (*reconcileAnswer, error) {
 		return nil, err
 	}
 	c.Each = func(p ledger.Problem) error { return findings.add(p.Code, p.Where, p.Expected, p.Found) }
+	var told *statisticsAnswer
+	if f.cohorts != "" {
+		if told, err = readStatistics(f.cohorts); err != nil {
+			return nil, err
+		}
+	}
 	r, err := verifier.NewReconciler(c)
 	if err != nil {
 		return nil, err
 	}
 	defer r.Close()
-	if err := f.read(cmd, r); err != nil {
+	if err := f.read(cmd, r, told); err != nil {
 		return nil, err
 	}
 	report, err := r.Conclude()
@@ -205,8 +217,8 @@ func (f *reconcileFlags) run(cmd *cobra.Command) (*reconcileAnswer, error) {
 	return a, nil
 }
 
-// read gives all files to the comparison.
-func (f *reconcileFlags) read(cmd *cobra.Command, r *verifier.Reconciler) error {
+// read gives all files to the comparison; told may be nil.
+func (f *reconcileFlags) read(cmd *cobra.Command, r *verifier.Reconciler, told *statisticsAnswer) error {
 	var all int64
 	for _, path := range append(append(append([]string{f.records, f.list}, f.submissions...), f.traces...), f.tracing...) {
 		if info, err := os.Stat(path); path != "" && err == nil {
@@ -224,6 +236,17 @@ func (f *reconcileFlags) read(cmd *cobra.Command, r *verifier.Reconciler) error 
 	if f.records != "" {
 		if err := in.lines(f.records, own.MaxLine, r.Record); err != nil {
 			return err
+		}
+	}
+	if told != nil {
+		for n := range told.Cohorts {
+			c, err := told.Cohorts[n].record()
+			if err == nil {
+				err = r.Cohort(told.Cohorts[n].Origin, told.Cohorts[n].Index, c)
+			}
+			if err != nil {
+				return fmt.Errorf("%s: /cohorts/%d: %w", f.cohorts, n, err)
+			}
 		}
 	}
 	for n, path := range f.submissions {
@@ -325,7 +348,7 @@ func (f reconcileFiles) list(path string, r *verifier.Reconciler) error {
 }
 
 func (a *reconcileAnswer) fill(f *reconcileFlags, r *verifier.ReconcileReport, problems []ledger.Problem) {
-	a.Calls, a.Receipts, a.Requests, a.Comparisons = r.Calls, r.Receipts, r.Requests, r.Comparisons
+	a.Calls, a.Receipts, a.Cohorts, a.Requests, a.Comparisons = r.Calls, r.Receipts, r.Cohorts, r.Requests, r.Comparisons
 	a.By = matchedBy{r.By.Receipt, r.By.Pair, r.By.Voucher}
 	a.NotReleased, a.Keyless, a.AtTheEdge, a.Others, a.Unopened, a.BadLines = r.NotReleased, r.Keyless, r.AtTheEdge, r.Others, r.Unopened, r.BadLines
 	a.Found = r.Found + uint64(len(problems))
@@ -343,6 +366,12 @@ func (a *reconcileAnswer) fill(f *reconcileFlags, r *verifier.ReconcileReport, p
 		if len(f.submissions) == 0 {
 			a.Notes = append(a.Notes, "Without --submissions, receipts are known by their id alone, and by the time of their answer.")
 		}
+	}
+	switch {
+	case f.cohorts != "":
+		a.Notes = append(a.Notes, "The aggregates are taken as they are: verifier statistics says whether their records are right.")
+	case a.Cohorts > 0:
+		a.Notes = append(a.Notes, "Without --cohorts, aggregates are known by their id alone, and by the time of their answer.")
 	}
 	switch {
 	case r.Incomparable:
@@ -363,6 +392,9 @@ var compared = map[string]string{
 // Text says the comparison to people.
 func (a *reconcileAnswer) Text(w io.Writer) {
 	fmt.Fprintf(w, "%d calls of the gateway, %d receipts of the ledger, %d requests filed with PDND\n", a.Calls, a.Receipts, a.Requests)
+	if a.Cohorts > 0 {
+		fmt.Fprintf(w, "%d aggregates of the ledger, which count as receipts do\n", a.Cohorts)
+	}
 	for _, c := range a.Comparisons {
 		fmt.Fprintf(w, "\n%s:\n  %d matched", compared[c.Between], c.Matched)
 		for _, n := range []struct {

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -38,6 +39,7 @@ func TestReconcileScripts(t *testing.T) {
 			}
 			env.Defer(l.close)
 			env.Values["ledger"] = l
+			env.Setenv("URL", l.http.URL)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -46,6 +48,14 @@ func TestReconcileScripts(t *testing.T) {
 				n, err := strconv.Atoi(args[0])
 				ts.Check(err)
 				ts.Check(ts.Value("ledger").(*hubLedger).submit(n, true))
+			},
+			// cohort: an aggregate of the hub's
+			"cohort": func(ts *testscript.TestScript, _ bool, _ []string) {
+				ts.Check(ts.Value("ledger").(*hubLedger).cohort())
+			},
+			// settle: what was recorded is published
+			"settle": func(ts *testscript.TestScript, _ bool, _ []string) {
+				ts.Check(ts.Value("ledger").(*hubLedger).node.Settle(context.Background()))
 			},
 			// list FILE: the list of the consumer of the last access, looked up first
 			"list": func(ts *testscript.TestScript, _ bool, args []string) {
@@ -88,7 +98,22 @@ func (l *hubLedger) traces(folder string, last bool) error {
 	}
 	var plain, shown, submissions bytes.Buffer
 	counts := map[string]int{}
-	for n, s := range l.all {
+	call := func(r *ledger.Receipt, voucher, evidence, requestDigest string, headers ...string) error {
+		sum, err := hex.DecodeString(requestDigest)
+		if err != nil {
+			return err
+		}
+		jti, purpose, eservice := claims(voucher)
+		fields := []string{
+			"traccia", "tx" + r.JTI, strings.Replace(r.Occurred().UTC().Format("2006-01-02 15:04:05.000"), ".", ":", 1), jti, purpose, eservice, evidence,
+			"SHA-256=" + base64.StdEncoding.EncodeToString(sum), r.Operation.Method, "200",
+		}
+		fmt.Fprintln(&plain, govway.JoinFields(append(fields, "")))
+		fmt.Fprintln(&shown, govway.JoinFields(append(fields, headers...)))
+		counts[fmt.Sprintf("%s,%s,%s,200", r.Occurred().UTC().Format(time.DateOnly), purpose, jti)]++
+		return nil
+	}
+	for _, s := range l.all {
 		r, err := ledger.ParseReceipt(s.Receipt)
 		if err != nil {
 			return err
@@ -100,24 +125,26 @@ func (l *hubLedger) traces(folder string, last bool) error {
 		if err != nil {
 			return err
 		}
-		sum, err := hex.DecodeString(private.RequestDigest)
-		if err != nil {
+		if err := call(&r.Receipt, s.Voucher, s.Evidence, private.RequestDigest, r.ReceiptID()+"; index=1"); err != nil {
 			return err
 		}
-		jti, purpose, eservice := claims(s.Voucher)
-		fields := []string{
-			"traccia", fmt.Sprint("tx", n), strings.Replace(r.Occurred().UTC().Format("2006-01-02 15:04:05.000"), ".", ":", 1), jti, purpose, eservice, s.Evidence,
-			"SHA-256=" + base64.StdEncoding.EncodeToString(sum), r.Operation.Method, "200", "",
-		}
-		fmt.Fprintln(&plain, govway.JoinFields(fields))
-		fields[10] = r.ReceiptID() + "; index=1"
-		fmt.Fprintln(&shown, govway.JoinFields(fields))
 		raw, err := ledger.FormatSubmission(s)
 		if err != nil {
 			return err
 		}
 		fmt.Fprintf(&submissions, "%s\n", raw)
-		counts[fmt.Sprintf("%s,%s,%s,200", r.Occurred().UTC().Format(time.DateOnly), purpose, jti)]++
+	}
+	for _, s := range l.cohorts {
+		c, _, err := ledger.ParseCohort(s.Statement)
+		if err != nil {
+			return err
+		}
+		if last && c.Consumer != consumer {
+			continue
+		}
+		if err := call(c.Access(), s.Voucher, s.Evidence, s.RequestDigest, "", c.ID()+"; index=1"); err != nil {
+			return err
+		}
 	}
 	filed := "date,purpose_id,token_id,status,requests_count\r\n"
 	for row, n := range counts {

@@ -63,10 +63,13 @@ type toldCohort struct {
 	Provider   string   `json:"provider"`
 	Consumer   string   `json:"consumer"`
 	EService   string   `json:"eservice"`
+	PurposeID  string   `json:"purpose_id"`
 	Purpose    string   `json:"purpose"`
 	LegalBasis string   `json:"legal_basis"`
 	Categories []string `json:"data_categories"`
+	Method     string   `json:"method"` // of the call
 	OccurredAt string   `json:"occurred_at"`
+	Pair       string   `json:"pair"`    // of the call's tokens, as in receipts
 	Size       int      `json:"size"`    // rounded down
 	Minimum    int      `json:"minimum"` // that its provider gives out
 	Policies   []string `json:"policies"`
@@ -184,7 +187,8 @@ func checkStatistics(cmd *cobra.Command, where string, f *statisticsFlags) (*sta
 	}
 	for _, t := range report.Cohorts {
 		a.Cohorts = append(a.Cohorts, toldCohort{
-			t.ID(), t.Origin, t.Index, t.Provider, t.Consumer, t.EService, t.Purpose, t.LegalBasis, t.DataCategories, t.OccurredAt, t.Size, t.Minimum,
+			t.ID(), t.Origin, t.Index, t.Provider, t.Consumer, t.EService, t.PurposeID, t.Purpose, t.LegalBasis, t.DataCategories, t.Operation.Method, t.OccurredAt,
+			hex.EncodeToString(t.Pair[:]), t.Size, t.Minimum,
 			orEmpty(t.Decision.Policies), t.Replayed,
 		})
 	}

@@ -43,8 +43,8 @@ type Line struct {
 	ContentType string // of the request's
 
 	// Of our own topic, which has these in place of headers. OwnVoucher is the voucher's jti.
-	IsOwn                                                                   bool
-	OwnVoucher, OwnPurpose, OwnEService, OwnEvidence, OwnDigest, OwnReceipt string
+	IsOwn                                                                              bool
+	OwnVoucher, OwnPurpose, OwnEService, OwnEvidence, OwnDigest, OwnReceipt, OwnCohort string
 }
 
 // ParseFields cuts a line into its fields, of which each stands in quotes, with \" for a quote; | is between them. JoinFields
@@ -108,11 +108,14 @@ func Parse(line []byte) (*Line, bool) {
 	l := &Line{Transaction: f[1]}
 	switch f[0] {
 	case Own:
-		if len(f) != 11 {
+		if len(f) > 12 {
 			return nil, false
 		}
 		l.IsOwn, l.Asked, l.Told, l.Method = true, true, true, f[8]
 		l.OwnVoucher, l.OwnPurpose, l.OwnEService, l.OwnEvidence, l.OwnDigest, l.OwnReceipt = f[3], f[4], f[5], f[6], f[7], f[10]
+		if len(f) == 12 {
+			l.OwnCohort = f[11]
+		}
 		ok = l.at(f[2]) && l.status(f[9])
 	case inAsk, outAsk:
 		l.Asked, l.Consumed, l.Method, l.URL, l.ContentType = true, f[0] == outAsk, f[7], f[8], f[9]
