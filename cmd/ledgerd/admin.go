@@ -42,6 +42,7 @@ type adminCall struct {
 	History   *historyCall    `json:"history,omitempty"`
 	Consents  *consentsCall   `json:"consents,omitempty"`
 	Erase     *eraseCall      `json:"erase,omitempty"`
+	Asked     *askedCall      `json:"asked,omitempty"`
 	Retention *retentionCall  `json:"retention,omitempty"`
 	Policy    *policyCall     `json:"policy,omitempty"`
 	Build     *buildCall      `json:"build,omitempty"`
@@ -67,6 +68,7 @@ type adminReply struct {
 	Kids      []string                `json:"kids,omitempty"`
 	Bodies    []listedBody            `json:"bodies,omitempty"`
 	Erased    *node.Erased            `json:"erased,omitempty"`
+	Asked     []node.ErasureRequest   `json:"asked,omitempty"`
 	Retention *node.Retention         `json:"retention,omitempty"`
 	Status    *node.State             `json:"status,omitempty"`
 	File      []byte                  `json:"file,omitempty"`
@@ -156,6 +158,8 @@ func doAdmin(ctx context.Context, n *node.Node, call adminCall) adminReply {
 		err = n.Backup(ctx, call.Backup)
 	case call.Erase != nil:
 		reply.Erased, err = doErase(ctx, n, call.Erase)
+	case call.Asked != nil:
+		err = doAsked(ctx, n, call.Asked, &reply)
 	case call.Retention != nil:
 		reply.Retention, err = doRetention(ctx, n, call.Retention)
 	case call.History != nil:

@@ -42,6 +42,10 @@ type eraseAnswer struct {
 	RecordIndex uint64   `json:"record_index"`
 }
 
+func newEraseAnswer(apply bool, e *node.Erased) *eraseAnswer {
+	return &eraseAnswer{DryRun: !apply, Wraps: e.Wraps, Months: e.Months, Held: e.Held, Requests: e.Requests}
+}
+
 func (a *eraseAnswer) Text(w io.Writer) {
 	where := "no month"
 	if len(a.Months) > 0 {
@@ -64,8 +68,10 @@ func eraseCommand() *cobra.Command {
 	var flags ledgerFlags
 	var file, request string
 	var call eraseCall
+	var asked askedCall
+	var list bool
 	cmd := &cobra.Command{
-		Use:   "erase --subject-file F [--month YYYY-MM] [--apply] | --request F [--apply]",
+		Use:   "erase --subject-file F [--month YYYY-MM] [--apply] | --request F [--apply] | --requests | --answer ID [--apply | --refuse REASON]",
 		Short: "Erase what is recorded about a person",
 		Long: `Destroys the keys that seal a person's events, in one month or in all that are
 kept. Without --apply it only counts them. The log and every published proof
@@ -82,15 +88,31 @@ hidden from them. It is an event like others, which the person alone can read. T
 operator signs it, or the body that identified the person: --request takes the file
 that agency request erasure made, which says who and which month.
 
+Citizens ask for erasure on the pages too: --requests lists who waits for an answer,
+--answer ID erases what that request names, and with --refuse says why not, in the
+words that its citizen reads.
+
 Who was erased is written nowhere else. The log gets a count of people for each
 calendar month, when the month is over.`,
 		Example: `  ledgerd erase --subject-file person.txt
   ledgerd erase --request request.json --apply
-  ledgerd erase --subject-file person.txt --month 2026-11 --apply --json`,
+  ledgerd erase --subject-file person.txt --month 2026-11 --apply --json
+  ledgerd erase --requests
+  ledgerd erase --answer k3xq7mzd2a --apply
+  ledgerd erase --answer k3xq7mzd2a --refuse "Un giudizio è in corso (art. 17, par. 3, lett. e)"`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if list || asked.ID != "" {
+				if asked.Apply = call.Apply; asked.Apply && asked.ID == "" {
+					return cli.Usagef("--apply: expected --answer ID beside it, the request to grant")
+				}
+				return runAsked(cmd, &flags, asked)
+			}
 			if (file == "") == (request == "") {
-				return cli.Usagef("--subject-file is needed, a file with the person's code, or --request, a body's")
+				return cli.Usagef("--subject-file is needed, a file with the person's code, or --request, a body's, or --requests, those of citizens")
+			}
+			if asked.Refuse != "" || asked.Subjects {
+				return cli.Usagef("--refuse goes with --answer ID, and --show-subjects with --requests")
 			}
 			if call.Month != "" && !monthForm.MatchString(call.Month) {
 				return cli.Usagef("--month: expected a month like 2026-11, found %q", call.Month)
@@ -108,7 +130,7 @@ calendar month, when the month is over.`,
 			if err != nil {
 				return err
 			}
-			return cli.Print(cmd, &eraseAnswer{DryRun: !call.Apply, Wraps: reply.Erased.Wraps, Months: reply.Erased.Months, Held: reply.Erased.Held, Requests: reply.Erased.Requests})
+			return cli.Print(cmd, newEraseAnswer(call.Apply, reply.Erased))
 		},
 	}
 	flags.add(cmd)
@@ -116,7 +138,13 @@ calendar month, when the month is over.`,
 	cmd.Flags().StringVar(&request, "request", "", "file that agency request erasure made")
 	cmd.Flags().StringVar(&call.Month, "month", "", "only events of this month, e.g. 2026-11")
 	cmd.Flags().BoolVar(&call.Apply, "apply", false, "destroy the keys; without it they are only counted")
-	cmd.MarkFlagsMutuallyExclusive("request", "subject-file")
+	cmd.Flags().BoolVar(&list, "requests", false, "list the requests of citizens that wait for an answer")
+	cmd.Flags().BoolVar(&asked.Subjects, "show-subjects", false, "with --requests: print the citizens' codes too")
+	cmd.Flags().StringVar(&asked.ID, "answer", "", "the request of a citizen to grant, or with --refuse to refuse")
+	cmd.Flags().StringVar(&asked.Refuse, "refuse", "", "why a request isn't granted, as its citizen reads it")
+	cmd.MarkFlagsMutuallyExclusive("request", "subject-file", "requests", "answer")
+	cmd.MarkFlagsMutuallyExclusive("refuse", "apply")
+	cmd.MarkFlagsMutuallyExclusive("answer", "month")
 	cmd.MarkFlagsMutuallyExclusive("request", "month")
 	return cmd
 }

@@ -150,7 +150,7 @@ func (c *check) run(ctx context.Context) error {
 	for _, part := range []struct {
 		where string
 		run   func(context.Context) error
-	}{{"wrap", c.wraps}, {"blob", c.blobs}, {"tree", c.trees}, {"consent_end", c.consentEnds}, {"session", c.sessions}, {"break-glass", c.endEmergencies}, {"store", c.strays}} {
+	}{{"wrap", c.wraps}, {"blob", c.blobs}, {"tree", c.trees}, {"consent_end", c.consentEnds}, {"session", c.sessions}, {"left_by_citizen", c.left}, {"break-glass", c.endEmergencies}, {"store", c.strays}} {
 		if err := c.damaged(part.where, part.run(ctx)); err != nil {
 			return err
 		}

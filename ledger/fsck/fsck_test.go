@@ -241,7 +241,7 @@ func TestDamage(t *testing.T) {
 	p.healthy()
 	tried := 0
 	for _, table := range store.Tables() {
-		if table == store.TableSession { // sealed for browsers: see TestSessions
+		if table == store.TableSession || table == store.TableLeft { // no part of the log: see TestSessions and TestLeft
 			continue
 		}
 		all := p.rows(table)
@@ -332,6 +332,32 @@ func TestSessions(t *testing.T) {
 	p.commit(store.Row{Table: store.TableSession, Key: key[1:], Value: []byte("sealed")})
 	if report := p.check(); !named(report, "session") {
 		t.Errorf("a key of another form wasn't found: %v", report.Problems)
+	}
+}
+
+// What citizens left opens in its own place alone.
+func TestLeft(t *testing.T) {
+	p := newPatient(t)
+	epoch := ledger.EpochOf(time.Now())
+	handle, err := p.keys.Handle(epoch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := rows.LeftKey(&handle, epoch, rows.LeftErasure, nodetest.Person(1))
+	good := store.Row{Table: store.TableLeft, Key: key, Value: rows.SealLeft(&handle, key, []byte("{}"))}
+	p.commit(good)
+	p.healthy()
+	changed, moved, stray := good, good, good
+	changed.Value = append([]byte{1}, good.Value[1:]...)
+	moved.Key = rows.LeftKey(&handle, epoch, rows.LeftErasure, nodetest.Person(2))
+	stray.Key = rows.LeftKey(&handle, epoch+5, rows.LeftErasure, nodetest.Person(1))
+	for what, row := range map[string]store.Row{"changed": changed, "moved": moved, "of no year": stray} {
+		p.commit(row)
+		if report := p.check(); !named(report, "left_by_citizen") {
+			t.Errorf("a row that was %s wasn't found: %v", what, report.Problems)
+		}
+		row.Value = nil
+		p.commit(row)
 	}
 }
 

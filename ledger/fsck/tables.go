@@ -6,7 +6,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"slices"
 
@@ -53,6 +55,32 @@ func (c *check) sessions(ctx context.Context) error {
 		c.report.problem(CodeMalformed, store.TableSession.String(), "keys of 20 bytes", fmt.Sprintf("%d others", malformed))
 	}
 	return err
+}
+
+// left opens what citizens left: a row that doesn't open was changed, or stands elsewhere than it was put.
+func (c *check) left(ctx context.Context) error {
+	for _, epoch := range c.found {
+		handle, err := c.Keys.Handle(epoch)
+		if errors.Is(err, keys.ErrDestroyed) || errors.Is(err, fs.ErrNotExist) {
+			continue // strays and events look for what is there all the same
+		} else if err != nil {
+			return err
+		}
+		malformed, from := 0, binary.BigEndian.AppendUint32(nil, epoch)
+		err = c.Rows.Scan(ctx, store.TableLeft, from, store.After(from), 0, func(key, row []byte) error {
+			if _, err := rows.OpenLeft(&handle, key, row); err != nil {
+				malformed++
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		if malformed > 0 {
+			c.report.problem(CodeMalformed, fmt.Sprintf("%s/%d", store.TableLeft, epoch), "rows that open with the year's handle key", fmt.Sprintf("%d others", malformed))
+		}
+	}
+	return nil
 }
 
 // readBundles reads the policies that the shard's records activate.
@@ -111,7 +139,7 @@ func (c *check) strays(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, table := range []store.Table{store.TableBody, store.TablePrivate, store.TableReceipt, store.TableCounter, store.TableRecord, store.TableHead, store.TableLookUp, store.TableConsent} {
+	for _, table := range []store.Table{store.TableBody, store.TablePrivate, store.TableReceipt, store.TableCounter, store.TableRecord, store.TableHead, store.TableLookUp, store.TableConsent, store.TableLeft} {
 		from := []byte(nil)
 		for _, epoch := range append(slices.Clone(c.found), 0) {
 			to := binary.BigEndian.AppendUint32(nil, epoch)

@@ -52,6 +52,7 @@ const (
 	TableConsent    Table = 27 // where the events of each citizen's list in +consent stand
 	TableConsentEnd Table = 28 // consents by the end of their validity
 	TableSession    Table = 29 // sessions of the pages, each sealed under a secret that its browser alone has
+	TableLeft       Table = 30 // what citizens left with the ledger beside the log, sealed
 )
 
 var tableNames = map[Table]string{
@@ -60,7 +61,7 @@ var tableNames = map[Table]string{
 	TableBody: "body", TablePrivate: "private", TableReceipt: "receipt", TableCounter: "counter",
 	TableWrap: "wrap", TableRecord: "record", TableBlob: "blob",
 	TableHead: "head", TableLookUp: "look_up",
-	TableConsent: "consent", TableConsentEnd: "consent_end", TableSession: "session",
+	TableConsent: "consent", TableConsentEnd: "consent_end", TableSession: "session", TableLeft: "left_by_citizen",
 }
 
 // String returns the table's name in SQL.

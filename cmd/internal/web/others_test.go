@@ -126,6 +126,12 @@ func TestDelegates(t *testing.T) {
 			t.Errorf("%s doesn't say for whom one acts (%d)", path, a.status)
 		}
 	}
+	if a := b.get("/it/cancellazione"); a.status != http.StatusOK || !strings.Contains(a.body, "non può chiedere la cancellazione") || strings.Contains(a.body, "<fieldset") {
+		t.Errorf("a delegate is offered an erasure: %d", a.status)
+	}
+	if a := b.post("/it/cancellazione", url.Values{"passo": {"ritira"}}); a.status != http.StatusForbidden {
+		t.Errorf("a delegate takes a request back: %d", a.status)
+	}
 	if got := lookUps(); len(got) != 1 || got[0] != id {
 		t.Errorf("look-ups under %q", got)
 	}

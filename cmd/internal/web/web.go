@@ -19,6 +19,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -150,9 +151,26 @@ func New(c Config) (*Pages, error) {
 	return &Pages{s}, nil
 }
 
-// Sweep takes ended sessions away until ctx ends.
+// Sweep takes ended sessions away, and requests that were answered long ago, until ctx ends.
 func (p *Pages) Sweep(ctx context.Context) {
+	go p.every(ctx, 24*time.Hour, "take answered requests away", p.Node.SweepErasures)
 	p.sessions.Sweep(ctx, func(err error) { p.Log.Error("pages", "error", err) })
+}
+
+// every does something now and then again until ctx ends.
+func (p *Pages) every(ctx context.Context, interval time.Duration, what string, do func(context.Context) error) {
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for {
+		if err := do(ctx); err != nil && ctx.Err() == nil {
+			p.Log.Error("pages", "error", fmt.Errorf("couldn't %s: %w", what, err))
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // Beside serves the pages' paths, and leaves all others to the handler of the API.
@@ -180,7 +198,7 @@ type page struct {
 // allPages lists them, those of the navigation in its order.
 func allPages() []page {
 	return []page{
-		landingPage, accessesPage, refreshPage, excerptPage, wholePage, reportPage, dataPage, complaintPage,
+		landingPage, accessesPage, refreshPage, excerptPage, wholePage, reportPage, dataPage, complaintPage, erasurePage,
 		consentsPage, endPage, verifyPage, minePage,
 		enterPage, leavePage, leftPage, codePage, othersPage, accessibilityPage, privacyPage,
 	}
