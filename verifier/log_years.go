@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
+	"time"
 
 	"golang.org/x/mod/sumdb/note"
 
@@ -21,39 +23,126 @@ type LogEnd struct {
 	Next  *registry.LogKey // nil for none
 }
 
-// announcedWithin is how many leaves before the end are read at a time, the announcement being among the last ones most
-// likely.
-const announcedWithin = 16 * checkpoint.TileWidth
+const (
+	// announcedWithin is how many leaves before the end are read at once, and at a time.
+	announcedWithin = 16 * checkpoint.TileWidth
+	// longYear is the size of a log from which on December's first leaves are looked for: of a whole country's there are a
+	// thousand million after them.
+	longYear = 8 * announcedWithin
+	// headWithinLeaves is how far on a head is looked for, and inDecember how many of its leaves are read: some minutes of
+	// a busy log.
+	headWithinLeaves = 4 * announcedWithin
+	inDecember       = 16 * announcedWithin
+)
 
-// End reads the end of a log at a checkpoint that Log has taken: its last leaf and, if that is the final head, backwards to
-// the last record that announces the next year's log. read is told how many leaves were read.
+// End reads the end of a log at a checkpoint that Log has taken: its last leaf and, if that is the final head, the record that
+// announces the next year's log: among the last leaves; else where December begins, which the ledger announces it with, found
+// by the heads' instants; else backwards to the first leaf. read is told how many leaves were read.
 func End(ctx context.Context, f checkpoint.Fetcher, at checkpoint.Checkpoint, read func(leaves int)) (*LogEnd, error) {
 	name, epoch, err := ledger.ParseOrigin(at.Origin)
 	if err != nil || at.Size == 0 {
 		return &LogEnd{}, err
 	}
-	next := ledger.Origin(name, epoch+1)
-	for to := at.Size; to > 0; {
+	e := logEnd{f, at, epoch, ledger.Origin(name, epoch+1), read}
+	last := (at.Size - 1) / checkpoint.TileWidth * checkpoint.TileWidth // most logs haven't ended
+	leaves, err := e.leaves(ctx, last, at.Size)
+	if err != nil {
+		return nil, err
+	}
+	if !isFinal(leaves[len(leaves)-1], epoch) {
+		return &LogEnd{}, nil
+	}
+	k := e.among(leaves)
+	searched := false
+	for to := last; k == nil && to > 0; {
 		from := to - min(to, announcedWithin)
-		if to == at.Size {
-			from = (to - 1) / checkpoint.TileWidth * checkpoint.TileWidth // most logs haven't ended
+		if leaves, err = e.leaves(ctx, from, to); err != nil {
+			return nil, err
 		}
-		leaves, err := checkpoint.Leaves(ctx, f, at, from, to)
-		if err != nil {
-			return nil, fmt.Errorf("couldn't read the end of the log: %w", err)
-		}
-		read(len(leaves))
-		if to == at.Size && !isFinal(leaves[len(leaves)-1], epoch) {
-			return &LogEnd{}, nil
-		}
-		for i := len(leaves) - 1; i >= 0; i-- {
-			if k, ok := announcement(leaves[i], epoch); ok && k.Origin == next {
-				return &LogEnd{Final: true, Next: &k}, nil
+		if k = e.among(leaves); k == nil && from >= longYear && !searched {
+			searched = true
+			if k, err = e.december(ctx, from); err != nil {
+				return nil, err
 			}
 		}
 		to = from
 	}
-	return &LogEnd{Final: true}, nil
+	return &LogEnd{Final: true, Next: k}, nil
+}
+
+// logEnd is one run of End.
+type logEnd struct {
+	fetch checkpoint.Fetcher
+	at    checkpoint.Checkpoint
+	epoch uint32
+	next  string // origin of the next year's log
+	read  func(leaves int)
+}
+
+func (e *logEnd) leaves(ctx context.Context, from, to uint64) ([][]byte, error) {
+	leaves, err := checkpoint.Leaves(ctx, e.fetch, e.at, from, to)
+	if err != nil {
+		return nil, fmt.Errorf("couldn't read the end of the log: %w", err)
+	}
+	e.read(len(leaves))
+	return leaves, nil
+}
+
+// among returns the last announcement among leaves; nil if there is none.
+func (e *logEnd) among(leaves [][]byte) *registry.LogKey {
+	for _, raw := range slices.Backward(leaves) {
+		if k, ok := announcement(raw, e.epoch); ok && k.Origin == e.next {
+			return &k
+		}
+	}
+	return nil
+}
+
+// december looks for the announcement where December begins, before leaf to: nil if it isn't there.
+func (e *logEnd) december(ctx context.Context, to uint64) (*registry.LogKey, error) {
+	begins := time.Date(int(e.epoch), time.December, 1, 0, 0, 0, 0, time.UTC)
+	// The first tile after whose beginning the next head is one of December.
+	first, after := uint64(0), to/checkpoint.TileWidth
+	for first < after {
+		tile := (first + after) / 2
+		head, err := e.headAfter(ctx, tile*checkpoint.TileWidth, to)
+		switch {
+		case err != nil:
+			return nil, err
+		case head.IsZero() || !head.Before(begins):
+			after = tile
+		default:
+			first = tile + 1
+		}
+	}
+	from := (first - min(first, 1)) * checkpoint.TileWidth
+	for end := min(to, from+inDecember); from < end; from += announcedWithin {
+		leaves, err := e.leaves(ctx, from, min(end, from+announcedWithin))
+		if err != nil {
+			return nil, err
+		}
+		if k := e.among(leaves); k != nil {
+			return k, nil
+		}
+	}
+	return nil, nil
+}
+
+// headAfter returns the instant of the first head from a leaf on; zero if there is none soon.
+func (e *logEnd) headAfter(ctx context.Context, from, to uint64) (time.Time, error) {
+	for end := min(to, from+headWithinLeaves); from < end; from += checkpoint.TileWidth {
+		leaves, err := e.leaves(ctx, from, min(end, from+checkpoint.TileWidth))
+		if err != nil {
+			return time.Time{}, err
+		}
+		for _, raw := range leaves {
+			leaf, err := ledger.ParseLeaf(raw)
+			if head, ok := leaf.(ledger.Head); ok && err == nil && head.Epoch == e.epoch {
+				return instantOf(head.UnixMS), nil
+			}
+		}
+	}
+	return time.Time{}, nil
 }
 
 func isFinal(raw []byte, epoch uint32) bool {

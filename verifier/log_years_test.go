@@ -3,9 +3,12 @@
 package verifier_test
 
 import (
+	"context"
 	"errors"
 	"io/fs"
+	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/mod/sumdb/note"
 
@@ -73,6 +76,72 @@ func TestLogEnd(t *testing.T) {
 	if end, err := verifier.End(t.Context(), usual(), checkpoint.Checkpoint{Origin: origin}, func(int) {}); err != nil || end.Final {
 		t.Errorf("an empty log: %+v, %v", end, err)
 	}
+}
+
+// TestLogEndOfLongYear: in a log of a whole year the announcement is found where December begins, and not by reading back
+// to there; one that stands elsewhere is found too.
+func TestLogEndOfLongYear(t *testing.T) {
+	const december = 334 // day of the year, from 0
+	key, err := registry.FormatRecord(nextKey(2027))
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for name, c := range map[string]struct {
+		announced int // on which day
+		most      int // leaves read
+	}{
+		"with December": {december, 12_000},
+		"late":          {december + 2, 12_000},
+		"in summer":     {200, 120_000},
+	} {
+		l := verifiertest.NewLog(origin)
+		add := func(leaf ledger.Leaf) {
+			raw, err := ledger.FormatLeaf(leaf)
+			if err != nil {
+				t.Fatal(err)
+			}
+			l.Add(raw)
+		}
+		for day := range 365 {
+			if day == c.announced {
+				add(ledger.Record{Epoch: 2026, JSON: key})
+			}
+			events := 100
+			if day >= december {
+				events = 700
+			}
+			for range events {
+				add(ledger.Event{Epoch: 2026})
+			}
+			add(ledger.Head{Epoch: 2026, UnixMS: uint64(begun.AddDate(0, 0, day).Add(time.Hour).UnixMilli()), Final: day == 364})
+		}
+		read := 0
+		end, err := verifier.End(t.Context(), &kept{Fetcher: l, got: map[string][]byte{}}, l.At(uint64(len(l.Leaves))), func(n int) { read += n })
+		if err != nil || !end.Final || end.Next == nil {
+			t.Fatalf("%s: %+v, %v", name, end, err)
+		}
+		if read > c.most {
+			t.Errorf("%s: read %d leaves of %d, want at most %d", name, read, len(l.Leaves), c.most)
+		}
+	}
+}
+
+// kept fetches each path once, of a log that makes its tiles anew each time.
+type kept struct {
+	checkpoint.Fetcher
+	mu  sync.Mutex
+	got map[string][]byte // guarded by mu
+}
+
+func (k *kept) Fetch(ctx context.Context, path string) (data []byte, err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if data = k.got[path]; data == nil {
+		data, err = k.Fetcher.Fetch(ctx, path)
+		k.got[path] = data
+	}
+	return data, err
 }
 
 // TestRoll: the next log is taken under the announced key alone, and if it follows on the old one.

@@ -117,7 +117,7 @@ func (y *years) verifiers(ctx context.Context, origin string) ([]note.Verifier, 
 	if list, latest := y.of(epoch); len(list) > 0 || epoch < latest {
 		return list, nil
 	}
-	// Once for all calls that wait, and to its end if they don't: December of a busy log takes long to read.
+	// Once for all calls that wait, and to its end if they don't.
 	done := y.flight.DoChan("", func() (any, error) { return nil, y.follow(y.ctx, epoch) })
 	select {
 	case <-ctx.Done():
