@@ -7,7 +7,8 @@
 // Where there are no binaries of PostgreSQL the tests that want one are skipped,
 // and say so. With TRACCIA_TEST_COCKROACH_URL, the URL of a CockroachDB in which
 // databases may be made, or COCKROACH_BINARY, a binary to run one from, the same
-// tests run there too.
+// tests run there too; with the binary also those of a cluster of three nodes, of
+// which one dies.
 package pgtest
 
 import (
@@ -201,41 +202,6 @@ func unprivileged() (*syscall.SysProcAttr, int, error) {
 	return attributes, uid, errors.Join(err1, err2)
 }
 
-func startCockroach() (*Server, error) {
-	s := &Server{Cockroach: true}
-	if text := os.Getenv("TRACCIA_TEST_COCKROACH_URL"); text != "" {
-		var err error
-		s.url, err = url.Parse(text)
-		return s, err
-	}
-	binary := os.Getenv("COCKROACH_BINARY")
-	if binary == "" {
-		return nil, absent("CockroachDB: neither COCKROACH_BINARY nor TRACCIA_TEST_COCKROACH_URL is set")
-	}
-	var err error
-	if s.dir, err = os.MkdirTemp("", "traccia-cockroach-"); err != nil {
-		return nil, err
-	}
-	startedMu.Lock()
-	started = append(started, s)
-	startedMu.Unlock()
-	if s.log, err = os.Create(filepath.Join(s.dir, "log")); err != nil {
-		return nil, err
-	}
-	port, err := freePort()
-	if err != nil {
-		return nil, err
-	}
-	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-	s.url = &url.URL{Scheme: "postgres", User: url.User("root"), Host: address, Path: "/defaultdb", RawQuery: "sslmode=disable"}
-	s.command = func() *exec.Cmd {
-		command := exec.Command(binary, "start-single-node", "--insecure", "--listen-addr="+address, "--http-addr=127.0.0.1:0", "--store="+filepath.Join(s.dir, "store"))
-		command.Dir, command.SysProcAttr, command.Stderr = s.dir, dyingWithUs(), s.log
-		return command
-	}
-	return s, s.Start()
-}
-
 func freePort() (int, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -251,7 +217,11 @@ func (s *Server) Start() error {
 	if err := s.process.Start(); err != nil {
 		return err
 	}
-	var err error
+	return s.awaitAnswer()
+}
+
+// awaitAnswer waits until the server takes a connection.
+func (s *Server) awaitAnswer() (err error) {
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if err = s.ping(); err == nil {
 			return nil

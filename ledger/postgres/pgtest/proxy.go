@@ -18,6 +18,8 @@ type Proxy struct {
 	listener net.Listener
 	target   string
 
+	slow atomic.Int64 // how long each message takes, either way, in ns
+
 	mu    sync.Mutex
 	fault Fault // of the next COMMIT
 	times int   // of how many
@@ -72,6 +74,9 @@ func (p *Proxy) Armed() int {
 	defer p.mu.Unlock()
 	return p.times
 }
+
+// Slow makes each message take so long, either way, from now on.
+func (p *Proxy) Slow(d time.Duration) { p.slow.Store(int64(d)) }
 
 // Cut ends all connections and lets nobody through until Mend.
 func (p *Proxy) Cut() {
@@ -130,6 +135,7 @@ func (p *Proxy) serve(client net.Conn) {
 		buf := make([]byte, 64<<10)
 		for {
 			n, err := server.Read(buf)
+			time.Sleep(time.Duration(p.slow.Load()))
 			if muted.Load() {
 				close(answered)
 				return
@@ -142,6 +148,7 @@ func (p *Proxy) serve(client net.Conn) {
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := client.Read(buf)
+		time.Sleep(time.Duration(p.slow.Load()))
 		f := p.befalls(buf[:n])
 		if f != None {
 			muted.Store(true)
