@@ -162,23 +162,3 @@ func (n *Node) countedMonths(ctx context.Context) (map[string]bool, error) {
 	}
 	return counted, nil
 }
-
-// eachRecord calls f with every record of a shard in order.
-func (n *Node) eachRecord(ctx context.Context, epoch uint32, f func(index uint64, record []byte)) error {
-	snap, err := n.rows.Snapshot(ctx)
-	if err != nil {
-		return err
-	}
-	defer snap.Close()
-	err = snap.Scan(ctx, store.TableRecord, rows.LeafKey(epoch, 0), rows.LeafKey(epoch+1, 0), 0, func(key, value []byte) error {
-		_, index, err := rows.ParseLeafKey(key)
-		if err == nil {
-			f(index, value)
-		}
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("couldn't read the records: %w", err)
-	}
-	return nil
-}

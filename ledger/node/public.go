@@ -179,6 +179,8 @@ func (n *Node) Settle(ctx context.Context) error {
 // LogState is how one year's log stands.
 type LogState struct {
 	Origin    string
+	Epoch     uint32
+	VKey      string // its verifier key
 	Published uint64 // leaves that the public sees
 	Final     bool   // it has its final head
 }
@@ -187,7 +189,7 @@ type LogState struct {
 func (n *Node) Logs() []LogState {
 	var all []LogState
 	for _, y := range n.all() {
-		l := LogState{Origin: y.origin, Final: y.seq.Finished()}
+		l := LogState{Origin: y.origin, Epoch: y.epoch, VKey: y.vkey, Final: y.seq.Finished()}
 		if p := y.published.Load(); p != nil {
 			l.Published = p.Root.Size
 		}

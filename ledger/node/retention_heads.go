@@ -82,3 +82,20 @@ func (h *heads) since(ctx context.Context, ms uint64) (found headAt, err error) 
 	}
 	return found, nil
 }
+
+// last returns the last head.
+func (h *heads) last(ctx context.Context) (found headAt, err error) {
+	for low, high := uint64(0), h.size; low < high; {
+		middle := low + (high-low)/2
+		at, err := h.from(ctx, middle)
+		switch {
+		case err != nil:
+			return headAt{}, err
+		case at.Leaf == 0:
+			high = middle
+		default:
+			found, low = at, at.Leaf+1
+		}
+	}
+	return found, nil
+}

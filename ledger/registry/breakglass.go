@@ -256,7 +256,7 @@ func (r *Registry) prepareBreakGlass(rec BreakGlass) (func(index uint64), error)
 // signedByScope checks a statement's signature by a key in force of the scope's body.
 func (r *Registry) signedByScope(scope string, token *jws.Unverified) error {
 	i := r.find(scope, token.Header.Kid)
-	if i < 0 || r.keys[scope][i].revoked != 0 {
+	if i < 0 || r.keys[scope][i].RevokedIndex != 0 {
 		return refuse("bad_signature", "/statement", "a signature by a key in force of "+scope, "kid "+token.Header.Kid)
 	}
 	if err := token.Verify(r.keys[scope][i].key); err != nil {

@@ -83,7 +83,7 @@ func (r *Registry) prepareCohort(rec Cohort) (func(index uint64), error) {
 		return nil, refuse("no_scope", "cohort#iss", "the party that speaks for "+c.Provider, c.Iss)
 	}
 	i := r.find(c.Iss, token.Header.Kid)
-	if i < 0 || r.keys[c.Iss][i].revoked != 0 {
+	if i < 0 || r.keys[c.Iss][i].RevokedIndex != 0 {
 		return nil, refuse("bad_signature", "cohort", "a signature by a key in force of "+c.Iss, "kid "+token.Header.Kid)
 	}
 	if err := token.Verify(r.keys[c.Iss][i].key); err != nil {

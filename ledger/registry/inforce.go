@@ -25,8 +25,8 @@ func (r *Registry) InForce() []uint64 {
 	for _, list := range r.keys {
 		for _, k := range list {
 			keys = append(keys, k.Index)
-			if k.revoked != 0 {
-				keys = append(keys, k.revoked)
+			if k.RevokedIndex != 0 {
+				keys = append(keys, k.RevokedIndex)
 			}
 		}
 	}

@@ -54,8 +54,7 @@ type Registry struct {
 
 type keyState struct {
 	KeyInForce
-	key     jws.Key
-	revoked uint64 // log index of its revocation; 0 while in force (index 0 is the preamble)
+	key jws.Key
 }
 
 type scopeState struct {
@@ -68,6 +67,7 @@ type KeyInForce struct {
 	Kid, Alg, Basis string
 	Index           uint64 // log index of its record
 	Revoked         bool
+	RevokedIndex    uint64 // log index of its revocation; 0 while in force (index 0 is the preamble)
 	Reason          string
 }
 
@@ -173,12 +173,12 @@ func (r *Registry) prepare(record []byte) (func(index uint64), error) {
 		return r.prepareKey(rec)
 	case KeyRevoked:
 		i := r.find(rec.Body, rec.Kid)
-		if i < 0 || r.keys[rec.Body][i].revoked != 0 {
+		if i < 0 || r.keys[rec.Body][i].RevokedIndex != 0 {
 			return nil, refuse("unknown_key", "/kid", "a key in force of "+rec.Body, rec.Kid)
 		}
 		return func(index uint64) {
 			k := &r.keys[rec.Body][i]
-			k.revoked, k.Revoked, k.Reason = index, true, rec.Reason
+			k.RevokedIndex, k.Revoked, k.Reason = index, true, rec.Reason
 		}, nil
 	case Scope:
 		return func(index uint64) {
@@ -233,7 +233,7 @@ func (r *Registry) checkProof(rec Key, key jws.Key) error {
 		return refuse("bad_proof", "/proof", "a compact JWS with typ "+KeyProofType, "something else")
 	}
 	i := r.find(rec.Body, token.Header.Kid)
-	if i < 0 || r.keys[rec.Body][i].revoked != 0 {
+	if i < 0 || r.keys[rec.Body][i].RevokedIndex != 0 {
 		return refuse("bad_proof", "/proof", "a signature by a key in force of "+rec.Body, "kid "+token.Header.Kid)
 	}
 	if err := token.Verify(r.keys[rec.Body][i].key); err != nil {
@@ -268,7 +268,7 @@ func (r *Registry) Key(body, kid string, at uint64) (jws.Key, error) {
 		return jws.Key{}, ErrUnknownKey
 	}
 	k := r.keys[body][i]
-	if k.revoked != 0 && k.revoked < at {
+	if k.RevokedIndex != 0 && k.RevokedIndex < at {
 		return jws.Key{}, ErrRevokedKey
 	}
 	return k.key, nil
@@ -312,6 +312,14 @@ func (r *Registry) Body(id string) (Body, bool) {
 	defer r.mu.RUnlock()
 	b, ok := r.bodies[id]
 	return b, ok
+}
+
+// BodyIndex returns the log index of a body's last record; false where there is none.
+func (r *Registry) BodyIndex(id string) (uint64, bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	index, ok := r.named[id]
+	return index, ok
 }
 
 // Tenant returns the body that bears a tenant uuid of PDND.
@@ -360,6 +368,17 @@ func (r *Registry) Providers(scope string) ([]string, bool) {
 		return nil, false
 	}
 	return slices.Clone(states[len(states)-1].providers), true
+}
+
+// ScopeIndex returns the log index of the last record of a scope; false where there is none.
+func (r *Registry) ScopeIndex(scope string) (uint64, bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	states := r.scopes[scope]
+	if len(states) == 0 {
+		return 0, false
+	}
+	return states[len(states)-1].from, true
 }
 
 // Scopes returns the ids of the scope records so far, ascending, without the
