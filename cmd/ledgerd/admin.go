@@ -93,7 +93,9 @@ type listedKey struct {
 	Basis   string `json:"basis"`
 	Index   uint64 `json:"record_index"`
 	Revoked bool   `json:"revoked,omitempty"`
-	Reason  string `json:"reason,omitempty"`
+
+	RevokedIndex uint64 `json:"revoked_index,omitempty"`
+	Reason       string `json:"reason,omitempty"`
 }
 
 func listenAdmin(dir string) (net.Listener, error) {

@@ -40,7 +40,12 @@ func printNext(w io.Writer, r ready, g *devGateway, took time.Duration) {
 	}
 	fmt.Fprintf(w, `
 A ledger with sample data serves on %s (%d leaves, %.1f s), and a gateway of INPS's hub on
-%s. Stop them with Ctrl-C. Try in another terminal, from this directory:
+%s. Stop them with Ctrl-C. Open in a browser:
+
+  %s/it      a citizen's pages: enter as one of the invented people
+  %s/it/registro      what the register shows to anyone
+
+Try in another terminal, from this directory:
 
   # a municipality asks INPS's hub for a pension: no receipt, no data. The answer names its receipt in Traccia-Receipt
   %s -i
@@ -83,6 +88,7 @@ A ledger with sample data serves on %s (%d leaves, %.1f s), and a gateway of INP
   curl -s %s
 `,
 		r.URL, root.Size, took.Seconds(), g.url,
+		r.URL, r.URL,
 		curl("pensioni"),
 		curl("pensioni"), h.path("answer.json"),
 		tool("agency"), h.keyFile(), devName, r.URL, h.path("call.json"),

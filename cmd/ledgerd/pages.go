@@ -22,10 +22,13 @@ import (
 // pagesMaker makes the pages that a ledger serves beside its API, at this URL.
 type pagesMaker func(n *node.Node, url string, log *slog.Logger, metrics prometheus.Registerer) (*web.Pages, error)
 
-// loginPages are the pages that citizens enter as a file says, with this verifier for their browsers; none without a file.
+// loginPages are the pages that citizens enter as a file says, with this verifier for browsers; without a file those that
+// nobody enters, which tell what is public anyway.
 func loginPages(file string, verifier func() *browser.Site) (pagesMaker, error) {
 	if file == "" {
-		return nil, nil
+		return func(n *node.Node, _ string, log *slog.Logger, metrics prometheus.Registerer) (*web.Pages, error) {
+			return web.New(web.Config{Node: n, Operator: web.Operator{Name: n.Settings.Name}, Verifier: verifier, Log: log, Metrics: metrics})
+		}, nil
 	}
 	settings, err := login.ReadSettings(file)
 	if err != nil {

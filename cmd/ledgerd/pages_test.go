@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// TestServeLogin: a ledger with a login serves pages and API on one address; one without it has no pages.
+// TestServeLogin: a ledger with a login serves pages and API on one address; one without it has the public pages alone.
 func TestServeLogin(t *testing.T) {
 	_, dir := newData(t)
 	file := filepath.Join(t.TempDir(), "login.json")
@@ -75,8 +75,10 @@ func TestServeLogin(t *testing.T) {
 	}
 	p.stop()
 	p = serve(t, "serve", "--data", dir)
-	if status, _ := get("/it"); status != http.StatusNotFound {
-		t.Errorf("without a login: %d", status)
+	for path, want := range map[string]int{"/it": http.StatusOK, "/en/registro?formato=json": http.StatusOK, "/it/accessi": http.StatusNotFound, "/it/entra": http.StatusNotFound, "/entra/jwks.json": http.StatusNotFound, "/status": http.StatusOK} {
+		if status, body := get(path); status != want || path == "/it" && !strings.Contains(body, "Il registro in pubblico") {
+			t.Errorf("without a login, %s: %d", path, status)
+		}
 	}
 	p.stop()
 }

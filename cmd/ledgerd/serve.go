@@ -32,7 +32,7 @@ type serveFlags struct {
 	maxQueuedLeaves  int
 	shutdownPatience time.Duration
 	standby          bool
-	pages            pagesMaker // nil: no pages are served
+	pages            pagesMaker
 }
 
 func (f *serveFlags) add(cmd *cobra.Command) {
@@ -62,8 +62,10 @@ soon as that one has ended: at once after a stop, or a death on the same machine
 and some seconds after a process on another machine stopped answering its
 database. Both need the same keys: one directory that both see.
 
-With --login it serves the citizens' pages too, which they enter with SPID or CIE:
-docs/citizen.md.`,
+The public pages, at /it/registro and /en/registro, tell anyone what the public log
+says: monthly totals, bodies and their keys, witnesses, policies, checks
+(docs/register.md). With --login it serves the citizens' pages too, which they
+enter with SPID or CIE: docs/citizen.md.`,
 		Example: `  ledgerd serve --data /var/lib/traccia --listen 0.0.0.0:443 \
     --tls-cert /etc/traccia/tls.crt --tls-key /etc/traccia/tls.key \
     --login /etc/traccia/login.json`,
@@ -86,7 +88,7 @@ docs/citizen.md.`,
 	ledger.add(cmd)
 	flags.add(cmd)
 	cmd.Flags().BoolVar(&flags.standby, "standby", false, "wait while another process serves the ledger, and serve it when that is gone")
-	cmd.Flags().StringVar(&loginFile, "login", "", "file that says how citizens log in to their pages; none are served without it")
+	cmd.Flags().StringVar(&loginFile, "login", "", "file that says how citizens log in to their pages; only the public ones are served without it")
 	cmd.Flags().StringVar(&verifierDir, "browser-verifier", "", "directory of the verifier that citizens' browsers run: ledgerd verifier build, and publish")
 	cmd.MarkFlagFilename("login")
 	cmd.MarkFlagDirname("browser-verifier")
@@ -186,20 +188,16 @@ func serveNode(ctx context.Context, n *node.Node, log *slog.Logger, registry *pr
 	}
 	url := scheme + "://" + listener.Addr().String()
 	service := api.New(n, log, registry)
-	handler := service.Handler()
-	if flags.pages != nil {
-		pages, err := flags.pages(n, url, log, registry)
-		if err != nil {
-			return errors.Join(err, listener.Close(), metrics.Close(), socket.Close())
-		}
-		handler = pages.Beside(handler)
-		sweeping, end := context.WithCancel(ctx)
-		defer end()
-		go pages.Sweep(sweeping)
+	pages, err := flags.pages(n, url, log, registry)
+	if err != nil {
+		return errors.Join(err, listener.Close(), metrics.Close(), socket.Close())
 	}
+	sweeping, end := context.WithCancel(ctx)
+	defer end()
+	go pages.Sweep(sweeping)
 	// A submission may be long and a batch has no end: the handlers set their
 	// own deadlines, a line or a body at a time.
-	public := serving.New(handler, log)
+	public := serving.New(pages.Beside(service.Handler()), log)
 	public.TLSConfig = secure
 	public.RegisterOnShutdown(service.EndBatches)
 	var servers serving.Servers

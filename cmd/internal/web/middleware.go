@@ -136,7 +136,7 @@ func (s *server) route(w http.ResponseWriter, in **http.Request) (name string, e
 		w.Header().Set("Vary", "Accept-Language")
 		return "root", s.redirect(w, r, "/"+preferred(r))
 	}
-	if id, ok := strings.CutPrefix(p, DoorPath); ok {
+	if id, ok := strings.CutPrefix(p, DoorPath); ok && s.Origin != "" {
 		return "door", s.serveDoor(w, r, id)
 	}
 	if r, err = s.withSession(w, r); err != nil {
@@ -144,10 +144,13 @@ func (s *server) route(w http.ResponseWriter, in **http.Request) (name string, e
 	}
 	*in = r
 	lang, below := split(p)
-	if id, ok := strings.CutPrefix(below, enterPath+"/"); ok {
+	if id, ok := strings.CutPrefix(below, enterPath+"/"); ok && s.Origin != "" {
 		return "begin", s.serveBegin(w, r, id)
 	}
 	page, ok := s.findPage(below)
+	if s.Origin == "" && below == "" {
+		return "landing", s.redirect(w, r, p+registerPath)
+	}
 	if !ok {
 		return "none", errNoPage
 	}
@@ -218,7 +221,7 @@ func (s *server) cookie(r *http.Request, name string) string {
 // withSession puts the session of a request's cookie into its context.
 func (s *server) withSession(w http.ResponseWriter, r *http.Request) (*http.Request, error) {
 	value := s.cookie(r, sessionCookie)
-	if value == "" {
+	if value == "" || s.Origin == "" {
 		return r, nil
 	}
 	current, err := s.sessions.Get(r.Context(), value)

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/traccia-ledger/traccia/cmd/internal/web/register"
 	"github.com/traccia-ledger/traccia/cmd/internal/web/session"
 )
 
@@ -23,17 +24,22 @@ var templateFiles embed.FS
 // templates of one language, by name without ".html".
 type templates map[string]*template.Template
 
-const layoutFile = "layout.html"
+const (
+	layoutFile = "layout.html"
+	partsFile  = "parts.html" // what pages share
+)
 
 // view is what templates get; Page is the page's own part.
 type view struct {
 	Lang     string
 	Path     string // of the page below the language
 	Here     bool   // it is the page at Path, so that another language has it too
+	Query    string // of a public page, likewise; with its "?"
 	Session  *session.Session
 	Operator Operator
 	Nav      []page
 	Sample   bool // a ledger with invented people
+	Open     bool // nobody can enter
 	Page     any
 }
 
@@ -59,13 +65,13 @@ func (s *server) parseTemplates() (map[string]templates, error) {
 	}
 	all := map[string]templates{}
 	for _, lang := range languages {
-		layout, err := template.New(layoutFile).Funcs(s.functions(lang)).ParseFS(templateFiles, "templates/"+layoutFile)
+		layout, err := template.New(layoutFile).Funcs(s.functions(lang)).ParseFS(templateFiles, "templates/"+layoutFile, "templates/"+partsFile)
 		if err != nil {
 			return nil, fmt.Errorf("couldn't read the layout: %w", err)
 		}
 		all[lang] = templates{}
 		for _, f := range files {
-			if f.Name() == layoutFile {
+			if f.Name() == layoutFile || f.Name() == partsFile {
 				continue
 			}
 			t, err := layout.Clone()
@@ -91,6 +97,9 @@ func (s *server) functions(lang string) template.FuncMap {
 		"moment": func(t time.Time) string { return moment(lang, t) },
 		"month":  func(m time.Month) string { return months[lang][m-1] },
 		"short":  func(m time.Month) string { return months[lang][m-1][:3] },
+		"place":  func(p register.Place) placeView { return placeView{lang, p} },
+		"check":  func(c register.Check) checkView { return checkView{lang, c} },
+		"number": func(n uint64) string { return number(lang, n) },
 		"asset":  s.assets.url,
 		// icon is one of Bootstrap Italia's, that says nothing to who can't see it.
 		"icon": func(name string, classes ...string) (template.HTML, error) {
@@ -118,7 +127,10 @@ func (s *server) renderStatus(w http.ResponseWriter, r *http.Request, status int
 func (s *server) compose(r *http.Request, name string, data any) ([]byte, error) {
 	lang := pageLang(r)
 	_, below := split(r.URL.Path)
-	v := view{Lang: lang, Path: below, Here: s.readable(below), Session: session.From(r.Context()), Operator: s.Operator, Page: data}
+	v := view{Lang: lang, Path: below, Here: s.readable(below), Session: session.From(r.Context()), Operator: s.Operator, Open: s.Origin == "", Page: data}
+	if query := registerQuery(r); strings.HasPrefix(below, registerPath) && len(query) > 0 {
+		v.Query = "?" + query.Encode()
+	}
 	for _, d := range s.Doors {
 		v.Sample = v.Sample || d.Kind() == "sample"
 	}

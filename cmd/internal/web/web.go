@@ -26,6 +26,7 @@ import (
 	wasm "github.com/traccia-ledger/traccia/cmd/internal/browser"
 	"github.com/traccia-ledger/traccia/cmd/internal/web/accesses"
 	"github.com/traccia-ledger/traccia/cmd/internal/web/consents"
+	"github.com/traccia-ledger/traccia/cmd/internal/web/register"
 	"github.com/traccia-ledger/traccia/cmd/internal/web/session"
 	"github.com/traccia-ledger/traccia/ledger/node"
 )
@@ -33,7 +34,7 @@ import (
 // Config of the pages. Node, Origin and Log are required.
 type Config struct {
 	Node   *node.Node
-	Origin string // as browsers write it: https://registro.example; http on a loopback address alone
+	Origin string // as browsers write it: https://registro.example; http on a loopback address alone; "": nobody can enter, see registerPages
 	Doors  []Door // ways in, in the order they are shown
 	// Public are JSON documents for providers of identity, by their name below DoorPath.
 	Public   map[string][]byte
@@ -105,6 +106,7 @@ type server struct {
 	limits    limits
 	histories *accesses.Keeper
 	desk      *consents.Desk
+	register  *register.Keeper
 	pages     []page
 	requests  *prometheus.CounterVec
 }
@@ -116,22 +118,11 @@ type Pages struct{ *server }
 func New(c Config) (*Pages, error) {
 	s := &server{
 		Config: c, sessions: session.New(c.Node, c.Node.Now), foreign: http.NewCrossOriginProtection(), limits: newLimits(), histories: accesses.NewKeeper(c.Node),
-		desk: &consents.Desk{Ledger: c.Node, Name: c.Node.Settings.Name}, pages: allPages(),
+		desk: &consents.Desk{Ledger: c.Node, Name: c.Node.Settings.Name}, register: register.NewKeeper(c.Node), pages: allPages(),
 	}
-	origin, err := url.Parse(c.Origin)
-	if err != nil || origin.Host == "" || c.Origin != origin.Scheme+"://"+origin.Host {
-		return nil, fmt.Errorf("origin: expected https://host, found %q", c.Origin)
-	}
-	switch host := net.ParseIP(origin.Hostname()); {
-	case origin.Scheme == "https":
-		s.secure = true
-	case origin.Scheme == "http" && host != nil && host.IsLoopback():
-	default:
-		return nil, fmt.Errorf("origin: expected https://host, found %q", c.Origin)
-	}
-	// A proxy in front of the ledger may give it another host's name.
-	if err := s.foreign.AddTrustedOrigin(c.Origin); err != nil {
-		return nil, fmt.Errorf("origin: %w", err)
+	err := s.setOrigin()
+	if err != nil {
+		return nil, err
 	}
 	if s.texts, err = readCatalogs(); err != nil {
 		return nil, err
@@ -149,6 +140,30 @@ func New(c Config) (*Pages, error) {
 		c.Metrics.MustRegister(s.requests)
 	}
 	return &Pages{s}, nil
+}
+
+// setOrigin reads the address of the pages. Without one they are those that nobody enters.
+func (s *server) setOrigin() error {
+	if s.Origin == "" {
+		s.pages = registerPages()
+		return nil
+	}
+	origin, err := url.Parse(s.Origin)
+	if err != nil || origin.Host == "" || s.Origin != origin.Scheme+"://"+origin.Host {
+		return fmt.Errorf("origin: expected https://host, found %q", s.Origin)
+	}
+	switch host := net.ParseIP(origin.Hostname()); {
+	case origin.Scheme == "https":
+		s.secure = true
+	case origin.Scheme == "http" && host != nil && host.IsLoopback():
+	default:
+		return fmt.Errorf("origin: expected https://host, found %q", s.Origin)
+	}
+	// A proxy in front of the ledger may give it another host's name.
+	if err := s.foreign.AddTrustedOrigin(s.Origin); err != nil {
+		return fmt.Errorf("origin: %w", err)
+	}
+	return nil
 }
 
 // Sweep takes ended sessions away, and requests that were answered long ago, until ctx ends.
@@ -199,9 +214,14 @@ type page struct {
 func allPages() []page {
 	return []page{
 		landingPage, accessesPage, refreshPage, excerptPage, wholePage, reportPage, dataPage, complaintPage, erasurePage,
-		consentsPage, endPage, verifyPage, minePage,
+		consentsPage, endPage, verifyPage, minePage, registerPage, bodiesPage, checksPage, leafPage,
 		enterPage, leavePage, leftPage, codePage, othersPage, accessibilityPage, privacyPage,
 	}
+}
+
+// registerPages are those of a ledger that nobody can enter: what is public anyway, and the verifier for whoever has a file.
+func registerPages() []page {
+	return []page{registerPage, bodiesPage, checksPage, leafPage, verifyPage, accessibilityPage}
 }
 
 func (s *server) findPage(path string) (page, bool) {

@@ -4,7 +4,10 @@ package accesses
 
 import (
 	"slices"
+	"strconv"
 	"time"
+
+	"github.com/traccia-ledger/traccia/cmd/internal/web/chart"
 )
 
 // Month counts the accesses of a month of a Year.
@@ -12,32 +15,13 @@ type Month struct {
 	Month   time.Month
 	Granted int
 	Denied  int
-	Bar     Bar // of Granted
-	Over    Bar // of Denied, upon it
 }
 
-// All of a month.
-func (m Month) All() int { return m.Granted + m.Denied }
-
-// Bar is a rectangle of the picture.
-type Bar struct{ X, Y, Width, Height int }
-
-// Middle is where it is halved.
-func (b Bar) Middle() int { return b.X + b.Width/2 }
-
-// Year is a picture of one.
+// Year counts those of one.
 type Year struct {
 	Year   int
 	Months [12]Month
 }
-
-// The picture, 372 by 170 of the units of its own coordinates. Twelve bars stand on base; a number has room above the highest.
-const (
-	base     = 140
-	top      = 22
-	step     = 31
-	barWidth = 21
-)
 
 // Years lists the years in which something happened, the latest first.
 func Years(list []*Access, place *time.Location) (years []int) {
@@ -65,25 +49,19 @@ func YearOf(list []*Access, year int, place *time.Location) *Year {
 			m.Granted++
 		}
 	}
-	most := 1
-	for _, m := range y.Months {
-		most = max(most, m.All())
-	}
-	height := func(n int) int {
-		if n == 0 {
-			return 0
-		}
-		return max(2, n*(base-top)/most)
-	}
 	for i := range y.Months {
-		m := &y.Months[i]
-		m.Month = time.Month(i + 1)
-		m.Bar = Bar{X: i*step + (step-barWidth)/2, Width: barWidth, Height: height(m.Granted)}
-		m.Bar.Y = base - m.Bar.Height
-		m.Over = Bar{X: m.Bar.X, Width: barWidth, Height: height(m.Denied)}
-		m.Over.Y = m.Bar.Y - m.Over.Height
+		y.Months[i].Month = time.Month(i + 1)
 	}
 	return y
+}
+
+// Chart is its picture, without words: what was granted, and upon it what was denied.
+func (y *Year) Chart() chart.Year {
+	var granted, denied [12]uint64
+	for i, m := range y.Months {
+		granted[i], denied[i] = uint64(m.Granted), uint64(m.Denied)
+	}
+	return chart.NewYear(granted, denied, func(n uint64) string { return strconv.FormatUint(n, 10) })
 }
 
 // Granted and Denied are the year's.
