@@ -142,7 +142,7 @@ func (c *call) release(resp *http.Response, content *held, done *recorded) strin
 		if done != nil && done.spooled != nil {
 			c.withhold(done)
 		} else if done != nil {
-			c.undelivered(c.Key, done)
+			c.undelivered(done)
 		}
 		return outcomeGone
 	}

@@ -133,7 +133,7 @@ func (c *call) withhold(done *recorded) {
 		c.log.Error("couldn't note that an access wasn't released", "receipt", done.receipt.ReceiptID(), "error", err)
 	}
 	if err == nil && !there { // the ledger was back meanwhile
-		c.undelivered(c.Key, done)
+		c.undelivered(done)
 	}
 }
 
@@ -199,14 +199,15 @@ func (g *Gateway) deliverOne(p *memory.Pending) error {
 	if err != nil {
 		return err
 	}
-	done, _, err := g.recorder.try(g.ctx, p, raw, s)
+	sent := &sending{p, raw, s, withheld}
+	done, _, err := g.recorder.try(g.ctx, sent)
 	if no := new(refused); errors.As(err, &no) && no.problem.Code == "no_session" {
 		// A ledger that was restored to an earlier state has lost the record.
 		session := g.session(p.Session())
 		if err := g.tellOpened(&session); err != nil {
 			return err
 		}
-		done, _, err = g.recorder.try(g.ctx, p, raw, s)
+		done, _, err = g.recorder.try(g.ctx, sent)
 	}
 	if again, ok := g.signAgain(s, err); ok {
 		if raw, err = ledger.FormatSubmission(again); err != nil {
@@ -215,7 +216,7 @@ func (g *Gateway) deliverOne(p *memory.Pending) error {
 		if err := g.memory.Respool(p, raw); err != nil {
 			return err
 		}
-		done, _, err = g.recorder.try(g.ctx, p, raw, again)
+		done, _, err = g.recorder.try(g.ctx, &sending{p, raw, again, withheld})
 	}
 	if err != nil {
 		return err
@@ -228,7 +229,7 @@ func (g *Gateway) deliverOne(p *memory.Pending) error {
 	}
 	g.metrics.outcome("spooled_recorded")
 	if withheld {
-		g.undelivered(g.parts.Load().Key, done)
+		g.undelivered(done)
 	}
 	return nil
 }

@@ -96,7 +96,7 @@ func New(p *Parts, m *memory.Memory, log *slog.Logger, r prometheus.Registerer) 
 	if g.years, err = newYears(g.ctx, p.Ledger, p.Config.Ledger.Name, p.Policy, m, log); err != nil {
 		return nil, err
 	}
-	g.recorder = newRecorder(p.Ledger, g.years, m, log)
+	g.recorder = newRecorder(p.Ledger, g.years, m, log, g.statement)
 	if g.lessons, err = newLessons(p.Ledger, m, log); err != nil {
 		return nil, err
 	}
@@ -161,14 +161,14 @@ func (g *Gateway) settle() {
 	}
 	for _, done := range list {
 		g.metrics.outcome("settled")
-		g.undelivered(g.parts.Load().Key, done)
+		g.undelivered(done)
 	}
 }
 
 // undelivered states of an access that nothing of it was released. A statement
 // that the ledger doesn't answer to is settled as any submission.
-func (g *Gateway) undelivered(key *agencykey.Key, done *recorded) {
-	err := g.state(key, done)
+func (g *Gateway) undelivered(done *recorded) {
+	err := g.tellUndelivered(done)
 	if err != nil {
 		g.log.Error("couldn't state that an access wasn't released", "receipt", done.receipt.ReceiptID(), "error", err)
 		return
@@ -176,20 +176,33 @@ func (g *Gateway) undelivered(key *agencykey.Key, done *recorded) {
 	g.metrics.outcome("undelivered")
 }
 
-func (g *Gateway) state(key *agencykey.Key, done *recorded) error {
-	list := make([]ledger.Subject, len(done.subjects))
-	for i, s := range done.subjects {
-		list[i] = s.Subject
-	}
-	receipt := undelivered(&done.receipt.Receipt)
-	submission, err := key.Seal(receipt, new(ledger.Private), list, "")
-	if err != nil {
-		return err
+func (g *Gateway) tellUndelivered(done *recorded) (err error) {
+	if done.owed == nil {
+		if done.owed, err = g.recorder.owe(done); err != nil {
+			return err
+		}
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(g.ctx), g.patience)
 	defer cancel()
-	_, err = g.recorder.record(ctx, receipt.JTI, submission)
+	_, err = g.recorder.record(ctx, done.owed)
+	if no := new(refused); errors.As(err, &no) && no.problem.Code == codeConflict {
+		return nil // it was stated before a crash
+	}
 	return err
+}
+
+// codeConflict is the ledger's for another payload under a receipt's jti (docs/api.md).
+const codeConflict = "conflict"
+
+// statement makes the one that nothing was released of a receipt.
+func (g *Gateway) statement(about *ledger.Receipt, list []ledger.SaltedSubject) (jti string, s *ledger.Submission, err error) {
+	subjects := make([]ledger.Subject, len(list))
+	for i, s := range list {
+		subjects[i] = s.Subject
+	}
+	receipt := undelivered(about)
+	s, err = g.parts.Load().Key.Seal(receipt, new(ledger.Private), subjects, "")
+	return receipt.JTI, s, err
 }
 
 // ServeHTTP serves one call.
@@ -296,7 +309,7 @@ func (c *call) guarded(asked []ledger.Subject) string {
 		return outcome
 	}
 	private.ResponseDigest = content.digest()
-	done, outcome := c.record(receipt, &private, all)
+	done, outcome := c.record(receipt, &private, all, false)
 	if done == nil {
 		return outcome
 	}
@@ -309,21 +322,22 @@ func (c *call) guarded(asked []ledger.Subject) string {
 // denyEarly has an access recorded that the policies deny. Had they changed just
 // then, it would stand as authorised: the consumer may call again.
 func (c *call) denyEarly(receipt *ledger.Receipt, private *ledger.Private, asked []ledger.Subject) string {
-	done, outcome := c.record(receipt, private, asked)
+	done, outcome := c.record(receipt, private, asked, true)
 	if done == nil {
 		return outcome
 	}
 	if done.denied {
 		return c.deny(done)
 	}
-	c.undelivered(c.Key, done)
+	c.undelivered(done)
 	return c.later(&ledger.Problem{Code: "policies_changed", Expected: "the same call again", Found: "policies that changed during this one"})
 }
 
 // record has the call recorded, or spooled where break-glass allows. Without either
 // it answers the consumer itself, and returns nil and the outcome. It goes on when
-// the consumer is gone: the outcome has to be known.
-func (c *call) record(receipt *ledger.Receipt, private *ledger.Private, list []ledger.Subject) (*recorded, string) {
+// the consumer is gone: the outcome has to be known. withheld says that nothing is
+// released on it in any case.
+func (c *call) record(receipt *ledger.Receipt, private *ledger.Private, list []ledger.Subject, withheld bool) (*recorded, string) {
 	began := time.Now()
 	receipt.Subjects.Count = len(list)
 	vital, why := c.vital(receipt)
@@ -340,7 +354,11 @@ func (c *call) record(receipt *ledger.Receipt, private *ledger.Private, list []l
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.r.Context()), patience)
 	defer cancel()
-	done, err := c.recorder.record(ctx, receipt.JTI, submission)
+	sent, err := c.recorder.begin(receipt.JTI, submission, withheld)
+	if err != nil {
+		return nil, c.fault(err, http.StatusInternalServerError)
+	}
+	done, err := c.recorder.record(ctx, sent)
 	c.metrics.seconds.WithLabelValues("ledger").Observe(time.Since(began).Seconds())
 	var no *refused
 	switch {

@@ -442,6 +442,63 @@ func TestRestart(t *testing.T) {
 	}
 }
 
+// TestKilledBeforeStatement: of what turned out to be recorded, and was never released, the statement is made once, whenever
+// the gateway is killed between learning that and making it.
+func TestKilledBeforeStatement(t *testing.T) {
+	for name, kill := range map[string]func(t *testing.T, r *recorder){
+		"before the answer is in the memory": func(t *testing.T, r *recorder) {
+			for _, p := range r.memory.Unsettled() {
+				raw, err := r.memory.Submission(p)
+				if err != nil {
+					t.Fatal(err)
+				}
+				s, err := ledger.ParseSubmission(raw)
+				if err != nil {
+					t.Fatal(err)
+				}
+				receipt, err := ledger.ParseReceipt(s.Receipt)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := r.owe(&recorded{receipt: receipt, subjects: s.Subjects}); err != nil {
+					t.Fatal(err)
+				}
+			}
+		},
+		"after that": func(t *testing.T, r *recorder) {
+			if list, err := r.settle(t.Context()); err != nil || len(list) != 1 || len(r.memory.Unsettled()) != 1 {
+				t.Fatalf("%d settled, %v", len(list), err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			f.gateway.Close() // what settles is this test alone
+			f.gateway.patience = 100 * time.Millisecond
+			f.onTheWay(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+				if isSubmission(r) {
+					next.ServeHTTP(httptest.NewRecorder(), r)
+					cut(w)
+					return
+				}
+				next.ServeHTTP(w, r)
+			})
+			if g := f.post("/persona", about(f.person(1))); g.status != 503 {
+				t.Fatalf("%d %s", g.status, g.body)
+			}
+			f.onTheWay(nil)
+			kill(t, f.gateway.recorder)
+			f.stop()
+			f.start()
+			f.eventually("the event is known", func() bool { return len(f.records()) == 2 && len(f.memory.Unsettled()) == 0 })
+			f.stated()
+			if n := f.events(); n != 2 {
+				t.Errorf("%d events", n)
+			}
+		})
+	}
+}
+
 // TestWitnessed: an acknowledged checkpoint waits until witnesses have seen it.
 func TestWitnessed(t *testing.T) {
 	f := newFixture(t)

@@ -59,10 +59,21 @@ type recorded struct {
 	body     *ledger.Body // the first
 	denied   bool
 	policies json.RawMessage // as the ledger explained a denial
+	owed     *sending        // the statement that nothing is released of it; nil where that isn't known yet
 
 	// In a session of break-glass.
 	spooled *memory.Pending
 	place   *ledger.BreakGlass
+}
+
+// sending is a submission that the memory has, on its way.
+type sending struct {
+	*memory.Pending
+	raw        []byte
+	submission *ledger.Submission
+	// withheld: whatever the ledger answers, nothing is released on it. Of an access a statement is owed then, which the
+	// memory has before it takes the answer: a process that is killed between the two makes it when it is back.
+	withheld bool
 }
 
 // recorder has submissions recorded, each once, whatever breaks.
@@ -72,6 +83,8 @@ type recorder struct {
 	years  *years
 	memory *memory.Memory
 	log    *slog.Logger
+	// state makes the statement that nothing is released of an access.
+	state func(about *ledger.Receipt, list []ledger.SaltedSubject) (jti string, s *ledger.Submission, err error)
 
 	down atomic.Bool // the last try had no answer
 
@@ -89,8 +102,8 @@ func (r *recorder) unknown() error {
 func (r *recorder) answered() { r.down.Store(false) }
 
 // newRecorder takes over what an earlier run left unsettled.
-func newRecorder(to *url.URL, y *years, m *memory.Memory, log *slog.Logger) *recorder {
-	r := &recorder{url: to.JoinPath("v1", "access-receipts"), years: y, memory: m, log: log, left: map[*memory.Pending]bool{}}
+func newRecorder(to *url.URL, y *years, m *memory.Memory, log *slog.Logger, state func(*ledger.Receipt, []ledger.SaltedSubject) (string, *ledger.Submission, error)) *recorder {
+	r := &recorder{url: to.JoinPath("v1", "access-receipts"), years: y, memory: m, log: log, state: state, left: map[*memory.Pending]bool{}}
 	r.client = fetch.NewClient(to)
 	r.client.Transport.(*http.Transport).MaxIdleConnsPerHost = 256
 	for _, p := range m.Unsettled() {
@@ -99,10 +112,8 @@ func newRecorder(to *url.URL, y *years, m *memory.Memory, log *slog.Logger) *rec
 	return r
 }
 
-// record sends a submission until it is answered or ctx ends. Whatever it returns,
-// the memory knows it: the error is errUnknown, errDishonest, *refused, or one of
-// the memory.
-func (r *recorder) record(ctx context.Context, jti string, s *ledger.Submission) (*recorded, error) {
+// begin has the memory note a submission that is to be sent.
+func (r *recorder) begin(jti string, s *ledger.Submission, withheld bool) (*sending, error) {
 	raw, err := ledger.FormatSubmission(s)
 	if err != nil {
 		return nil, err
@@ -111,12 +122,19 @@ func (r *recorder) record(ctx context.Context, jti string, s *ledger.Submission)
 	if err != nil {
 		return nil, err
 	}
+	return &sending{p, raw, s, withheld}, nil
+}
+
+// record sends a submission until it is answered or ctx ends. Whatever it returns,
+// the memory knows it: the error is errUnknown, errDishonest, *refused, or one of
+// the memory.
+func (r *recorder) record(ctx context.Context, s *sending) (*recorded, error) {
 	pause := firstPause
 	for {
-		done, after, err := r.try(ctx, p, raw, s)
+		done, after, err := r.try(ctx, s)
 		if !errors.Is(err, errUnknown) {
 			if err != nil && !errors.As(err, new(*refused)) {
-				r.leave(p)
+				r.leave(s.Pending)
 			}
 			return done, err
 		}
@@ -126,7 +144,7 @@ func (r *recorder) record(ctx context.Context, jti string, s *ledger.Submission)
 		select {
 		case <-ctx.Done():
 			timer.Stop()
-			r.leave(p)
+			r.leave(s.Pending)
 			return nil, err
 		case <-timer.C:
 		}
@@ -136,6 +154,12 @@ func (r *recorder) record(ctx context.Context, jti string, s *ledger.Submission)
 func (r *recorder) leave(p *memory.Pending) {
 	r.mu.Lock()
 	r.left[p] = true
+	r.mu.Unlock()
+}
+
+func (r *recorder) forget(p *memory.Pending) {
+	r.mu.Lock()
+	delete(r.left, p)
 	r.mu.Unlock()
 }
 
@@ -153,11 +177,19 @@ func (r *recorder) settle(ctx context.Context) (list []*recorded, err error) {
 		if err != nil {
 			return list, err
 		}
+		if raw == nil {
+			// A statement that was noted, and again after a crash; the other note of it is settled.
+			if err := r.memory.Drop(p); err != nil {
+				return list, err
+			}
+			r.forget(p)
+			continue
+		}
 		s, err := ledger.ParseSubmission(raw)
 		if err != nil {
 			return list, err
 		}
-		done, _, err := r.try(ctx, p, raw, s)
+		done, _, err := r.try(ctx, &sending{p, raw, s, true})
 		if errors.Is(err, errUnknown) {
 			return list, err // the others fare no better
 		}
@@ -165,9 +197,7 @@ func (r *recorder) settle(ctx context.Context) (list []*recorded, err error) {
 			r.log.Error("an unsettled submission stays so", "error", err)
 			continue
 		}
-		r.mu.Lock()
-		delete(r.left, p)
-		r.mu.Unlock()
+		r.forget(p)
 		if done != nil && done.body.Kind == ledger.KindAccess {
 			list = append(list, done)
 		}
@@ -176,8 +206,8 @@ func (r *recorder) settle(ctx context.Context) (list []*recorded, err error) {
 }
 
 // try sends a submission once. after is how long the ledger asks to wait.
-func (r *recorder) try(ctx context.Context, p *memory.Pending, raw []byte, s *ledger.Submission) (done *recorded, after time.Duration, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.url.String(), bytes.NewReader(raw))
+func (r *recorder) try(ctx context.Context, s *sending) (done *recorded, after time.Duration, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.url.String(), bytes.NewReader(s.raw))
 	if err != nil {
 		return nil, 0, err
 	}
@@ -198,12 +228,12 @@ func (r *recorder) try(ctx context.Context, p *memory.Pending, raw []byte, s *le
 	switch resp.StatusCode {
 	case http.StatusOK, http.StatusCreated:
 		r.answered()
-		done, err = r.acknowledge(ctx, p, data, s)
+		done, err = r.acknowledge(ctx, s, data)
 		return done, 0, err
 	case http.StatusForbidden:
 		if json.Unmarshal(data, &problem) == nil && len(problem.Answer) > 0 {
 			r.answered()
-			if done, err = r.acknowledge(ctx, p, problem.Answer, s); err == nil {
+			if done, err = r.acknowledge(ctx, s, problem.Answer); err == nil {
 				done.policies = problem.Policies
 			}
 			return done, 0, err
@@ -212,8 +242,8 @@ func (r *recorder) try(ctx context.Context, p *memory.Pending, raw []byte, s *le
 		// Another server in between may answer so too; only the ledger names a code.
 		if json.Unmarshal(data, &problem) == nil && problem.Code != "" {
 			r.answered()
-			if !p.IsSpooled() {
-				if err := r.memory.Drop(p); err != nil {
+			if !s.IsSpooled() {
+				if err := r.memory.Drop(s.Pending); err != nil {
 					return nil, 0, err
 				}
 			}
@@ -225,33 +255,51 @@ func (r *recorder) try(ctx context.Context, p *memory.Pending, raw []byte, s *le
 }
 
 // acknowledge proves an answer and remembers it, before anything comes of it.
-func (r *recorder) acknowledge(ctx context.Context, pending *memory.Pending, raw []byte, s *ledger.Submission) (*recorded, error) {
-	report, err := provider.Prove(raw, r.years.known(), s)
+func (r *recorder) acknowledge(ctx context.Context, s *sending, raw []byte) (*recorded, error) {
+	report, err := provider.Prove(raw, r.years.known(), s.submission)
 	var p *ledger.Problem
 	if errors.As(err, &p) && p.Code == verifier.CodeUnknownLog {
-		if report, err = r.ofNewYear(ctx, raw, s); errors.Is(err, errUnknown) {
+		if report, err = r.ofNewYear(ctx, raw, s.submission); errors.Is(err, errUnknown) {
 			return nil, err
 		}
 	}
 	if err != nil {
 		return nil, r.dishonest(err)
 	}
-	entries, err := own.Entries(report.Answer, s, time.Now())
+	entries, err := own.Entries(report.Answer, s.submission, time.Now())
 	if err != nil {
 		return nil, r.dishonest(err)
 	}
-	receipt, err := ledger.ParseReceipt(s.Receipt)
+	receipt, err := ledger.ParseReceipt(s.submission.Receipt)
 	if err != nil {
 		return nil, err
 	}
+	done := &recorded{receipt: receipt, subjects: s.submission.Subjects, answer: report.Answer, body: report.Body, denied: report.Body.Kind == ledger.KindDenied}
+	if s.withheld && done.body.Kind == ledger.KindAccess {
+		if done.owed, err = r.owe(done); err != nil {
+			return nil, err
+		}
+	}
 	at := checkpoint.Checkpoint{Origin: report.Answer.Origin, Size: report.TreeSize, Root: report.Root}
-	if err := r.memory.Acknowledge(pending, at, entries); err != nil {
+	if err := r.memory.Acknowledge(s.Pending, at, entries); err != nil {
+		if done.owed != nil {
+			err = errors.Join(err, r.memory.Drop(done.owed.Pending))
+		}
 		if errors.As(err, new(*ledger.Problem)) {
 			return nil, r.dishonest(err)
 		}
 		return nil, err
 	}
-	return &recorded{receipt: receipt, subjects: s.Subjects, answer: report.Answer, body: report.Body, denied: report.Body.Kind == ledger.KindDenied}, nil
+	return done, nil
+}
+
+// owe notes the statement that nothing is released of an access.
+func (r *recorder) owe(done *recorded) (*sending, error) {
+	jti, s, err := r.state(&done.receipt.Receipt, done.subjects)
+	if err != nil {
+		return nil, fmt.Errorf("couldn't make a statement: %w", err)
+	}
+	return r.begin(jti, s, false)
 }
 
 // ofNewYear proves an answer of a log whose key isn't known yet, once it is.
