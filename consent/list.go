@@ -323,6 +323,9 @@ func (l *List) Summaries(at time.Time) []ledger.ConsentSummary {
 		if t := x.Terms; t != nil {
 			s.Controller, s.Recipients, s.Purposes, s.Categories = t.Controller, t.Recipients, t.Purposes, t.Categories
 		}
+		if x.credential != nil {
+			s.Credential = x.credential.ID
+		}
 		if x.Relation != nil {
 			s.Relation = x.Relation.Kind
 		}

@@ -84,6 +84,7 @@ type ConsentSummary struct {
 	Ended      time.Time `json:"ended_at,omitzero"` // when its end was recorded
 	Mandate    string    `json:"mandate,omitempty"` // id of the mandate that a delegate acted under
 	Relation   string    `json:"relation,omitempty"`
+	Credential []byte    `json:"-"` // id of a passkey's credential, for the browser that signs with it
 }
 
 // ConsentSubmission is what a body sends to have an event about consent recorded.

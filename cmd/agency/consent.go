@@ -108,8 +108,8 @@ func (f *consentFlags) add(cmd *cobra.Command, writes bool) {
 }
 
 func consentCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "consent", Short: "Consents that citizens give and withdraw at a desk"}
-	cmd.AddCommand(consentListCommand(), consentGiveCommand(), consentWithdrawCommand(), consentMandateCommand(), consentMandateEndCommand())
+	cmd := &cobra.Command{Use: "consent", Short: "Consents that citizens give and withdraw, at a desk or asked for by a link"}
+	cmd.AddCommand(consentListCommand(), consentRequestCommand(), consentGiveCommand(), consentWithdrawCommand(), consentMandateCommand(), consentMandateEndCommand())
 	return cmd
 }
 

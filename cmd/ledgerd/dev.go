@@ -126,7 +126,11 @@ the whole log as an outsider would, prints a summary and ends.`,
 				}
 				r.GatewayURL = edge.url
 				go site.build(ctx, r.node, log)
-				printNext(cmd.OutOrStdout(), *r, edge, time.Since(begun))
+				request, err := sampleRequest(world, r.URL, r.node.Now())
+				if err != nil {
+					return err
+				}
+				printNext(cmd.OutOrStdout(), *r, edge, request, time.Since(begun))
 				return nil
 			})
 			end()

@@ -11,7 +11,7 @@ import (
 )
 
 // printNext says what to try, each line a command that works as it stands.
-func printNext(w io.Writer, r ready, g *devGateway, took time.Duration) {
+func printNext(w io.Writer, r ready, g *devGateway, request string, took time.Duration) {
 	tool := func(name string) string {
 		if _, err := os.Stat(filepath.Join("cmd", name)); err == nil {
 			return "go run ./cmd/" + name
@@ -44,6 +44,10 @@ A ledger with sample data serves on %s (%d leaves, %.1f s), and a gateway of INP
 
   %s/it      a citizen's pages: enter as one of the invented people
   %s/it/registro      what the register shows to anyone
+
+A municipality asks for a consent; enter, make a passkey, sign, withdraw:
+
+  %s
 
 Try in another terminal, from this directory:
 
@@ -88,7 +92,7 @@ Try in another terminal, from this directory:
   curl -s %s
 `,
 		r.URL, root.Size, took.Seconds(), g.url,
-		r.URL, r.URL,
+		pagesOrigin(r.URL), pagesOrigin(r.URL), request,
 		curl("pensioni"),
 		curl("pensioni"), h.path("answer.json"),
 		tool("agency"), h.keyFile(), devName, r.URL, h.path("call.json"),

@@ -3,8 +3,11 @@
 package main
 
 import (
+	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -12,6 +15,7 @@ import (
 	"github.com/traccia-ledger/traccia/cmd/internal/dev"
 	"github.com/traccia-ledger/traccia/cmd/internal/web"
 	"github.com/traccia-ledger/traccia/cmd/internal/web/standin"
+	"github.com/traccia-ledger/traccia/consent"
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/node"
 )
@@ -32,7 +36,26 @@ func devPages(w *dev.World, verifier func() *browser.Site) pagesMaker {
 			return nil, err
 		}
 		return web.New(web.Config{
-			Node: n, Origin: url, Doors: []web.Door{door}, Operator: web.Operator{Name: "Registro di prova"}, Verifier: verifier, Log: log, Metrics: metrics,
+			Node: n, Origin: pagesOrigin(url), Doors: []web.Door{door}, Operator: web.Operator{Name: "Registro di prova"}, Verifier: verifier, Log: log, Metrics: metrics,
 		})
 	}
+}
+
+// pagesOrigin is the address of the sample's pages: browsers let passkeys be used on localhost, and on no number.
+func pagesOrigin(url string) string {
+	return strings.Replace(url, "//127.0.0.1:", "//localhost:", 1)
+}
+
+// sampleRequest is the link by which a municipality of the sample asks citizens for a consent.
+func sampleRequest(w *dev.World, url string, now time.Time) (string, error) {
+	key, _ := w.Key(dev.Municipality)
+	compact, err := consent.SignRequest(&consent.Request{
+		Ledger: devName, Body: dev.Municipality, ID: consent.NewID(), IssuedAt: now.Unix(), Expires: now.AddDate(0, 3, 0).Unix(),
+		LegalBasis: []string{consent.BasisConsent}, Recipients: []string{dev.Municipality}, Purposes: []string{"SocialWelfareProvision"},
+		Categories: []string{"isee", "Name"}, Days: 365,
+	}, key.Kid, w.Signer(dev.Municipality))
+	if err != nil {
+		return "", fmt.Errorf("couldn't make a sample request for a consent: %w", err)
+	}
+	return consent.RequestLink(pagesOrigin(url), "it", compact), nil
 }

@@ -172,8 +172,8 @@ func (s *server) told(r *http.Request) (told string, err error) {
 	return told, err
 }
 
-// tell goes back to the list, which says what was done.
-func (s *server) tell(w http.ResponseWriter, r *http.Request, told string) error {
+// tell goes on to a page that says what was done.
+func (s *server) tell(w http.ResponseWriter, r *http.Request, told, next string) error {
 	_, err := s.sessions.Change(r.Context(), s.cookie(r, sessionCookie), func(c *session.Session) error {
 		c.Told = told
 		return nil
@@ -182,7 +182,7 @@ func (s *server) tell(w http.ResponseWriter, r *http.Request, told string) error
 		return err
 	}
 	s.histories.Forget(session.From(r.Context()).Subject)
-	return s.redirect(w, r, "/"+lang(r)+consentsPath)
+	return s.redirect(w, r, "/"+lang(r)+next)
 }
 
 // addHistory adds what the citizen's history has of consents, if it is there soon enough. The page doesn't wait for it as the
@@ -228,11 +228,13 @@ func (s *server) listed(lang string, list []string) string {
 	return strings.Join(list[:n-1], ", ") + " " + s.texts[lang]["consents.and"] + " " + list[n-1]
 }
 
-func labels(terms []words.Term) (list []string) {
+// quoted writes the labels of terms in one sentence.
+func (s *server) quoted(lang string, terms []words.Term) string {
+	var list []string
 	for _, t := range terms {
-		list = append(list, "«"+t.Label+"»")
+		list = append(list, strings.ReplaceAll(s.texts[lang]["consents.quoted"], "{term}", t.Label))
 	}
-	return list
+	return s.listed(lang, list)
 }
 
 // consentLine says a consent in words.
@@ -261,7 +263,7 @@ func (s *server) consentLine(lang string, c ledger.ConsentSummary) (l consentLin
 		relation = s.texts[lang]["others.relation."+c.Relation]
 	}
 	l.Sentence = strings.NewReplacer(
-		"{to}", s.listed(lang, to), "{data}", s.listed(lang, labels(l.Data)), "{why}", s.listed(lang, labels(l.Purposes)), "{from}", day(lang, c.From),
+		"{to}", s.listed(lang, to), "{data}", s.quoted(lang, l.Data), "{why}", s.quoted(lang, l.Purposes), "{from}", day(lang, c.From),
 		"{until}", day(lang, c.Until), "{ended}", day(lang, cmp.Or(c.Ended, c.Until)), "{recorded}", day(lang, c.Recorded), "{who}", collector, "{as}", relation,
 	).Replace(form)
 	return l, nil
@@ -281,13 +283,13 @@ func serveEnd(s *server, w http.ResponseWriter, r *http.Request) error {
 	}
 	ended := &list[i]
 	if !endable(ended) {
-		return s.tell(w, r, "over") // pressed twice, or in another window
+		return s.tell(w, r, "over", consentsPath) // pressed twice, or in another window
 	}
 	err = s.desk.Say(r.Context(), speaks(r), &consent.Record{Kind: consentEnds[ended.Kind], Ends: id})
 	if err := refusedConsent(err); err != nil {
 		return err
 	}
-	return s.tell(w, r, consentEnds[ended.Kind])
+	return s.tell(w, r, consentEnds[ended.Kind], consentsPath)
 }
 
 // refusedConsent is what a citizen is told of a statement that wasn't recorded.

@@ -20,34 +20,50 @@ import (
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/node"
 	"github.com/traccia-ledger/traccia/ledger/node/nodetest"
+	"github.com/traccia-ledger/traccia/policies"
 	"github.com/traccia-ledger/traccia/verifier"
 )
 
-// consentSite is the pages of a ledger that records consents, and the desk of one of its bodies.
-func consentSite(t *testing.T, change func(*Config)) (*site, func(ledger.Subject) *desk) {
+// askingBody collects consents at its desk, and asks for them.
+var askingBody = &consenttest.Collector{Ledger: nodetest.Name, ID: nodetest.Consumers[0], Key: nodetest.Signer(nodetest.Consumers[0], 0)}
+
+// consentNode is a ledger that records consents.
+func consentNode(t *testing.T) *node.Node {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "ledger")
 	world := nodetest.NewWorld(t, time.Now())
 	world.Create(t, dir, node.Options{})
-	n, err := node.Open(context.Background(), dir, node.Options{Consents: webauthn.Rules{}})
+	n, err := node.Open(context.Background(), dir, node.Options{Consents: webauthn.Rules{}, Policies: policies.Open})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { n.Close() })
 	world.Register(t, n)
-	body := &consenttest.Collector{Ledger: nodetest.Name, ID: nodetest.Consumers[0], Key: nodetest.Signer(nodetest.Consumers[0], 0)}
-	return serveNode(t, n, change), func(who ledger.Subject) *desk { return &desk{&consenttest.Citizen{Code: who}, body, n} }
+	if _, err := n.ActivatePolicies(t.Context(), policies.Default()); err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
-// signIn is a browser of somebody whose login left its signed token.
-func (s *site) signIn(subjects ...ledger.Subject) *browser {
+// at is the desk of the body with somebody at it.
+func (s *site) at(who ledger.Subject) *desk {
+	return &desk{&consenttest.Citizen{Code: who}, askingBody, s.pages.Node}
+}
+
+// signInCookie is the cookie of somebody whose login left its signed token; signIn a browser with it.
+func (s *site) signInCookie(subjects ...ledger.Subject) string {
 	s.Helper()
 	cookie, err := s.pages.sessions.Begin(s.Context(), session.Identity{Provider: "test", Level: 2, Subjects: subjects, At: time.Now(), Token: consenttest.Login})
 	if err != nil {
 		s.Fatal(err)
 	}
+	return cookie
+}
+
+func (s *site) signIn(subjects ...ledger.Subject) *browser {
+	s.Helper()
 	b := s.visitor()
-	b.setCookie(sessionCookie, cookie)
+	b.setCookie(sessionCookie, s.signInCookie(subjects...))
 	return b
 }
 
@@ -79,14 +95,14 @@ func (s *site) stateOf(who ledger.Subject, id string) string {
 // TestConsentsEnd: citizens see what they gave, end it with one form on the strength of their login, and take the proofs away;
 // nobody else can.
 func TestConsentsEnd(t *testing.T) {
-	s, at := consentSite(t, nil)
+	s := serveNode(t, consentNode(t), nil)
 	who, other := nodetest.Person(1), nodetest.Person(2)
-	d := at(who)
+	d := s.at(who)
 	given := d.record(t, ledger.KindConsentGiven, &ledger.Private{}, func(*consent.Record) {})
 	refused := d.record(t, ledger.KindConsentRefused, &ledger.Private{}, func(*consent.Record) {})
 	entitled := d.record(t, ledger.KindEntitlementGiven, &ledger.Private{}, func(*consent.Record) {})
 	mandate := d.record(t, ledger.KindMandateGiven, &ledger.Private{Delegate: nodetest.Person(3)}, func(*consent.Record) {})
-	theirs := at(other).record(t, ledger.KindConsentGiven, &ledger.Private{}, func(*consent.Record) {})
+	theirs := s.at(other).record(t, ledger.KindConsentGiven, &ledger.Private{}, func(*consent.Record) {})
 
 	b := s.signIn(who)
 	for lang, wants := range map[string][]string{

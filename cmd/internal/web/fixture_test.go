@@ -53,9 +53,24 @@ func newSite(t *testing.T, change func(*Config)) *site {
 // serveNode serves the pages of a node.
 func serveNode(t *testing.T, n *node.Node, change func(*Config)) *site {
 	t.Helper()
+	return serveOn(t, n, httptest.NewTLSServer, change)
+}
+
+// serveLocal serves them on http://localhost, where a browser lets passkeys be used without a certificate that it trusts.
+func serveLocal(t *testing.T, n *node.Node, change func(*Config)) *site {
+	t.Helper()
+	return serveOn(t, n, func(h http.Handler) *httptest.Server {
+		s := httptest.NewServer(h)
+		s.URL = strings.Replace(s.URL, "127.0.0.1", "localhost", 1)
+		return s
+	}, change)
+}
+
+func serveOn(t *testing.T, n *node.Node, serve func(http.Handler) *httptest.Server, change func(*Config)) *site {
+	t.Helper()
 	s := &site{T: t, log: new(strings.Builder)}
 	var handler http.Handler
-	s.Server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(w, r) }))
+	s.Server = serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(w, r) }))
 	t.Cleanup(s.Close)
 	c := Config{Node: n, Origin: s.URL, Operator: Operator{Name: "Gestore"}, Log: slog.New(slog.NewTextHandler(s.log, nil))}
 	if change != nil {

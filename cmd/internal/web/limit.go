@@ -17,10 +17,11 @@ import (
 
 // How many pages may be asked for. Assets don't count.
 const (
-	addressPerSecond, addressAtOnce   = 20, 200 // many people share an address
-	identityPerSecond, identityAtOnce = 2, 60
-	guessesPerSecond, guessesAtOnce   = 1.0 / 60, 10 // of whom a citizen may act for
-	remembered                        = 1 << 14
+	addressPerSecond, addressAtOnce       = 20, 200 // many people share an address
+	identityPerSecond, identityAtOnce     = 2, 60
+	guessesPerSecond, guessesAtOnce       = 1.0 / 60, 10 // of whom a citizen may act for
+	statementsPerSecond, statementsAtOnce = 1.0 / 60, 20 // passkeys, consents and refusals that are recorded; what ends one isn't limited so
+	remembered                            = 1 << 14
 )
 
 // limits are kept in memory, for the latest addresses and identities.
@@ -28,22 +29,19 @@ type limits struct {
 	addresses  *lru.Cache[netip.Prefix, *rate.Limiter]
 	identities *lru.Cache[ledger.Subject, *rate.Limiter]
 	guesses    *lru.Cache[ledger.Subject, *rate.Limiter]
+	statements *lru.Cache[ledger.Subject, *rate.Limiter]
 }
 
 func newLimits() limits {
-	addresses, err := lru.New[netip.Prefix, *rate.Limiter](remembered)
+	return limits{limiters[netip.Prefix](), limiters[ledger.Subject](), limiters[ledger.Subject](), limiters[ledger.Subject]()}
+}
+
+func limiters[K comparable]() *lru.Cache[K, *rate.Limiter] {
+	c, err := lru.New[K, *rate.Limiter](remembered)
 	if err != nil {
 		panic(err) // the size is a constant above zero
 	}
-	identities, err := lru.New[ledger.Subject, *rate.Limiter](remembered)
-	if err != nil {
-		panic(err)
-	}
-	guesses, err := lru.New[ledger.Subject, *rate.Limiter](remembered)
-	if err != nil {
-		panic(err)
-	}
-	return limits{addresses, identities, guesses}
+	return c
 }
 
 // address says how long a client has to wait. A loopback address isn't limited: it is the operator, or a proxy of theirs
@@ -73,6 +71,11 @@ func (l limits) identity(s *session.Session) time.Duration {
 // guess says how long a citizen has to wait before they name another person.
 func (l limits) guess(s *session.Session) time.Duration {
 	return take(l.guesses, s.Identity.Subjects[0], guessesPerSecond, guessesAtOnce)
+}
+
+// statement says how long a citizen has to wait before they add to their list in the log.
+func (l limits) statement(s *session.Session) time.Duration {
+	return take(l.statements, s.Identity.Subjects[0], statementsPerSecond, statementsAtOnce)
 }
 
 func take[K comparable](known *lru.Cache[K, *rate.Limiter], who K, perSecond rate.Limit, atOnce int) time.Duration {

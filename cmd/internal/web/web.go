@@ -34,7 +34,7 @@ import (
 // Config of the pages. Node, Origin and Log are required.
 type Config struct {
 	Node   *node.Node
-	Origin string // as browsers write it: https://registro.example; http on a loopback address alone; "": nobody can enter, see registerPages
+	Origin string // as browsers write it: https://registro.example; http on this machine alone; "": nobody can enter, see registerPages
 	Doors  []Door // ways in, in the order they are shown
 	// Public are JSON documents for providers of identity, by their name below DoorPath.
 	Public   map[string][]byte
@@ -155,7 +155,7 @@ func (s *server) setOrigin() error {
 	switch host := net.ParseIP(origin.Hostname()); {
 	case origin.Scheme == "https":
 		s.secure = true
-	case origin.Scheme == "http" && host != nil && host.IsLoopback():
+	case origin.Scheme == "http" && (host != nil && host.IsLoopback() || origin.Hostname() == "localhost"):
 	default:
 		return fmt.Errorf("origin: expected https://host, found %q", s.Origin)
 	}
@@ -214,7 +214,7 @@ type page struct {
 func allPages() []page {
 	return []page{
 		landingPage, accessesPage, refreshPage, excerptPage, wholePage, reportPage, dataPage, complaintPage, erasurePage,
-		consentsPage, endPage, verifyPage, minePage, registerPage, bodiesPage, checksPage, leafPage,
+		consentsPage, endPage, requestPage, passkeyPage, verifyPage, minePage, registerPage, bodiesPage, checksPage, leafPage,
 		enterPage, leavePage, leftPage, codePage, othersPage, accessibilityPage, privacyPage,
 	}
 }

@@ -12,10 +12,13 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/traccia-ledger/traccia/consent"
 	"github.com/traccia-ledger/traccia/ledger"
+	"github.com/traccia-ledger/traccia/ledger/registry"
+	"github.com/traccia-ledger/traccia/policies"
 )
 
 // Ledger is where they are recorded; *node.Node is one.
@@ -25,6 +28,9 @@ type Ledger interface {
 	// CollectConsent records a statement that the operator collected. A refusal is a *ledger.Problem.
 	CollectConsent(ctx context.Context, s *ledger.ConsentSubmission, r *ledger.Receipt) (*ledger.Answer, error)
 	OperatorID() string
+	Registry() *registry.Registry
+	// Blob is a document that the log names by its digest.
+	Blob(ctx context.Context, digest ledger.Hash) ([]byte, error)
 	Now() time.Time
 }
 
@@ -32,6 +38,10 @@ type Ledger interface {
 type Desk struct {
 	Ledger Ledger
 	Name   string // of the ledger
+
+	mu    sync.Mutex
+	of    ledger.Hash          // digest of the bundle that known is of; guarded by mu
+	known *policies.Vocabulary // nil: not read yet; guarded by mu
 }
 
 // Person is whose list it is, and who speaks.
@@ -79,7 +89,8 @@ type Draft struct {
 	Record []byte   `json:"record"` // what a passkey signs
 	Salt   [32]byte `json:"salt"`   // of the citizen in the receipt
 	// At is when it was made: the record's own time.
-	At time.Time `json:"at"`
+	At    time.Time `json:"at"`
+	Until time.Time `json:"until,omitzero"` // end of what it begins
 }
 
 // draft completes a record, but for its evidence.
@@ -94,6 +105,9 @@ func (d *Desk) draft(ctx context.Context, who Person, said *consent.Record) (*Dr
 	tree, err := ledger.NewSubjectTree([]ledger.SaltedSubject{{Subject: who.Subject, Salt: draft.Salt}})
 	if err != nil {
 		return nil, err
+	}
+	if r.Validity != nil {
+		draft.Until = r.Validity.Until
 	}
 	r.ID, r.Created, r.Language, r.Ledger, r.Subject, r.Mandate = draft.ID, draft.At, who.Lang, d.Name, tree.Root(), who.Mandate
 	draft.Record, err = consent.FormatRecord(&r)
@@ -123,4 +137,46 @@ func (d *Desk) record(ctx context.Context, who Person, draft *Draft, e consent.E
 	receipt.Actor = ledger.ActorService // no operator takes part
 	_, err = d.Ledger.CollectConsent(ctx, s, receipt)
 	return err
+}
+
+// Enrol drafts the enrolment of a passkey, valid for as long as may be, or until its end.
+func (d *Desk) Enrol(ctx context.Context, who Person, p *consent.Passkey, end time.Time) (*Draft, error) {
+	v := &consent.Validity{From: d.Ledger.Now().UTC().Truncate(time.Second)}
+	v.Until = until(v.From.AddDate(consent.MaxYears, 0, 0), end)
+	return d.draft(ctx, who, &consent.Record{Kind: ledger.KindPasskeyEnrolled, Passkey: p, Validity: v})
+}
+
+// Give drafts a consent.
+func (d *Desk) Give(ctx context.Context, who Person, t *consent.Terms, v *consent.Validity) (*Draft, error) {
+	return d.draft(ctx, who, &consent.Record{Kind: ledger.KindConsentGiven, Terms: t, Validity: v})
+}
+
+// until is the earlier of two ends; zero is none.
+func until(a, b time.Time) time.Time {
+	if b.IsZero() || a.Before(b) {
+		return a
+	}
+	return b
+}
+
+// Signed has a draft recorded as the passkey's answer signs it; a new passkey rests on the login too. The evidence's type is
+// for Signed to fill in. A refusal is a *ledger.Problem.
+func (d *Desk) Signed(ctx context.Context, who Person, draft *Draft, e consent.Evidence) error {
+	e.Type = consent.EvidencePasskey
+	if draft.Kind == ledger.KindPasskeyEnrolled {
+		if who.Token == "" {
+			return ErrNoToken
+		}
+		e.Type, e.Login = consent.EvidenceRegistration, sha256.Sum256([]byte(who.Token))
+	}
+	return d.record(ctx, who, draft, e)
+}
+
+// Challenge is what a passkey signs of a draft.
+func (d *Desk) Challenge(draft *Draft) (ledger.Hash, error) {
+	r, err := consent.ParseRecord(draft.Record)
+	if err != nil {
+		return ledger.Hash{}, err
+	}
+	return consent.Challenge(d.Name, r.Epoch, draft.Record), nil
 }

@@ -25,6 +25,7 @@ import (
 
 	"golang.org/x/crypto/chacha20poly1305"
 
+	"github.com/traccia-ledger/traccia/cmd/internal/web/consents"
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/rows"
 	"github.com/traccia-ledger/traccia/ledger/store"
@@ -64,6 +65,8 @@ type Session struct {
 	Ends     time.Time      `json:"ends"`              // at the latest
 	// Told is what the next page says was done; a key of the catalogs, "".
 	Told string `json:"told,omitempty"`
+	// Draft is a record about consent for Subject that waits for a passkey; nil: none does.
+	Draft *consents.Draft `json:"draft,omitempty"`
 }
 
 // Mandate is why somebody sees another's list.
@@ -280,12 +283,14 @@ func (s *Session) Choose(i int) bool {
 	if i < 0 || i >= len(s.Identity.Subjects) {
 		return false
 	}
-	s.Subject, s.Mandate = s.Identity.Subjects[i], nil
+	s.Subject, s.Mandate, s.Draft = s.Identity.Subjects[i], nil, nil
 	return true
 }
 
 // Act shows a citizen's list under a mandate.
-func (s *Session) Act(citizen ledger.Subject, m Mandate) { s.Subject, s.Mandate = citizen, &m }
+func (s *Session) Act(citizen ledger.Subject, m Mandate) {
+	s.Subject, s.Mandate, s.Draft = citizen, &m, nil
+}
 
 // Which is the place of Subject among the identity's codes; -1 under a mandate.
 func (s *Session) Which() int { return slices.Index(s.Identity.Subjects, s.Subject) }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/network"
+	virtual "github.com/chromedp/cdproto/webauthn"
 	"github.com/chromedp/chromedp"
 )
 
@@ -98,6 +99,28 @@ func (b *Browser) SetCookie(url, name, value string) {
 	secure := strings.HasPrefix(url, "https:")
 	if _, err := chromedp.Call(b.ctx, network.SetCookie, network.SetCookieParams{Name: name, Value: value, URL: url, Path: "/", Secure: &secure}); err != nil {
 		b.t.Fatal(err)
+	}
+}
+
+// Authenticate gives it a device that makes passkeys and signs with them, as often as it is asked. What it returns says whether
+// the device recognises its owner, who is, until then.
+func (b *Browser) Authenticate() (recognise func(bool)) {
+	b.t.Helper()
+	if _, err := chromedp.Call(b.ctx, virtual.Enable, virtual.EnableParams{}); err != nil {
+		b.t.Fatal(err)
+	}
+	added, err := chromedp.Call(b.ctx, virtual.AddVirtualAuthenticator, virtual.AddVirtualAuthenticatorParams{Options: &virtual.VirtualAuthenticatorOptions{
+		Protocol: virtual.AuthenticatorProtocolCtap2, Ctap2version: virtual.Ctap2versionCtap21, Transport: virtual.AuthenticatorTransportInternal,
+		HasResidentKey: true, HasUserVerification: true, AutomaticPresenceSimulation: true, IsUserVerified: true,
+	}})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return func(is bool) {
+		b.t.Helper()
+		if _, err := chromedp.Call(b.ctx, virtual.SetUserVerified, virtual.SetUserVerifiedParams{AuthenticatorID: added.AuthenticatorID, IsUserVerified: is}); err != nil {
+			b.t.Fatal(err)
+		}
 	}
 }
 
