@@ -104,7 +104,8 @@ type secret [36]byte
 
 func parseSecret(cookie string) (s secret, err error) {
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(cookie)
-	if err != nil || len(raw) != len(s) {
+	// The decoder passes over line ends.
+	if err != nil || len(raw) != len(s) || len(cookie) != base64.RawURLEncoding.EncodedLen(len(s)) {
 		return s, ErrEnded
 	}
 	return secret(raw), nil
