@@ -23,7 +23,7 @@ var attachedEvents = regexp.MustCompile(`name="evento" value="([^"]*)"`)
 
 // TestComplaints: letters have the facts of the citizen's own list and nothing of others, and go with an excerpt that proves them.
 func TestComplaints(t *testing.T) {
-	l := webtest.NewLedger(t, webtest.Config{Years: 1, Accesses: 10})
+	l := webtest.NewLedger(t, webtest.Config{Years: 1, Accesses: 30})
 	l.Access(webtest.Citizen, func(r *ledger.Receipt) { r.Actor, r.LegalBasis = ledger.ActorModel, "PUBLIC_INTEREST_TASK" })
 	l.State(ledger.StatementError, "Pratica di un'altra persona")
 	s := serveNode(t, l.Node, nil)
