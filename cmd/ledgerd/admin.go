@@ -111,6 +111,9 @@ func listenAdmin(dir string) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("couldn't open the operator's socket: %w", err)
 	}
+	// One that is left behind is replaced; at its end a process that stood still
+	// would take away that of the next one.
+	l.(*net.UnixListener).SetUnlinkOnClose(false)
 	if err := os.Chmod(path, 0o600); err != nil {
 		l.Close()
 		return nil, fmt.Errorf("couldn't protect the operator's socket: %w", err)

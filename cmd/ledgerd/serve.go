@@ -4,10 +4,12 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"path/filepath"
 	"time"
 
@@ -20,7 +22,6 @@ import (
 	"github.com/traccia-ledger/traccia/cmd/internal/cli"
 	"github.com/traccia-ledger/traccia/cmd/internal/serving"
 	"github.com/traccia-ledger/traccia/ledger/node"
-	"github.com/traccia-ledger/traccia/ledger/store"
 )
 
 // serveFlags say where a ledger listens.
@@ -31,7 +32,9 @@ type serveFlags struct {
 	maxConnections   int
 	maxQueuedLeaves  int
 	shutdownPatience time.Duration
-	standby          bool
+	advertise        string // where other nodes reach this one; "": there are none
+	nodesCA          string
+	linger           time.Duration
 	pages            pagesMaker
 }
 
@@ -57,10 +60,11 @@ func serveCommand() *cobra.Command {
 submissions, records and acknowledges what it took, writes a last head, and
 ends. Plain HTTP is served on loopback addresses only.
 
-With --standby it waits while another process has the ledger, and serves it as
-soon as that one has ended: at once after a stop, or a death on the same machine,
-and some seconds after a process on another machine stopped answering its
-database. Both need the same keys: one directory that both see.
+With --advertise it is one of several nodes on one database: each takes every
+request, one of them sequences, and another goes on when that one ends, at once
+after a stop or a death on the same machine, and within ten seconds of a death
+elsewhere. All need the same keys: one directory that all see. See
+docs/operations.md.
 
 The public pages, at /it/registro and /en/registro, tell anyone what the public log
 says: monthly totals, bodies and their keys, witnesses, policies, checks
@@ -82,15 +86,21 @@ enter with SPID or CIE: docs/citizen.md.`,
 			if flags.pages, err = loginPages(loginFile, verifier); err != nil {
 				return err
 			}
+			if flags.advertise != "" {
+				return runNode(cmd.Context(), ledger.data, opt, flags)
+			}
 			return run(cmd.Context(), ledger.data, opt, flags, func(*ready) error { return nil })
 		},
 	}
 	ledger.add(cmd)
 	flags.add(cmd)
-	cmd.Flags().BoolVar(&flags.standby, "standby", false, "wait while another process serves the ledger, and serve it when that is gone")
+	cmd.Flags().StringVar(&flags.advertise, "advertise", "", "be one of several nodes, which the others reach at this URL; port 0 takes that of --listen")
+	cmd.Flags().DurationVar(&flags.linger, "linger", 2*time.Second, "how long one of several nodes goes on taking requests when it stops: longer than a balancer takes to see that /ready is 503")
+	cmd.Flags().StringVar(&flags.nodesCA, "nodes-ca", "", "PEM file with the certificate authorities of the nodes' certificates (default: the system's)")
 	cmd.Flags().StringVar(&loginFile, "login", "", "file that says how citizens log in to their pages; only the public ones are served without it")
 	cmd.Flags().StringVar(&verifierDir, "browser-verifier", "", "directory of the verifier that citizens' browsers run: ledgerd verifier build, and publish")
 	cmd.MarkFlagFilename("login")
+	cmd.MarkFlagFilename("nodes-ca")
 	cmd.MarkFlagDirname("browser-verifier")
 	return cmd
 }
@@ -111,18 +121,14 @@ type ready struct {
 // everything listens, before the ready file is written; its error ends the
 // service.
 func run(ctx context.Context, dir string, opt node.Options, flags serveFlags, started func(*ready) error) error {
-	if (flags.tlsCert == "") != (flags.tlsKey == "") {
-		return cli.Usagef("--tls-cert and --tls-key go together")
-	}
 	if err := checkPlain(flags); err != nil {
 		return err
 	}
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry := newRegistry()
 	opt.Metrics = node.NewMetrics(registry)
 	opt.MaxQueue = flags.maxQueuedLeaves
-	n, err := open(ctx, dir, opt, flags.standby)
-	if n == nil {
+	n, err := node.Open(ctx, dir, opt)
+	if err != nil {
 		return err
 	}
 	err = serveNode(ctx, n, opt.Log, registry, flags, started)
@@ -135,83 +141,26 @@ func run(ctx context.Context, dir string, opt node.Options, flags serveFlags, st
 	return errors.Join(err, closed)
 }
 
-// open opens the ledger; as a standby it waits for it. The node is nil without an
-// error when ctx ended while it waited.
-func open(ctx context.Context, dir string, opt node.Options, standby bool) (*node.Node, error) {
-	for waiting := false; ; waiting = true {
-		n, err := node.Open(ctx, dir, opt)
-		switch {
-		case err == nil:
-			return n, nil
-		case ctx.Err() != nil && waiting:
-			return nil, nil
-		case !standby || !errors.Is(err, store.ErrLocked):
-			return nil, err
-		case !waiting:
-			opt.Log.Info("standing by", "because", err)
-		}
-		select {
-		case <-time.After(standbyPause):
-		case <-ctx.Done():
-			return nil, nil
-		}
-	}
-}
-
-// standbyPause is how long a standby waits before it tries again.
-const standbyPause = 500 * time.Millisecond
-
 func serveNode(ctx context.Context, n *node.Node, log *slog.Logger, registry *prometheus.Registry, flags serveFlags, started func(*ready) error) error {
-	secure, err := serving.TLS(flags.tlsCert, flags.tlsKey)
+	l, err := listen(flags)
 	if err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", flags.listen)
+	service, err := newServed(ctx, n, l.url, log, registry, flags)
 	if err != nil {
-		return fmt.Errorf("couldn't listen: %w", err)
+		return errors.Join(err, l.close())
 	}
-	listener = netutil.LimitListener(listener, flags.maxConnections)
-	metrics, err := net.Listen("tcp", flags.metrics)
-	if err != nil {
-		listener.Close()
-		return fmt.Errorf("couldn't listen for metrics: %w", err)
-	}
-	socket, err := listenAdmin(n.Dir)
-	if err != nil {
-		listener.Close()
-		metrics.Close()
-		return err
-	}
-	scheme := "http"
-	if secure != nil {
-		scheme = "https"
-	}
-	url := scheme + "://" + listener.Addr().String()
-	service := api.New(n, log, registry)
-	pages, err := flags.pages(n, url, log, registry)
-	if err != nil {
-		return errors.Join(err, listener.Close(), metrics.Close(), socket.Close())
-	}
-	sweeping, end := context.WithCancel(ctx)
-	defer end()
-	go pages.Sweep(sweeping)
-	// A submission may be long and a batch has no end: the handlers set their
-	// own deadlines, a line or a body at a time.
-	public := serving.New(pages.Beside(service.Handler()), log)
-	public.TLSConfig = secure
-	public.RegisterOnShutdown(service.EndBatches)
+	defer service.close()
+	public := l.server(service.handler, log)
+	public.RegisterOnShutdown(service.api.Batches.End)
 	var servers serving.Servers
-	servers.Start(public, listener)
-	servers.Start(serving.New(serving.Metrics(registry, unready(n)), log), metrics)
-	servers.Start(serving.New(adminHandler(n), log), socket)
+	servers.Start(public, l.public)
+	servers.Start(serving.New(serving.Metrics(registry, unready(n)), log), l.metrics)
 
-	r := ready{
-		URL:        url,
-		MetricsURL: "http://" + metrics.Addr().String() + "/metrics",
-		LogKeyFile: filepath.Join(n.Dir, "log.vkey"), Data: n.Dir, node: n,
-	}
+	r := l.ready(n.Dir)
+	r.node = n
 	log.Info("serving", "url", r.URL, "metrics", r.MetricsURL, "origin", fmt.Sprintf("%s/%d", n.Settings.Name, n.Epoch()), "size", n.Latest().Root.Size)
-	err = started(&r)
+	err = started(r)
 	if err == nil {
 		err = serving.WriteReady(flags.readyFile, r)
 	}
@@ -227,6 +176,85 @@ func serveNode(ctx context.Context, n *node.Node, log *slog.Logger, registry *pr
 	servers.Stop(flags.shutdownPatience)
 	return err
 }
+
+// listeners are where a process listens.
+type listeners struct {
+	url             string // of the API
+	public, metrics net.Listener
+	secure          *tls.Config // nil: plain HTTP
+}
+
+func listen(flags serveFlags) (l *listeners, err error) {
+	l = &listeners{}
+	if l.secure, err = serving.TLS(flags.tlsCert, flags.tlsKey); err != nil {
+		return nil, err
+	}
+	if l.public, err = net.Listen("tcp", flags.listen); err != nil {
+		return nil, fmt.Errorf("couldn't listen: %w", err)
+	}
+	l.public = netutil.LimitListener(l.public, flags.maxConnections)
+	if l.metrics, err = net.Listen("tcp", flags.metrics); err != nil {
+		return nil, errors.Join(fmt.Errorf("couldn't listen for metrics: %w", err), l.public.Close())
+	}
+	scheme := "http"
+	if l.secure != nil {
+		scheme = "https"
+	}
+	l.url = scheme + "://" + l.public.Addr().String()
+	return l, nil
+}
+
+func (l *listeners) close() error { return errors.Join(l.public.Close(), l.metrics.Close()) }
+
+// server returns the public one. A submission may be long and a batch has no end:
+// the handlers set their own deadlines, a line or a body at a time.
+func (l *listeners) server(handler http.Handler, log *slog.Logger) *http.Server {
+	public := serving.New(handler, log)
+	public.TLSConfig = l.secure
+	return public
+}
+
+func (l *listeners) ready(dir string) *ready {
+	return &ready{
+		URL: l.url, MetricsURL: "http://" + l.metrics.Addr().String() + "/metrics",
+		LogKeyFile: filepath.Join(dir, "log.vkey"), Data: dir,
+	}
+}
+
+// served is an open ledger as clients see it: its API and pages, and the operator's
+// socket, which is open until close.
+type served struct {
+	api     *api.Server
+	handler http.Handler
+	close   func()
+}
+
+func newServed(ctx context.Context, n *node.Node, url string, log *slog.Logger, registry prometheus.Registerer, flags serveFlags) (*served, error) {
+	s := &served{api: api.New(n, log, registry)}
+	pages, err := flags.pages(n, url, log, registry)
+	if err != nil {
+		return nil, err
+	}
+	s.handler = pages.Beside(s.api.Handler())
+	sweeping, end := context.WithCancel(ctx)
+	go pages.Sweep(sweeping)
+	socket, err := listenAdmin(n.Dir)
+	if err != nil {
+		end()
+		return nil, err
+	}
+	var servers serving.Servers
+	servers.Start(serving.New(adminHandler(n), log), socket)
+	s.close = func() {
+		end()
+		servers.Stop(adminPatience)
+	}
+	return s, nil
+}
+
+// adminPatience is how long the operator's commands under way may take at the end:
+// what they began is gone on from at the next start.
+const adminPatience = 5 * time.Second
 
 // stopped closes when the node can no longer record. The process then ends,
 // and whoever supervises it starts it anew.
@@ -250,8 +278,17 @@ func unready(n *node.Node) func() string {
 	}
 }
 
+func newRegistry() *prometheus.Registry {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return registry
+}
+
 // checkPlain refuses to serve in the clear anywhere but on loopback.
 func checkPlain(flags serveFlags) error {
+	if (flags.tlsCert == "") != (flags.tlsKey == "") {
+		return cli.Usagef("--tls-cert and --tls-key go together")
+	}
 	for _, l := range []struct{ flag, address, cert string }{{"--listen", flags.listen, flags.tlsCert}, {"--metrics-listen", flags.metrics, ""}} {
 		host, _, err := net.SplitHostPort(l.address)
 		if err != nil {

@@ -54,6 +54,7 @@ var (
 type Options struct {
 	Passphrase string           // of the keys directory, "" where it has none
 	Place      string           // where the store is, as place.Parse reads it; "": where the settings say
+	Claim      place.Claim      // of one process of several; the zero value: there are no others
 	Log        *slog.Logger     // nil: discard
 	Now        func() time.Time // nil: time.Now
 	MaxQueue   int              // leaves waiting before 503; 0: the sequencer's default
@@ -134,7 +135,7 @@ func Open(ctx context.Context, dir string, opt Options) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	if n.db, err = where.Open(ctx, opt.Log); err != nil {
+	if n.db, err = where.As(opt.Claim).Open(ctx, opt.Log); err != nil {
 		return nil, err
 	}
 	n.rows = n.db

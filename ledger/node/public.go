@@ -150,11 +150,31 @@ func (y *year) publish() error {
 	if before != nil && bytes.Equal(signed, before.Checkpoint) {
 		return nil
 	}
+	if err := y.notBehindPublished(latest.Root.Size); err != nil {
+		return err
+	}
 	if err := y.n.keys.SetPublished(y.epoch, signed); err != nil {
 		return fmt.Errorf("couldn't keep the published checkpoint: %w", err)
 	}
 	y.show(&Published{latest.Root, signed})
 	y.n.opt.Metrics.published(time.Since(begun))
+	return nil
+}
+
+// notBehindPublished refuses to publish less than was published: a process that
+// stood still, and doesn't know yet that another one records, would.
+func (y *year) notBehindPublished(size uint64) error {
+	signed, err := y.n.keys.Published(y.epoch)
+	if err != nil || signed == nil {
+		return err
+	}
+	cp, err := checkpoint.Open(signed, y.verifier)
+	if err != nil {
+		return fmt.Errorf("couldn't read the last published checkpoint: %w", err)
+	}
+	if cp.Size > size {
+		return fmt.Errorf("%w: the log ends at %d here, %d leaves were published: another process records", ErrBehind, size, cp.Size)
+	}
 	return nil
 }
 

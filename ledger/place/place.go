@@ -24,6 +24,28 @@ import (
 type Place struct {
 	dir      string // "" for a database
 	database postgres.Address
+	claim    Claim
+}
+
+// Claim is as whom a process of several opens a store in a database.
+type Claim struct {
+	Holder postgres.Holder
+	URL    string // where the others reach it
+}
+
+// As returns the place for Open by a process of several.
+func (p Place) As(c Claim) Place {
+	p.claim = c
+	return p
+}
+
+// Follow opens the store of a database only to be read, beside the process that
+// has it.
+func (p Place) Follow(ctx context.Context, log *slog.Logger) (*postgres.Store, error) {
+	if p.dir != "" {
+		return nil, fmt.Errorf("%s is a directory: several processes need a database (ledgerd migrate --to postgres://…)", p.dir)
+	}
+	return postgres.Follow(ctx, p.database, postgres.Options{Logger: log})
 }
 
 // Parse reads a place: the URL of a database, or a directory, which is within
@@ -69,7 +91,7 @@ func (p Place) Open(ctx context.Context, log *slog.Logger) (store.Store, error) 
 	if p.dir != "" {
 		return opened(pebble.Open(p.dir, pebble.Options{Logger: log}))
 	}
-	return opened(postgres.Open(ctx, p.database, postgres.Options{Logger: log}))
+	return opened(postgres.Open(ctx, p.database, postgres.Options{Logger: log, Holder: p.claim.Holder, URL: p.claim.URL}))
 }
 
 // OpenReadOnly opens a store only to be read; nobody writes it meanwhile.

@@ -14,8 +14,10 @@
 //
 //	store_format  the version of this layout (schema.go)
 //	store_use     which process may commit, and how often it has (use.go)
+//	store_address where that process takes requests (lease.go)
 //
-// One process at a time has the store open. It holds store_use for eight seconds
+// One process at a time has the store open; others may follow it, and see what
+// it commits. It holds store_use for eight seconds
 // and says so again every two; a process that ended without a word is replaced
 // when they are over, or at once on the same machine. Every commit asks for that
 // row in its own transaction, so that who was replaced commits nothing more,
@@ -30,7 +32,6 @@ package postgres
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -46,6 +47,10 @@ import (
 // Options are what Create and Open may be told. The zero value is good.
 type Options struct {
 	Logger *slog.Logger // slog.Default() when nil
+	// Holder names this opening of the store; the zero value: any name.
+	Holder Holder
+	// URL is where other processes reach the one that has the store; "": nowhere.
+	URL string
 
 	readOnly bool      // see OpenReadOnly
 	spread   int       // of a database that Create makes; 0: as its engine wants it
@@ -68,7 +73,7 @@ var usual = patience{
 	use: 8 * time.Second, renew: 2 * time.Second,
 	attempt: 15 * time.Second, commit: time.Minute,
 	read: 30 * time.Second, begin: 10 * time.Second,
-	idle: 10 * time.Second,
+	idle: 5 * time.Second, // less than use: who was stopped in a commit delays nobody longer
 }
 
 var errClosed = errors.New("postgres: the store is closed")
@@ -81,11 +86,13 @@ type Store struct {
 	layout   layout
 	patience patience
 	readOnly bool
+	follows  bool   // another process has the store: see Follow
+	url      string // where this process takes requests
 
 	readers *pgxpool.Pool
 	writers *pgxpool.Pool // for commits and the row of use, which never wait for a reader
 
-	holder  [16]byte // names this opening of the store in store_use
+	holder  Holder // names this opening of the store in store_use
 	turn    chan struct{}
 	commits int64 // done by this opening; guarded by turn
 	stopped error // why nothing is committed any more; guarded by turn
@@ -140,14 +147,14 @@ func connect(ctx context.Context, a Address, o Options) (*Store, error) {
 		o.Logger = slog.Default()
 	}
 	s := &Store{
-		address: a, log: o.Logger, patience: usual, readOnly: o.readOnly,
+		address: a, log: o.Logger, patience: usual, readOnly: o.readOnly, holder: o.Holder, url: o.URL,
 		turn: make(chan struct{}, 1), stop: func() {},
 	}
 	if o.patience != nil {
 		s.patience = *o.patience
 	}
-	if _, err := rand.Read(s.holder[:]); err != nil {
-		return nil, err
+	if s.holder == (Holder{}) {
+		s.holder = NewHolder()
 	}
 	var err error
 	if s.server, err = recognise(ctx, a); err != nil {

@@ -43,7 +43,7 @@ type snapshot struct {
 
 // state names what is committed: each commit changes it (use.go).
 type state struct {
-	holder  [16]byte
+	holder  Holder
 	commits int64
 }
 

@@ -29,7 +29,7 @@ import (
 var migrations embed.FS
 
 const (
-	layoutVersion = 1
+	layoutVersion = 2
 	layoutNeeds   = 1
 
 	// cockroachSpread is into how many ranges keys that ascend are spread on
@@ -74,15 +74,10 @@ func (s *Store) create(ctx context.Context, spread int) error {
 
 // open reads the layout, makes the store ours, and brings the layout up to date.
 func (s *Store) open(ctx context.Context) error {
-	l, err := s.readLayout(ctx)
-	if err != nil {
+	if err := s.knowLayout(ctx); err != nil {
 		return err
 	}
-	if l.needs > layoutVersion {
-		return fmt.Errorf("%w: its layout %d needs a version that knows %d, this one knows %d: install the newer version",
-			store.ErrNewer, l.version, l.needs, layoutVersion)
-	}
-	s.layout = l
+	l := s.layout
 	if err := s.take(ctx); err != nil {
 		return err
 	}
@@ -96,7 +91,24 @@ func (s *Store) open(ctx context.Context) error {
 			return said(err)
 		}
 	}
-	return s.makeTables(ctx)
+	if err := s.makeTables(ctx); err != nil {
+		return err
+	}
+	return s.advertise(ctx)
+}
+
+// knowLayout reads the layout, and refuses one that this version can't work on.
+func (s *Store) knowLayout(ctx context.Context) error {
+	l, err := s.readLayout(ctx)
+	if err != nil {
+		return err
+	}
+	if l.needs > layoutVersion {
+		return fmt.Errorf("%w: its layout %d needs a version that knows %d, this one knows %d: install the newer version",
+			store.ErrNewer, l.version, l.needs, layoutVersion)
+	}
+	s.layout = l
+	return nil
 }
 
 func (s *Store) readLayout(ctx context.Context) (l layout, err error) {
@@ -157,9 +169,9 @@ func (s *Store) makeTables(ctx context.Context) error {
 }
 
 // define runs statements that may run again, until they are done.
-func (s *Store) define(ctx context.Context, statements string) error {
+func (s *Store) define(ctx context.Context, statements string, args ...any) error {
 	return s.persist(ctx, 0, func(ctx context.Context) error {
-		_, err := s.writers.Exec(ctx, statements, pgx.QueryExecModeSimpleProtocol)
+		_, err := s.writers.Exec(ctx, statements, append([]any{pgx.QueryExecModeSimpleProtocol}, args...)...)
 		return said(err)
 	})
 }

@@ -171,8 +171,8 @@ func (s *Store) whyRefused(ctx context.Context, n int64) error {
 
 // leave makes the store anybody's, if it is ours.
 func (s *Store) leave(ctx context.Context) error {
-	if s.layout.version == 0 {
-		return nil // never opened
+	if s.layout.version == 0 || s.follows {
+		return nil // never opened, or another's
 	}
 	if _, err := s.writers.Exec(ctx, leaveUse, s.holder[:]); err != nil {
 		return fmt.Errorf("couldn't leave the store to others, they wait %.0f seconds: %w", s.patience.use.Seconds(), said(err))

@@ -225,7 +225,7 @@ func TestLayouts(t *testing.T) {
 		if s, err = again(); err != nil {
 			t.Fatalf("a later layout: %v", err)
 		}
-		exec(`UPDATE store_format SET needs = 2`)
+		exec(`UPDATE store_format SET needs = 3`)
 		if _, err := again(); !errors.Is(err, store.ErrNewer) || !strings.Contains(err.Error(), "7") {
 			t.Errorf("a layout that needs a newer version: %v", err)
 		}

@@ -10,14 +10,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"time"
 
 	"golang.org/x/sync/semaphore"
-	"golang.org/x/time/rate"
 
 	"github.com/traccia-ledger/traccia/ledger"
-	"github.com/traccia-ledger/traccia/ledger/sequencer"
 )
 
 // How much of a batch may wait for its commit at once: the more, the larger
@@ -35,42 +34,66 @@ func costOf(raw []byte) int64 {
 	return min(int64(len(raw)+lineCost+eventCost*bytes.Count(raw, []byte(`"salt"`))), windowBytes)
 }
 
+// Batches serves NDJSON, a submission a line, and streams an answer for each line
+// while the rest still comes in. What it answered is durable, whatever becomes of
+// the connection.
+type Batches struct {
+	log      *slog.Logger
+	submit   Submit
+	refused  func(r *http.Request, status int, p ledger.Problem) // told of what submit doesn't know of
+	patience time.Duration
+	lines    *semaphore.Weighted // bytes of lines in work, of all batches
+
+	ending context.Context // done once End was called
+	End    func()          // ends batches under way after the lines they have read; a batch has no end of its own
+}
+
+// Submit records one submission, of a line of the request, and gives the answer or
+// the problem as it goes out. It is called for several lines at a time.
+type Submit func(ctx context.Context, r *http.Request, raw []byte) Outcome
+
+// Outcome is what a submission is answered with.
+type Outcome struct {
+	Status int
+	Body   []byte // JSON: the answer where Status is 2xx, a problem (RFC 9457) else
+}
+
+// NewBatches returns a handler of batches over what records one submission.
+func NewBatches(log *slog.Logger, submit Submit) *Batches {
+	b := &Batches{
+		log: log, submit: submit, patience: maxPatience, lines: semaphore.NewWeighted(allLines),
+		refused: func(*http.Request, int, ledger.Problem) {},
+	}
+	b.ending, b.End = context.WithCancel(context.Background())
+	return b
+}
+
 // batchLine answers one line of a batch, in the order of the lines. Blank lines
 // count, but get no answer:
 //
 //	{"line":1,"status":201,"answer":{"receipt_id":…}}
 //	{"line":2,"status":422,"problem":{"code":"expired",…}}
 type batchLine struct {
-	Line    int             `json:"line"`
-	Status  int             `json:"status"`
-	Answer  json.RawMessage `json:"answer,omitempty"`
-	Problem *problem        `json:"problem,omitempty"`
+	number int
+	Outcome
 }
 
-// serveBatch takes NDJSON, a submission a line, and streams an answer for each
-// line while the rest still comes in. What it answered is durable, whatever
-// becomes of the connection.
-func (s *Server) serveBatch(w http.ResponseWriter, r *http.Request) {
+// ServeHTTP takes a POST.
+func (b *Batches) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	control := http.NewResponseController(w)
-	limiter := s.refusals.of(r)
-	if s.holdOff(w, limiter) {
-		return
-	}
 	// NDJSON has no registered type, and clients call it differently.
 	if p := checkContentType(r, "application/x-ndjson", "application/ndjson", "application/jsonl", "application/json"); p != nil {
-		s.requests.WithLabelValues(p.Code).Inc()
-		s.refusals.count(limiter, http.StatusUnsupportedMediaType)
-		writeProblem(w, http.StatusUnsupportedMediaType, *p)
+		b.refused(r, http.StatusUnsupportedMediaType, *p)
+		WriteProblem(w, http.StatusUnsupportedMediaType, *p)
 		return
 	}
 	if err := control.EnableFullDuplex(); err != nil {
-		s.log.Error("couldn't stream a batch", "error", err)
-		writeProblem(w, http.StatusInternalServerError, internal)
+		b.log.Error("couldn't stream a batch", "error", err)
+		WriteProblem(w, http.StatusInternalServerError, internal)
 		return
 	}
 	// Whoever takes answers has time from each one's beginning.
 	control.SetWriteDeadline(time.Time{})
-	s.refusals.announce(w.Header(), limiter)
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	w.Header().Set("Cache-Control", "no-store")
 	// A channel of channels keeps the lines in order while they are worked on
@@ -82,7 +105,7 @@ func (s *Server) serveBatch(w http.ResponseWriter, r *http.Request) {
 	defer gone()
 	go func() {
 		defer close(pending)
-		s.readBatch(ctx, r.Body, limiter, pending, control)
+		b.read(ctx, r, pending, control)
 	}()
 	out := bufio.NewWriterSize(w, 64<<10)
 	for line := range pending {
@@ -90,7 +113,7 @@ func (s *Server) serveBatch(w http.ResponseWriter, r *http.Request) {
 		if ctx.Err() != nil || !ok {
 			continue // the client is gone; what was read is still recorded
 		}
-		control.SetWriteDeadline(time.Now().Add(s.patience))
+		control.SetWriteDeadline(time.Now().Add(b.patience))
 		err := answer.write(out)
 		if err == nil && len(pending) == 0 {
 			err = errors.Join(out.Flush(), control.Flush())
@@ -104,28 +127,29 @@ func (s *Server) serveBatch(w http.ResponseWriter, r *http.Request) {
 	out.Flush()
 }
 
-// write puts an answer into its line as it is: it was formatted here.
+// write puts an answer into its line as it is: it was formatted before.
 func (l *batchLine) write(w *bufio.Writer) error {
-	if l.Problem != nil {
-		return json.NewEncoder(w).Encode(l)
+	kind := "answer"
+	if l.Status/100 != 2 {
+		kind = "problem"
 	}
-	fmt.Fprintf(w, `{"line":%d,"status":%d,"answer":`, l.Line, l.Status)
-	w.Write(l.Answer)
+	fmt.Fprintf(w, `{"line":%d,"status":%d,"%s":`, l.number, l.Status, kind)
+	w.Write(l.Body)
 	_, err := w.WriteString("}\n")
 	return err
 }
 
-// readBatch starts the work on each line as it arrives, until the client has no
+// read starts the work on each line as it arrives, until the client has no
 // more or is gone.
-func (s *Server) readBatch(ctx context.Context, body io.Reader, limiter *rate.Limiter, pending chan<- chan batchLine, control *http.ResponseController) {
-	in := bufio.NewReaderSize(body, 64<<10)
+func (b *Batches) read(ctx context.Context, r *http.Request, pending chan<- chan batchLine, control *http.ResponseController) {
+	in := bufio.NewReaderSize(r.Body, 64<<10)
 	// Who waits for the next line is woken.
-	woken := context.AfterFunc(s.ending, func() { control.SetReadDeadline(time.Now()) })
+	woken := context.AfterFunc(b.ending, func() { control.SetReadDeadline(time.Now()) })
 	defer woken()
 	memory := semaphore.NewWeighted(windowBytes)
 	for number := 1; ctx.Err() == nil; number++ {
-		control.SetReadDeadline(time.Now().Add(s.patience))
-		if s.ending.Err() != nil {
+		control.SetReadDeadline(time.Now().Add(b.patience))
+		if b.ending.Err() != nil {
 			control.SetReadDeadline(time.Now())
 		}
 		raw, err := readLine(in)
@@ -143,19 +167,20 @@ func (s *Server) readBatch(ctx context.Context, body io.Reader, limiter *rate.Li
 		}
 		answer := make(chan batchLine, 1)
 		pending <- answer
-		if s.ending.Err() != nil {
-			status, p := s.judge(sequencer.ErrClosed)
-			s.requests.WithLabelValues(p.Code).Inc()
-			answer <- refusedLine(number, status, p)
+		refused := func(status int, p ledger.Problem) {
+			b.refused(r, status, p)
+			answer <- batchLine{number, Refuse(status, p)}
+		}
+		if b.ending.Err() != nil {
+			refused(http.StatusServiceUnavailable, shuttingDown)
 			return
 		}
 		if !whole {
-			status, p := http.StatusRequestTimeout, s.incomplete("a whole line")
 			if errors.Is(err, errLineTooLong) {
-				status, p = http.StatusRequestEntityTooLarge, tooLargeProblem
+				refused(http.StatusRequestEntityTooLarge, TooLarge)
+			} else {
+				refused(http.StatusRequestTimeout, incomplete("a whole line", b.patience))
 			}
-			s.requests.WithLabelValues(p.Code).Inc()
-			answer <- refusedLine(number, status, p)
 			return
 		}
 		cost := costOf(raw)
@@ -163,15 +188,15 @@ func (s *Server) readBatch(ctx context.Context, body io.Reader, limiter *rate.Li
 			close(answer)
 			return
 		}
-		if s.lines.Acquire(ctx, cost) != nil {
+		if b.lines.Acquire(ctx, cost) != nil {
 			memory.Release(cost)
 			close(answer)
 			return
 		}
 		go func() {
 			defer memory.Release(cost)
-			defer s.lines.Release(cost)
-			answer <- s.answerLine(context.WithoutCancel(ctx), limiter, number, raw)
+			defer b.lines.Release(cost)
+			answer <- batchLine{number, b.submit(context.WithoutCancel(ctx), r, raw)}
 		}()
 		if last {
 			return
@@ -179,29 +204,55 @@ func (s *Server) readBatch(ctx context.Context, body io.Reader, limiter *rate.Li
 	}
 }
 
-func (s *Server) answerLine(ctx context.Context, limiter *rate.Limiter, number int, raw []byte) batchLine {
+// serveBatch is Batches for clients that may still have something refused.
+func (s *Server) serveBatch(w http.ResponseWriter, r *http.Request) {
+	limiter := s.refusals.of(r)
+	if s.holdOff(w, limiter) {
+		return
+	}
+	s.refusals.announce(w.Header(), limiter)
+	s.Batches.ServeHTTP(w, r)
+}
+
+// batchRefused counts what was refused of a batch before it was looked into.
+func (s *Server) batchRefused(r *http.Request, status int, p ledger.Problem) {
+	s.requests.WithLabelValues(p.Code).Inc()
+	if status == http.StatusUnsupportedMediaType {
+		s.refusals.count(s.refusals.of(r), status)
+	}
+}
+
+// SubmitLine records a submission that is a line of this request.
+func (s *Server) SubmitLine(ctx context.Context, r *http.Request, raw []byte) Outcome {
+	limiter := s.refusals.of(r)
 	if _, yes := s.refusals.exhausted(limiter); yes {
 		s.requests.WithLabelValues(tooMany.Code).Inc()
-		return refusedLine(number, http.StatusTooManyRequests, tooMany)
+		return Refuse(http.StatusTooManyRequests, tooMany)
 	}
 	status, answer, p := s.submit(ctx, raw, "batch")
 	if !p.recorded() {
 		s.refusals.count(limiter, status)
 	}
 	if p != nil {
-		return batchLine{Line: number, Status: status, Problem: p}
+		return formatProblem(*p)
 	}
 	body, err := ledger.FormatAnswer(answer)
 	if err != nil {
 		s.log.Error("couldn't format an answer", "error", err)
-		return refusedLine(number, http.StatusInternalServerError, internal)
+		return Refuse(http.StatusInternalServerError, internal)
 	}
-	return batchLine{Line: number, Status: status, Answer: body}
+	return Outcome{status, body}
 }
 
-func refusedLine(number, status int, p ledger.Problem) batchLine {
-	out := newProblem(status, p)
-	return batchLine{Line: number, Status: status, Problem: &out}
+// Refuse is the outcome with a problem.
+func Refuse(status int, p ledger.Problem) Outcome { return formatProblem(newProblem(status, p)) }
+
+func formatProblem(p problem) Outcome {
+	body, err := json.Marshal(p)
+	if err != nil {
+		return Outcome{http.StatusInternalServerError, []byte(`{"type":"about:blank","title":"Internal Server Error","status":500}`)}
+	}
+	return Outcome{p.Status, body}
 }
 
 var errLineTooLong = errors.New("line too long")

@@ -50,10 +50,18 @@ func (f *fixture) open(t testing.TB, body io.Reader) *stream {
 	return &stream{t, response, json.NewDecoder(response.Body)}
 }
 
+// answeredLine is a line that the server answers with.
+type answeredLine struct {
+	Line    int             `json:"line"`
+	Status  int             `json:"status"`
+	Answer  json.RawMessage `json:"answer"`
+	Problem *problem        `json:"problem"`
+}
+
 // next reads one answer; false at the end.
-func (s *stream) next() (batchLine, bool) {
+func (s *stream) next() (answeredLine, bool) {
 	s.t.Helper()
-	var line batchLine
+	var line answeredLine
 	err := s.answers.Decode(&line)
 	if err == io.EOF {
 		return line, false
@@ -75,7 +83,7 @@ func (s *stream) next() (batchLine, bool) {
 	return line, true
 }
 
-func (s *stream) all() (list []batchLine) {
+func (s *stream) all() (list []answeredLine) {
 	for {
 		line, ok := s.next()
 		if !ok {
@@ -86,7 +94,7 @@ func (s *stream) all() (list []batchLine) {
 }
 
 // brief is what a test expects of a line.
-func brief(list []batchLine) string {
+func brief(list []answeredLine) string {
 	var b strings.Builder
 	for _, l := range list {
 		fmt.Fprintf(&b, "%d:%d", l.Line, l.Status)
@@ -209,7 +217,7 @@ func TestBatchStreams(t *testing.T) {
 	for i := range 20 {
 		line, ok := s.next()
 		if !ok || line.Line != i+1 || line.Status != http.StatusCreated {
-			t.Fatalf("answer %d: %s", i, brief([]batchLine{line}))
+			t.Fatalf("answer %d: %s", i, brief([]answeredLine{line}))
 		}
 		// Only now the next one is sent.
 		if _, err := fmt.Fprintf(send, "%s\n", f.submission(t, begin+1+i)); err != nil {
@@ -226,7 +234,7 @@ func TestBatchStreams(t *testing.T) {
 // stream.
 func TestHTTP2(t *testing.T) {
 	f := newFixture(t, fastWorld, node.Options{})
-	f.server.patience = 2 * time.Second
+	f.server.patience, f.server.Batches.patience = 2*time.Second, 2*time.Second
 	over := httptest.NewUnstartedServer(f.server.Handler())
 	over.EnableHTTP2 = true
 	over.StartTLS()
@@ -249,7 +257,7 @@ func TestHTTP2(t *testing.T) {
 	s := &stream{t: t, answers: json.NewDecoder(response.Body)}
 	for i := range 5 { // each line in time, all together not
 		if line, ok := s.next(); !ok || line.Line != i+1 || line.Status != http.StatusCreated {
-			t.Fatalf("answer %d: %s", i, brief([]batchLine{line}))
+			t.Fatalf("answer %d: %s", i, brief([]answeredLine{line}))
 		}
 		time.Sleep(f.server.patience * 3 / 10)
 		if _, err := fmt.Fprintf(pipe, "%s\n", f.submission(t, 1+i)); err != nil {
@@ -283,7 +291,7 @@ func TestBatchDisconnected(t *testing.T) {
 	}()
 	s := f.open(t, body)
 	if line, ok := s.next(); !ok || line.Status != http.StatusCreated {
-		t.Fatal(brief([]batchLine{line}))
+		t.Fatal(brief([]answeredLine{line}))
 	}
 	s.response.Body.Close()
 	send.CloseWithError(io.ErrUnexpectedEOF)
@@ -309,7 +317,7 @@ func (f *fixture) dial(t testing.TB) net.Conn {
 
 func TestSlowClients(t *testing.T) {
 	f := newFixture(t, fastWorld, node.Options{})
-	f.server.patience = 2 * time.Second
+	f.server.patience, f.server.Batches.patience = 2*time.Second, 2*time.Second
 	raw := f.submission(t, 0)
 	read := func(t *testing.T, conn net.Conn) *http.Response {
 		t.Helper()

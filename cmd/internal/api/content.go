@@ -29,7 +29,7 @@ func (s *Server) serveContent(w http.ResponseWriter, r *http.Request, body strin
 	refuse := func(status int, p ledger.Problem) {
 		s.refusals.count(limiter, status)
 		s.refusals.announce(w.Header(), limiter)
-		writeProblem(w, status, p)
+		WriteProblem(w, status, p)
 	}
 	if p := checkContentType(r, "application/json"); p != nil {
 		refuse(http.StatusUnsupportedMediaType, *p)

@@ -78,10 +78,10 @@ func (s *Server) serveBlob(w http.ResponseWriter, r *http.Request) {
 func (s *Server) notPublished(w http.ResponseWriter, err error) {
 	if err != nil && !errors.Is(err, node.ErrNotPublished) {
 		status, p := s.judge(err)
-		writeProblem(w, status, p)
+		WriteProblem(w, status, p)
 		return
 	}
-	writeProblem(w, http.StatusNotFound, ledger.Problem{Code: "not_found", Where: "path", Expected: "something of the published log", Found: "nothing of that name"})
+	WriteProblem(w, http.StatusNotFound, ledger.Problem{Code: "not_found", Where: "path", Expected: "something of the published log", Found: "nothing of that name"})
 }
 
 // serveBytes answers conditional requests and HEAD as well.

@@ -70,7 +70,7 @@ func (s *Server) judge(err error) (int, ledger.Problem) {
 	var p *ledger.Problem
 	var denied *node.Denied
 	later := func(code, found string) (int, ledger.Problem) {
-		return http.StatusServiceUnavailable, ledger.Problem{Code: code, Expected: "the same submission again, later", Found: found}
+		return http.StatusServiceUnavailable, tryLater(code, found)
 	}
 	switch {
 	case errors.As(err, &denied):
@@ -103,7 +103,7 @@ func (s *Server) judge(err error) (int, ledger.Problem) {
 	case errors.Is(err, sequencer.ErrMoved):
 		return later("busy", "a registry that keeps changing")
 	case errors.Is(err, sequencer.ErrClosed), errors.Is(err, context.Canceled):
-		return later("shutting_down", "a ledger that is shutting down")
+		return http.StatusServiceUnavailable, shuttingDown
 	case errors.Is(err, sequencer.ErrClock), errors.Is(err, sequencer.ErrYearOver):
 		s.log.Error("refusing to record", "error", err)
 		return later("clock", "a clock that can't be right")
@@ -117,10 +117,19 @@ func (s *Server) judge(err error) (int, ledger.Problem) {
 	return http.StatusInternalServerError, internal
 }
 
+// tryLater is a problem of the moment: nothing was recorded, or the same may be sent
+// again without harm.
+func tryLater(code, found string) ledger.Problem {
+	return ledger.Problem{Code: code, Expected: "the same submission again, later", Found: found}
+}
+
+var shuttingDown = tryLater("shutting_down", "a ledger that is shutting down")
+
 // codeDenied: the access is denied by policy, and recorded so.
 const codeDenied = "denied"
 
-func writeProblem(w http.ResponseWriter, status int, p ledger.Problem) {
+// WriteProblem answers a request with a problem.
+func WriteProblem(w http.ResponseWriter, status int, p ledger.Problem) {
 	sendProblem(w, newProblem(status, p))
 }
 
@@ -147,8 +156,11 @@ func newProblem(status int, p ledger.Problem) problem {
 // retryAfter is in seconds: a full queue empties at once, the rest wants an
 // operator or a restart.
 func retryAfter(code string) int {
-	if code == "busy" {
+	switch code {
+	case "busy":
 		return 1
+	case "no_sequencer": // it was waited for already
+		return 5
 	}
 	return 30
 }

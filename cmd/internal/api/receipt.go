@@ -30,7 +30,7 @@ func (s *Server) serveReceipt(w http.ResponseWriter, r *http.Request) {
 	}
 	s.refusals.count(limiter, status)
 	s.refusals.announce(w.Header(), limiter)
-	writeProblem(w, status, p)
+	WriteProblem(w, status, p)
 }
 
 func (s *Server) fetch(r *http.Request) (*ledger.Answer, error) {

@@ -52,21 +52,19 @@ type Server struct {
 	patience time.Duration
 	refusals refusals
 	tokens   *tokenUses
-	lines    *semaphore.Weighted // bytes of lines in work, of all batches
 	lists    *semaphore.Weighted // requests about lists in work
 	proving  *semaphore.Weighted // requests for VRF proofs in work
 	requests *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
 
-	ending     context.Context // done once EndBatches was called
-	EndBatches func()          // ends batches under way after the lines they have read; a batch has no end of its own
+	Batches *Batches
 }
 
 // New returns a server; its metrics go to the registerer.
 func New(n *node.Node, log *slog.Logger, r prometheus.Registerer) *Server {
 	s := &Server{
 		node: n, log: log, patience: maxPatience,
-		refusals: newRefusals(n.Now), tokens: newTokenUses(n.Now()), lines: semaphore.NewWeighted(allLines), lists: semaphore.NewWeighted(atOnce), proving: semaphore.NewWeighted(1),
+		refusals: newRefusals(n.Now), tokens: newTokenUses(n.Now()), lists: semaphore.NewWeighted(atOnce), proving: semaphore.NewWeighted(1),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "traccia_submissions_total", Help: "Submissions by outcome: recorded, replayed, or the code of the problem.",
 		}, []string{"outcome"}),
@@ -75,7 +73,8 @@ func New(n *node.Node, log *slog.Logger, r prometheus.Registerer) *Server {
 			Buckets: prometheus.ExponentialBuckets(0.001, 2, 14),
 		}, []string{"endpoint"}),
 	}
-	s.ending, s.EndBatches = context.WithCancel(context.Background())
+	s.Batches = NewBatches(log, s.SubmitLine)
+	s.Batches.refused = s.batchRefused
 	r.MustRegister(s.requests, s.seconds)
 	return s
 }
@@ -127,7 +126,7 @@ func (s *Server) harden(next http.Handler) http.Handler {
 }
 
 func serveNotFound(w http.ResponseWriter, _ *http.Request) {
-	writeProblem(w, http.StatusNotFound, ledger.Problem{Code: "not_found", Where: "path", Expected: "a path of /openapi.yaml", Found: "another"})
+	WriteProblem(w, http.StatusNotFound, ledger.Problem{Code: "not_found", Where: "path", Expected: "a path of /openapi.yaml", Found: "another"})
 }
 
 // method lets one method through; HEAD goes with GET.
@@ -135,7 +134,7 @@ func method(want string, next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != want && !(want == http.MethodGet && r.Method == http.MethodHead) {
 			w.Header().Set("Allow", want)
-			writeProblem(w, http.StatusMethodNotAllowed, ledger.Problem{Code: "method_not_allowed", Where: "method", Expected: want, Found: "another method"})
+			WriteProblem(w, http.StatusMethodNotAllowed, ledger.Problem{Code: "method_not_allowed", Where: "method", Expected: want, Found: "another method"})
 			return
 		}
 		next(w, r)
@@ -167,7 +166,7 @@ func (s *Server) holdOff(w http.ResponseWriter, limiter *rate.Limiter) bool {
 		s.requests.WithLabelValues(tooMany.Code).Inc()
 		s.refusals.announce(w.Header(), limiter)
 		w.Header().Set("Retry-After", strconv.Itoa(seconds))
-		writeProblem(w, http.StatusTooManyRequests, tooMany)
+		WriteProblem(w, http.StatusTooManyRequests, tooMany)
 	}
 	return yes
 }
@@ -186,7 +185,7 @@ func (s *Server) readSubmission(w http.ResponseWriter, r *http.Request) (int, *l
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		return refuse(http.StatusRequestEntityTooLarge, tooLargeProblem)
+		return refuse(http.StatusRequestEntityTooLarge, TooLarge)
 	case err != nil:
 		return refuse(http.StatusRequestTimeout, s.incomplete("a whole submission"))
 	}
@@ -228,7 +227,7 @@ func (s *Server) writeAnswer(w http.ResponseWriter, status int, answer *ledger.A
 	body, err := ledger.FormatAnswer(answer)
 	if err != nil {
 		s.log.Error("couldn't format an answer", "error", err)
-		writeProblem(w, http.StatusInternalServerError, internal)
+		WriteProblem(w, http.StatusInternalServerError, internal)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
@@ -257,12 +256,15 @@ func (s *Server) submit(ctx context.Context, raw []byte, endpoint string) (int, 
 	return http.StatusCreated, answer, nil
 }
 
-var tooLargeProblem = ledger.Problem{
+// TooLarge is the problem of a submission that is longer than MaxSubmission.
+var TooLarge = ledger.Problem{
 	Code: "too_large", Expected: fmt.Sprintf("a submission of at most %d bytes", MaxSubmission), Found: "more",
 }
 
-func (s *Server) incomplete(what string) ledger.Problem {
-	return ledger.Problem{Code: "incomplete", Expected: what + " within " + s.patience.String(), Found: "a part of it"}
+func (s *Server) incomplete(what string) ledger.Problem { return incomplete(what, s.patience) }
+
+func incomplete(what string, patience time.Duration) ledger.Problem {
+	return ledger.Problem{Code: "incomplete", Expected: what + " within " + patience.String(), Found: "a part of it"}
 }
 
 func serveOpenAPI(w http.ResponseWriter, r *http.Request) {

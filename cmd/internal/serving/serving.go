@@ -90,7 +90,7 @@ func (s *Servers) Stop(patience time.Duration) {
 
 // Metrics serves /metrics, and /ready, which answers 503 and unready's words when
 // these aren't "".
-func Metrics(registry *prometheus.Registry, unready func() string) http.Handler {
+func Metrics(registry prometheus.Gatherer, unready func() string) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /ready", func(w http.ResponseWriter, _ *http.Request) {

@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/traccia-ledger/traccia/cmd/internal/api"
+	"github.com/traccia-ledger/traccia/ledger/place"
+	"github.com/traccia-ledger/traccia/ledger/postgres"
+	"github.com/traccia-ledger/traccia/ledger/store"
+)
+
+// database is a lease that members share.
+type database struct {
+	mu    sync.Mutex
+	lease postgres.Lease // guarded by mu
+}
+
+func (d *database) read(context.Context) (postgres.Lease, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.lease, nil
+}
+
+// expire makes the store anybody's.
+func (d *database) expire() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.lease.Free = true
+}
+
+// testNode is a member with a service of its own.
+type testNode struct {
+	*Member
+	server *httptest.Server
+	leave  func() error
+	failed atomic.Pointer[error] // why its service can't go on
+	served atomic.Int64          // requests that its service had
+	handle func(w http.ResponseWriter, r *http.Request)
+}
+
+func (d *database) join(t *testing.T, handle func(w http.ResponseWriter, r *http.Request)) *testNode {
+	t.Helper()
+	n := &testNode{handle: handle}
+	n.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { n.Member.ServeHTTP(w, r) }))
+	t.Cleanup(n.server.Close)
+	var mine postgres.Holder
+	service := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n.served.Add(1)
+		n.handle(w, r)
+	})
+	n.Member = New(Config{
+		URL: n.server.URL, Lease: d.read, Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(),
+		Lead: func(_ context.Context, c place.Claim) (*Service, error) {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			if !d.lease.Free {
+				return nil, store.ErrLocked
+			}
+			d.lease, mine = postgres.Lease{Holder: c.Holder, URL: c.URL}, c.Holder
+			return &Service{
+				Handler: service,
+				Submit: func(_ context.Context, r *http.Request, raw []byte) api.Outcome {
+					n.served.Add(1)
+					return api.Outcome{Status: http.StatusCreated, Body: fmt.Appendf(nil, `{"by":%q,"raw":%s}`, n.URL, raw)}
+				},
+				Err: func() error {
+					if err := n.failed.Load(); err != nil {
+						return *err
+					}
+					return nil
+				},
+				Close: func() error {
+					d.mu.Lock()
+					defer d.mu.Unlock()
+					if d.lease.Holder == mine {
+						d.lease.Free = true
+					}
+					return nil
+				},
+			}, nil
+		},
+	})
+	ctx, end := context.WithCancel(context.Background())
+	go n.Watch(ctx)
+	ran := make(chan error, 1)
+	stop, cancel := context.WithCancel(ctx)
+	go func() { ran <- n.Run(stop) }()
+	n.leave = sync.OnceValue(func() error {
+		n.Leave()
+		cancel()
+		return <-ran
+	})
+	t.Cleanup(func() {
+		if err := n.leave(); err != nil {
+			t.Error(err)
+		}
+		end()
+	})
+	settled, cancelSettled := context.WithTimeout(ctx, time.Minute)
+	defer cancelSettled()
+	n.Settled(settled)
+	return n
+}
+
+func echo(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	w.Header().Set("Set-Cookie", "session=1")
+	fmt.Fprintf(w, "%s %s host %s cookie %s from %s internal %q%q: %s", r.Method, r.RequestURI, r.Host, r.Header.Get("Cookie"), strings.Split(r.RemoteAddr, ":")[0],
+		r.Header.Get(holderHeader), r.Header.Get(clientHeader), body)
+}
+
+func ask(t *testing.T, n *testNode, method, path, content string, header ...string) (*http.Response, string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), method, n.server.URL+path, strings.NewReader(content))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Host = "registro.example"
+	for i := 0; i < len(header); i += 2 {
+		request.Header.Set(header[i], header[i+1])
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response, string(body)
+}
+
+// TestForward asks each of two nodes for what one of them answers.
+func TestForward(t *testing.T) {
+	d := &database{lease: postgres.Lease{Free: true}}
+	first := d.join(t, echo)
+	second := d.join(t, echo)
+	for name, n := range map[string]*testNode{"first": first, "second": second} {
+		response, body := ask(t, n, "POST", "/it/consensi?a=b", "some words", "Cookie", "session=2", clientHeader, "203.0.113.7:1")
+		if want := `POST /it/consensi?a=b host registro.example cookie session=2 from 127.0.0.1 internal "": some words`; body != strings.Replace(want, `""`, `""""`, 1) || response.Header.Get("Set-Cookie") != "session=1" {
+			t.Errorf("through the %s: %q, %v", name, body, response.Header)
+		}
+		if why := n.Unready(); why != "" {
+			t.Errorf("the %s isn't ready: %s", name, why)
+		}
+	}
+	if first.served.Load() != 2 || second.served.Load() != 0 {
+		t.Errorf("the first answered %d requests, the second %d", first.served.Load(), second.served.Load())
+	}
+	// Nobody but a node that knows the lease is taken for one, and nothing is
+	// forwarded twice.
+	for name, n := range map[string]*testNode{"first": first, "second": second} {
+		response, body := ask(t, n, "GET", "/status", "", holderHeader, strings.Repeat("0", 32), clientHeader, "203.0.113.7:1")
+		if response.StatusCode != http.StatusMisdirectedRequest || !strings.Contains(body, codeNotHolder) {
+			t.Errorf("the %s took what was forwarded to another: %d %s", name, response.StatusCode, body)
+		}
+	}
+	response, body := ask(t, second, "POST", "/v1/access-receipts", strings.Repeat("x", api.MaxSubmission+2))
+	if response.StatusCode != http.StatusRequestEntityTooLarge {
+		t.Errorf("too large: %d %s", response.StatusCode, body)
+	}
+}
+
+// TestGoesOn has the node that sequences break, refuse and leave in the middle of
+// requests: the other one's answer comes instead.
+func TestGoesOn(t *testing.T) {
+	for name, interrupt := range map[string]func(d *database, first *testNode, w http.ResponseWriter){
+		"leaves": func(_ *database, first *testNode, w http.ResponseWriter) {
+			go first.leave()
+			<-first.view().over
+			api.WriteProblem(w, http.StatusServiceUnavailable, first.nobody())
+		},
+		"breaks": func(_ *database, first *testNode, w http.ResponseWriter) {
+			err := errors.New("a disk")
+			first.failed.Store(&err)
+			<-first.view().over
+			panic(http.ErrAbortHandler)
+		},
+		"was replaced": func(d *database, first *testNode, w http.ResponseWriter) {
+			d.expire()
+			<-first.view().over
+			time.Sleep(10 * time.Millisecond)
+			w.Header().Set("Retry-After", "30")
+			w.WriteHeader(http.StatusServiceUnavailable)
+			io.WriteString(w, `{"code":"stopped"}`)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := &database{lease: postgres.Lease{Free: true}}
+			first := d.join(t, nil)
+			var once sync.Once
+			first.handle = func(w http.ResponseWriter, r *http.Request) {
+				hit := false
+				once.Do(func() {
+					hit = true
+					interrupt(d, first, w)
+				})
+				if !hit {
+					echo(w, r)
+				}
+			}
+			second := d.join(t, echo)
+			response, body := ask(t, second, "POST", "/v1/access-receipts", "a submission")
+			if response.StatusCode != http.StatusOK || !strings.HasSuffix(body, ": a submission") || response.Header.Get("Retry-After") != "" {
+				t.Errorf("status %d, %q", response.StatusCode, body)
+			}
+		})
+	}
+}
+
+// TestFormCutOff doesn't send a form twice that may have been taken.
+func TestFormCutOff(t *testing.T) {
+	d := &database{lease: postgres.Lease{Free: true}}
+	d.join(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+	second := d.join(t, echo)
+	response, body := ask(t, second, "POST", "/it/consensi", "a form")
+	if response.StatusCode != http.StatusServiceUnavailable || !strings.Contains(body, `"uncertain"`) {
+		t.Errorf("status %d, %s", response.StatusCode, body)
+	}
+}
+
+// TestBatchGoesOn streams lines through a node while the one that sequences changes.
+func TestBatchGoesOn(t *testing.T) {
+	d := &database{lease: postgres.Lease{Free: true}}
+	submit := func(w http.ResponseWriter, r *http.Request) {
+		raw, _ := io.ReadAll(r.Body)
+		w.WriteHeader(http.StatusCreated)
+		fmt.Fprintf(w, `{"raw":%s}`, raw)
+	}
+	first := d.join(t, submit)
+	second := d.join(t, submit)
+	in, lines := io.Pipe()
+	request, err := http.NewRequestWithContext(t.Context(), "POST", second.server.URL+batchPath, in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		for i := range 200 {
+			fmt.Fprintln(lines, i)
+			if i == 100 {
+				for first.served.Load() < 10 {
+					time.Sleep(time.Millisecond)
+				}
+				first.leave()
+			}
+		}
+		lines.Close()
+	}()
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answers := strings.Split(strings.TrimSpace(string(body)), "\n")
+	if len(answers) != 200 {
+		t.Fatalf("%d answers to 200 lines", len(answers))
+	}
+	for i, a := range answers {
+		if !strings.HasPrefix(a, fmt.Sprintf(`{"line":%d,"status":201,`, i+1)) || !strings.HasSuffix(a, fmt.Sprintf(`"raw":%d}}`, i)) {
+			t.Errorf("line %d: %s", i+1, a)
+		}
+	}
+	if first.served.Load() == 0 || second.served.Load() == 0 {
+		t.Errorf("the first recorded %d lines, the second %d", first.served.Load(), second.served.Load())
+	}
+}
+
+func TestCheckURL(t *testing.T) {
+	for text, good := range map[string]bool{
+		"https://a.example": true, "https://a.example:8443": true, "http://127.0.0.1:80": true, "http://localhost": true, "http://[::1]:8080": true,
+		"http://a.example": false, "https://a.example/": false, "https://u@a.example": false, "a.example": false, "": false, "ftp://127.0.0.1": false, "https://a.example?b": false,
+	} {
+		if err := CheckURL(text); (err == nil) != good {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
