@@ -160,7 +160,7 @@ func (l *leader) lead(ctx context.Context, claim place.Claim) (*cluster.Service,
 	}
 	l.metrics.Store(registry)
 	return &cluster.Service{
-		Handler: s.handler, Submit: s.api.SubmitLine, Err: n.Err,
+		Handler: s.handler, Submit: s.api.SubmitLine, Err: n.Err, Unready: unready(n),
 		Close: func() error {
 			l.metrics.Store(nil)
 			s.api.Batches.End()

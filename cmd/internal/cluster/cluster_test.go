@@ -84,6 +84,7 @@ func (d *database) join(t *testing.T, handle func(w http.ResponseWriter, r *http
 					}
 					return nil
 				},
+				Unready: func() string { return "" },
 				Close: func() error {
 					d.mu.Lock()
 					defer d.mu.Unlock()

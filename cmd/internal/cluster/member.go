@@ -56,9 +56,10 @@ type Config struct {
 // Service is the ledger while this node sequences.
 type Service struct {
 	Handler http.Handler
-	Submit  api.Submit   // a line of a batch
-	Err     func() error // why it can't go on, or nil
-	Close   func() error // hands the lease over
+	Submit  api.Submit    // a line of a batch
+	Err     func() error  // why it can't go on, or nil
+	Unready func() string // why it takes no submissions now; "": it does
+	Close   func() error  // hands the lease over
 }
 
 // Times of a member.
@@ -306,9 +307,9 @@ func (m *Member) Unready() string {
 	switch {
 	case leaving:
 		return "leaving"
-	case v.service != nil && v.service.Err() != nil:
-		return "not recording"
-	case v.service == nil && !v.reachable():
+	case v.service != nil:
+		return v.service.Unready()
+	case !v.reachable():
 		return "no node sequences"
 	case seen > blind:
 		return "the database doesn't answer"
