@@ -9,8 +9,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"html/template"
+	"maps"
+	"slices"
 	"strings"
 
+	sentences "github.com/traccia-ledger/traccia/cmd/internal/words"
 	"github.com/traccia-ledger/traccia/verifier"
 )
 
@@ -94,6 +97,11 @@ func (s *Site) execute(p Panel, name string) ([]byte, error) {
 			return nil, err
 		}
 		v.Says = append(v.Says, said{key, text})
+	}
+	// What accesses were for, in the words of the list of accesses.
+	purposes := sentences.Purposes(p.Lang)
+	for _, word := range slices.Sorted(maps.Keys(purposes)) {
+		v.Says = append(v.Says, said{"purpose " + word, purposes[word]})
 	}
 	var b bytes.Buffer
 	if err := t.ExecuteTemplate(&b, name, v); err != nil {

@@ -3,14 +3,17 @@
 package web
 
 import (
+	"maps"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	wasm "github.com/traccia-ledger/traccia/cmd/internal/browser"
 	"github.com/traccia-ledger/traccia/cmd/internal/web/webtest"
+	"github.com/traccia-ledger/traccia/cmd/internal/words"
 	"github.com/traccia-ledger/traccia/ledger/checkpoint"
 	"github.com/traccia-ledger/traccia/verifier"
 )
@@ -93,6 +96,11 @@ func TestVerify(t *testing.T) {
 		b.Look("verify-page-" + lang)
 		b.Click("#verify-mine", "#verify-verdict[data-result=good]")
 		b.Look("verify-page-good-" + lang)
+		told := slices.Collect(maps.Values(words.Purposes(lang)))
+		shown := webtest.Eval[[]string](b, `[...document.querySelectorAll('#verify-events tbody td:nth-child(3)')].map(td => td.textContent)`)
+		if len(shown) == 0 || slices.ContainsFunc(shown, func(purpose string) bool { return !slices.Contains(told, purpose) }) {
+			t.Errorf("%s: purposes in other words than the list's: %q", lang, shown)
+		}
 		b.Resize(webtest.Phone)
 		b.Look("verify-page-good-phone-" + lang)
 	}

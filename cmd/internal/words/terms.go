@@ -39,6 +39,16 @@ type Term struct {
 // Purpose says what an access was for.
 func (s *Speaker) Purpose(word string) Term { return s.term(vocabulary().purposes, word) }
 
+// Purposes are all words for which Purpose has a term, and what it is called in a language: for pages that speak without a
+// Speaker.
+func Purposes(lang string) map[string]string {
+	s, labels := &Speaker{lang: lang}, map[string]string{}
+	for word := range vocabulary().purposes {
+		labels[word] = s.Purpose(word).Label
+	}
+	return labels
+}
+
 // Basis says on which legal basis.
 func (s *Speaker) Basis(word string) Term { return s.term(vocabulary().bases, word) }
 

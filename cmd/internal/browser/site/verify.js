@@ -137,11 +137,14 @@
     }
   };
 
+  // purpose is what an access was for, in the words of the list of accesses; of another vocabulary's IRI the end of it.
+  const purpose = (word) => (word ? words.get('purpose ' + word) || word.replace(/^https?:.*[#/]/, '') : '–');
+
   const events = (all) => {
     const rows = all.slice(-shownEvents).reverse().map((e) => {
       const tr = document.createElement('tr');
       tr.dataset.state = e.state;
-      for (const text of [e.occurred_at ? moment(e.occurred_at) : '–', e.agency_name || e.agency || '–', (e.purpose || '–').replace(/^https?:.*[#/]/, ''), say('event_' + e.state)]) {
+      for (const text of [e.occurred_at ? moment(e.occurred_at) : '–', e.agency_name || e.agency || '–', purpose(e.purpose), say('event_' + e.state)]) {
         const td = document.createElement('td');
         td.textContent = text;
         tr.append(td);
