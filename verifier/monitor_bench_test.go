@@ -64,7 +64,7 @@ func (t *tiled) Fetch(_ context.Context, path string) ([]byte, error) {
 	}
 	from, to := tile.Index*checkpoint.TileWidth, tile.Index*checkpoint.TileWidth+uint64(tile.Width)
 	if tile.Level == checkpoint.EntryLevel {
-		return checkpoint.FormatEntries(t.leaves[from:to])
+		return verifiertest.FormatEntries(t.leaves[from:to])
 	}
 	return t.hashes[tile.Level][32*from : 32*to], nil
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/checkpoint"
+	"github.com/traccia-ledger/traccia/verifier/verifiertest"
 )
 
 // testLog is a log as a directory of tiles, beside merkle's own tree for tests.
@@ -53,7 +54,7 @@ func (l *testLog) grow(t testing.TB, size uint64, leaf func(uint64) []byte) {
 			if level > 0 {
 				continue
 			}
-			entries, err := checkpoint.FormatEntries(l.leaves[start:end])
+			entries, err := verifiertest.FormatEntries(l.leaves[start:end])
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-
-	"github.com/traccia-ledger/traccia/ledger"
 )
 
 // TileWidth is the number of hashes in a full tile, and of leaves in a full entry bundle.
@@ -96,25 +94,9 @@ func tileAt(level int, n, size uint64) (t Tile, ok bool) {
 
 var errEntries = errors.New("malformed entry bundle")
 
-// FormatEntries returns the entry bundle of 1 to TileWidth leaves, each as u16 length ‖ bytes:
+// ParseEntries parses an entry bundle of width leaves, each as u16 length ‖ bytes. They are parts of b, not copies.
 //
 //	0003 0a0b0c  0001 ff
-func FormatEntries(leaves [][]byte) ([]byte, error) {
-	if len(leaves) == 0 || len(leaves) > TileWidth {
-		return nil, fmt.Errorf("couldn't format entry bundle: %d leaves, expected 1 to %d", len(leaves), TileWidth)
-	}
-	var b []byte
-	for _, leaf := range leaves {
-		if len(leaf) > ledger.MaxLeaf {
-			return nil, fmt.Errorf("couldn't format entry bundle: a leaf of %d bytes, expected at most %d", len(leaf), ledger.MaxLeaf)
-		}
-		b = binary.BigEndian.AppendUint16(b, uint16(len(leaf)))
-		b = append(b, leaf...)
-	}
-	return b, nil
-}
-
-// ParseEntries parses an entry bundle of width leaves. They are parts of b, not copies.
 func ParseEntries(b []byte, width int) ([][]byte, error) {
 	leaves := make([][]byte, 0, width)
 	for range width {

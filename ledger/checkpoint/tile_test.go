@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/traccia-ledger/traccia/ledger/checkpoint"
+	"github.com/traccia-ledger/traccia/verifier/verifiertest"
 )
 
 func TestPath(t *testing.T) {
@@ -55,7 +56,7 @@ func FuzzParsePath(f *testing.F) {
 
 func TestEntries(t *testing.T) {
 	leaves := [][]byte{{10, 11, 12}, {}, bytes.Repeat([]byte{1}, 65535), {255}}
-	b, err := checkpoint.FormatEntries(leaves)
+	b, err := verifiertest.FormatEntries(leaves)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +81,7 @@ func TestEntries(t *testing.T) {
 		t.Error("a byte more")
 	}
 	for name, bad := range map[string][][]byte{"none": nil, "257": make([][]byte, 257), "65536 bytes": {make([]byte, 65536)}} {
-		if _, err := checkpoint.FormatEntries(bad); err == nil {
+		if _, err := verifiertest.FormatEntries(bad); err == nil {
 			t.Error(name)
 		}
 	}
@@ -96,7 +97,7 @@ func FuzzParseEntries(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if back, err := checkpoint.FormatEntries(leaves); err != nil || !bytes.Equal(back, b) {
+		if back, err := verifiertest.FormatEntries(leaves); err != nil || !bytes.Equal(back, b) {
 			t.Errorf("%x is %x, %v", b, back, err)
 		}
 	})

@@ -47,8 +47,7 @@ type Line struct {
 	OwnVoucher, OwnPurpose, OwnEService, OwnEvidence, OwnDigest, OwnReceipt, OwnCohort string
 }
 
-// ParseFields cuts a line into its fields, of which each stands in quotes, with \" for a quote; | is between them. JoinFields
-// makes the same line of them.
+// ParseFields cuts a line into its fields, of which each stands in quotes, with \" for a quote; | is between them.
 //
 //	"traccia"|"b6cdd758-342c-4599-ae95-33a781730b3f"|"2026-11-22 09:30:00:123"|…
 func ParseFields(line string) (fields []string, ok bool) {
@@ -78,18 +77,6 @@ func ParseFields(line string) (fields []string, ok bool) {
 		}
 		line = line[1:]
 	}
-}
-
-// JoinFields is the line of fields.
-func JoinFields(fields []string) string {
-	var b strings.Builder
-	for n, f := range fields {
-		if n > 0 {
-			b.WriteByte('|')
-		}
-		b.WriteString(`"` + strings.ReplaceAll(f, `"`, `\"`) + `"`)
-	}
-	return b.String()
 }
 
 // Parse reads a line, of any topic, without its end.

@@ -196,9 +196,6 @@ func (r *Reader) Add(leaf []byte) Seen {
 	return seen
 }
 
-// Size returns the number of leaves read.
-func (r *Reader) Size() uint64 { return r.log.End() }
-
 // Alarms returns what Report has of the same names, without the work of a Report.
 func (r *Reader) Alarms() ([]Duplicate, []Problem) {
 	return r.again[:len(r.again):len(r.again)], r.problems[:len(r.problems):len(r.problems)]

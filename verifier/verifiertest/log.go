@@ -112,7 +112,7 @@ func (l *Log) Fetch(_ context.Context, path string) ([]byte, error) {
 		return nil, fs.ErrNotExist
 	}
 	if t.Level == checkpoint.EntryLevel {
-		return checkpoint.FormatEntries(l.Leaves[start : start+uint64(t.Width)])
+		return FormatEntries(l.Leaves[start : start+uint64(t.Width)])
 	}
 	var hashes []byte
 	for i := start; i < start+uint64(t.Width); i++ {
