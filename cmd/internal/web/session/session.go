@@ -182,26 +182,31 @@ func (st *Store) Begin(ctx context.Context, identity Identity) (cookie string, e
 
 // Get returns the session of a cookie, and notes that it was used; ErrEnded.
 func (st *Store) Get(ctx context.Context, cookie string) (*Session, error) {
-	return st.change(ctx, cookie, nil)
+	return st.Change(ctx, cookie, nil)
 }
 
-// Change lets f change a session and keeps it so. Where f returns an error, nothing changes.
+// row reads the row of a session; ErrEnded if there is none.
+func (st *Store) row(ctx context.Context, key []byte) ([]byte, error) {
+	was, err := st.rows.Session(ctx, key)
+	if err != nil {
+		return nil, fmt.Errorf("couldn't read the session: %w", err)
+	}
+	if was == nil {
+		return nil, ErrEnded
+	}
+	return was, nil
+}
+
+// Change lets f change a session and keeps it so; nil: nothing but that it was seen. Where f returns an error, nothing changes.
 func (st *Store) Change(ctx context.Context, cookie string, f func(*Session) error) (*Session, error) {
-	return st.change(ctx, cookie, f)
-}
-
-func (st *Store) change(ctx context.Context, cookie string, f func(*Session) error) (*Session, error) {
 	k, err := parseSecret(cookie)
 	if err != nil {
 		return nil, err
 	}
 	for {
-		was, err := st.rows.Session(ctx, k.row())
+		was, err := st.row(ctx, k.row())
 		if err != nil {
-			return nil, fmt.Errorf("couldn't read the session: %w", err)
-		}
-		if was == nil {
-			return nil, ErrEnded
+			return nil, err
 		}
 		s, err := k.open(was)
 		if err != nil {
@@ -240,12 +245,9 @@ func (st *Store) End(ctx context.Context, cookie string) (*Session, error) {
 		return nil, err
 	}
 	for {
-		was, err := st.rows.Session(ctx, k.row())
+		was, err := st.row(ctx, k.row())
 		if err != nil {
-			return nil, fmt.Errorf("couldn't read the session: %w", err)
-		}
-		if was == nil {
-			return nil, ErrEnded
+			return nil, err
 		}
 		err = st.rows.ChangeSession(ctx, k.row(), was, nil)
 		if err == nil {
