@@ -22,11 +22,7 @@ func (s *Server) serveConsent(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			return err
 		}
-		status := http.StatusCreated
-		if replayed {
-			status = http.StatusOK
-		}
-		s.answerContent(w, status, "application/json", body)
+		s.answerRecorded(w, replayed, body)
 		return nil
 	})
 }

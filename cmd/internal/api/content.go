@@ -80,3 +80,12 @@ func (s *Server) answerContent(w http.ResponseWriter, status int, contentType st
 	w.WriteHeader(status)
 	w.Write(body)
 }
+
+// answerRecorded answers what was recorded just now, or before.
+func (s *Server) answerRecorded(w http.ResponseWriter, replayed bool, body []byte) {
+	status := http.StatusCreated
+	if replayed {
+		status = http.StatusOK
+	}
+	s.answerContent(w, status, "application/json", body)
+}

@@ -70,11 +70,7 @@ func (s *Server) serveStatement(w http.ResponseWriter, r *http.Request, record f
 		if err != nil {
 			return err
 		}
-		status := http.StatusCreated
-		if replayed {
-			status = http.StatusOK
-		}
-		s.answerContent(w, status, "application/json", body)
+		s.answerRecorded(w, replayed, body)
 		return nil
 	})
 }
