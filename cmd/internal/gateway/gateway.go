@@ -56,8 +56,6 @@ type Parts struct {
 
 // Gateway serves calls. Close ends it.
 type Gateway struct {
-	watching sync.Mutex // held by watch; guards what alarms were told
-
 	parts    atomic.Pointer[Parts]
 	memory   *memory.Memory
 	years    *years

@@ -502,6 +502,8 @@ func TestKilledBeforeStatement(t *testing.T) {
 // TestWitnessed: an acknowledged checkpoint waits until witnesses have seen it.
 func TestWitnessed(t *testing.T) {
 	f := newFixture(t)
+	f.gateway.Close() // who looks is this test alone; calls go on
+	f.gateway.ctx = t.Context()
 	if g := f.post("/persona", about(f.person(1))); g.status != 200 {
 		t.Fatalf("%d %s", g.status, g.body)
 	}

@@ -18,8 +18,6 @@ const (
 )
 
 func (g *Gateway) watch() {
-	g.watching.Lock()
-	defer g.watching.Unlock()
 	if err := g.memory.Sweep(); err != nil {
 		g.log.Error("couldn't forget tokens", "error", err)
 	}
