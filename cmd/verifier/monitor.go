@@ -255,13 +255,15 @@ func (f *monitorFlags) follow(cmd *cobra.Command, m *monitor.Monitor, stream <-c
 	}
 	ctx, cancel := context.WithCancelCause(cmd.Context())
 	defer cancel(nil)
-	end, err := f.serve.start(m, cmd.ErrOrStderr(), cancel)
+	servers, err := f.serve.start(m, cmd.ErrOrStderr())
 	if err != nil {
 		return err
 	}
-	defer end()
+	defer servers.Stop(servePatience)
 	go func() {
 		select {
+		case err := <-servers.Failed():
+			cancel(err)
 		case err := <-stream:
 			cancel(err)
 		case <-ctx.Done():

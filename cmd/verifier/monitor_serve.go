@@ -3,10 +3,10 @@
 package main
 
 import (
-	"context"
-	"errors"
+	"crypto/tls"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"time"
@@ -18,6 +18,7 @@ import (
 
 	"github.com/traccia-ledger/traccia/cmd/internal/cli"
 	"github.com/traccia-ledger/traccia/cmd/internal/monitor"
+	"github.com/traccia-ledger/traccia/cmd/internal/serving"
 	"github.com/traccia-ledger/traccia/ledger/durable"
 	"github.com/traccia-ledger/traccia/ledger/witness"
 )
@@ -56,42 +57,26 @@ func (f *monitorServeFlags) check() error {
 	return nil
 }
 
-// start listens; failed is told of a server that ends by itself. end stops them,
-// after the answers under way.
-func (f *monitorServeFlags) start(m *monitor.Monitor, stderr io.Writer, failed func(error)) (end func(), err error) {
-	var servers []*http.Server
-	end = func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		for _, s := range servers {
-			if s.Shutdown(ctx) != nil {
-				s.Close()
-			}
-		}
+// start listens. The caller stops what it returns.
+func (f *monitorServeFlags) start(m *monitor.Monitor, stderr io.Writer) (*serving.Servers, error) {
+	secured, err := serving.TLS(f.tlsCert, f.tlsKey)
+	if err != nil {
+		return nil, err
 	}
-	serve := func(what, address, cert, key string, h http.Handler) error {
+	servers := new(serving.Servers)
+	serve := func(what, address string, secured *tls.Config, h http.Handler) error {
 		l, err := net.Listen("tcp", address)
 		if err != nil {
 			return fmt.Errorf("couldn't listen for %s: %w", what, err)
 		}
-		s := &http.Server{Handler: h, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10}
-		servers = append(servers, s)
-		go func() {
-			var err error
-			if cert != "" {
-				err = s.ServeTLS(l, cert, key)
-			} else {
-				err = s.Serve(l)
-			}
-			if !errors.Is(err, http.ErrServerClosed) {
-				failed(fmt.Errorf("couldn't go on listening for %s: %w", what, err))
-			}
-		}()
+		s := serving.New(h, slog.New(slog.DiscardHandler))
+		s.ReadTimeout, s.WriteTimeout, s.TLSConfig = 10*time.Second, 30*time.Second, secured
+		servers.Start(s, l)
 		fmt.Fprintf(stderr, "listening for %s on %s\n", what, l.Addr())
 		return nil
 	}
 	if f.listen != "" {
-		if err := serve("checkpoints to cosign", f.listen, f.tlsCert, f.tlsKey, m.Witness()); err != nil {
+		if err := serve("checkpoints to cosign", f.listen, secured, m.Witness()); err != nil {
 			return nil, err
 		}
 	}
@@ -101,13 +86,16 @@ func (f *monitorServeFlags) start(m *monitor.Monitor, stderr io.Writer, failed f
 		m.Register(registry)
 		mux := http.NewServeMux()
 		mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
-		if err := serve("metrics", f.metrics, "", "", mux); err != nil {
-			end()
+		if err := serve("metrics", f.metrics, nil, mux); err != nil {
+			servers.Stop(servePatience)
 			return nil, err
 		}
 	}
-	return end, nil
+	return servers, nil
 }
+
+// servePatience is how long answers under way may take once the monitor ends.
+const servePatience = 10 * time.Second
 
 // monitorKey is the answer of monitor key.
 type monitorKey struct {
