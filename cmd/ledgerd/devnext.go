@@ -87,6 +87,9 @@ Try in another terminal, from this directory:
   # who is registered, with which keys
   %s body list --data %s
 
+  # a citizen's notices, asked for on the page /it/avvisi: here messages are files
+  cat %s/*.eml
+
   # health and metrics
   curl -s %s/status
   curl -s %s
@@ -107,5 +110,5 @@ Try in another terminal, from this directory:
 		tool("verifier"), filepath.Join(d, "sample", "receipt.json"), r.LogKeyFile,
 		tool("verifier"), r.URL, r.node.Epoch(), r.LogKeyFile, filepath.Join(d, "sample", "log.state"),
 		tool("agency"), filepath.Join(d, "sample", "submission.json"), r.URL, filepath.Join(d, "sample", "again.json"),
-		tool("ledgerd"), d, r.URL, r.MetricsURL)
+		tool("ledgerd"), d, outbox(d), r.URL, r.MetricsURL)
 }

@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -14,11 +15,15 @@ import (
 	"github.com/traccia-ledger/traccia/cmd/internal/browser"
 	"github.com/traccia-ledger/traccia/cmd/internal/dev"
 	"github.com/traccia-ledger/traccia/cmd/internal/web"
+	"github.com/traccia-ledger/traccia/cmd/internal/web/notice"
 	"github.com/traccia-ledger/traccia/cmd/internal/web/standin"
 	"github.com/traccia-ledger/traccia/consent"
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/node"
 )
+
+// outbox has what would be e-mail.
+func outbox(dir string) string { return filepath.Join(dir, "outbox") }
 
 // devPages are the pages of the sample ledger, which anyone enters as one of its invented people.
 func devPages(w *dev.World, verifier func() *browser.Site) pagesMaker {
@@ -37,6 +42,7 @@ func devPages(w *dev.World, verifier func() *browser.Site) pagesMaker {
 		}
 		return web.New(web.Config{
 			Node: n, Origin: pagesOrigin(url), Doors: []web.Door{door}, Operator: web.Operator{Name: "Registro di prova"}, Verifier: verifier, Log: log, Metrics: metrics,
+			Notices: notice.Folder(outbox(n.Dir)), NoticesEvery: 10 * time.Second,
 		})
 	}
 }

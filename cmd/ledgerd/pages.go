@@ -16,6 +16,7 @@ import (
 	"github.com/traccia-ledger/traccia/cmd/internal/cli"
 	"github.com/traccia-ledger/traccia/cmd/internal/web"
 	"github.com/traccia-ledger/traccia/cmd/internal/web/login"
+	"github.com/traccia-ledger/traccia/cmd/internal/web/notice"
 	"github.com/traccia-ledger/traccia/ledger/node"
 )
 
@@ -45,8 +46,14 @@ func loginPages(file string, verifier func() *browser.Site) (pagesMaker, error) 
 				return nil, err
 			}
 		}
+		var notices notice.Sender
+		if settings.Notices != nil {
+			if notices, err = notice.Open(*settings.Notices, nil); err != nil {
+				return nil, err
+			}
+		}
 		return web.New(web.Config{
-			Node: n, Origin: settings.Origin, Doors: doors, Public: public, Operator: settings.Operator, Verifier: verifier, Log: log, Metrics: metrics,
+			Node: n, Origin: settings.Origin, Doors: doors, Public: public, Operator: settings.Operator, Verifier: verifier, Notices: notices, Log: log, Metrics: metrics,
 		})
 	}, nil
 }

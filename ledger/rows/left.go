@@ -20,6 +20,7 @@ type LeftKind byte
 // The kinds of LeftKey.
 const (
 	LeftErasure LeftKind = 'e' // a request that what is recorded be erased
+	LeftNotice  LeftKind = 'n' // an address to which notices go
 )
 
 // LeftKey finds what a citizen left in an epoch, one row of each kind:

@@ -13,6 +13,7 @@ import (
 
 	"github.com/traccia-ledger/traccia/cmd/internal/web/accesses"
 	"github.com/traccia-ledger/traccia/cmd/internal/web/session"
+	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/history"
 )
 
@@ -26,7 +27,12 @@ var (
 
 // ownHistory waits for the history of a request's citizen.
 func (s *server) ownHistory(ctx context.Context) (*accesses.History, error) {
-	m, err := s.histories.Get(session.From(ctx).Subject)
+	return s.historyOf(ctx, session.From(ctx).Subject)
+}
+
+// historyOf waits for a citizen's history.
+func (s *server) historyOf(ctx context.Context, subject ledger.Subject) (*accesses.History, error) {
+	m, err := s.histories.Get(subject)
 	if err != nil {
 		return nil, busy(err)
 	}

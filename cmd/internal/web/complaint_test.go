@@ -131,34 +131,3 @@ func TestComplaints(t *testing.T) {
 		t.Errorf("the log names a person: %s", s.log)
 	}
 }
-
-// TestComplaintsInBrowser: each step in Chromium, on a phone, and the letter on paper.
-func TestComplaintsInBrowser(t *testing.T) {
-	if testing.Short() {
-		t.Skip("NOT CHECKED with -short: the letters in a real browser")
-	}
-	l := webtest.NewLedger(t, webtest.Config{Years: 1, Accesses: 4})
-	l.Access(webtest.Citizen, func(r *ledger.Receipt) { r.Actor = ledger.ActorModel })
-	l.State(ledger.StatementError, "Pratica di un'altra persona")
-	s := serveNode(t, l.Node, nil)
-	b := s.open(webtest.Citizen)
-	b.Resize(webtest.Phone)
-	b.Open(s.URL + "/it" + complaintPath)
-	b.Look("complaint-none")
-	b.Open(s.URL + "/it/accessi")
-	b.Wait(".traccia-verdict-complete")
-	b.Click(".traccia-complain button", "button[value=garante]")
-	b.Look("complaint-whom")
-	b.Click("button[value=garante]", "#parole")
-	b.Look("complaint-form")
-	webtest.Eval[bool](b, `document.querySelector('#parole').focus(), true`)
-	b.Press("Non so perché.")
-	b.Click(".traccia-letter-form [type=submit]", ".traccia-letter")
-	b.Look("complaint-letter")
-	if text := webtest.Eval[string](b, `document.querySelector('.traccia-words').innerText`); text != "Non so perché." {
-		t.Errorf("the letter says %q", text)
-	}
-	b.Resize(webtest.Desktop)
-	b.Media("print")
-	b.Look("complaint-paper", "page-has-heading-one") // a letter is headed as one
-}

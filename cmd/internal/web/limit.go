@@ -19,8 +19,9 @@ import (
 const (
 	addressPerSecond, addressAtOnce       = 20, 200 // many people share an address
 	identityPerSecond, identityAtOnce     = 2, 60
-	guessesPerSecond, guessesAtOnce       = 1.0 / 60, 10 // of whom a citizen may act for
-	statementsPerSecond, statementsAtOnce = 1.0 / 60, 20 // passkeys, consents and refusals that are recorded; what ends one isn't limited so
+	guessesPerSecond, guessesAtOnce       = 1.0 / 60, 10  // of whom a citizen may act for
+	statementsPerSecond, statementsAtOnce = 1.0 / 60, 20  // passkeys, consents and refusals that are recorded; what ends one isn't limited so
+	codesPerSecond, codesAtOnce           = 1.0 / 3600, 3 // messages to an address that isn't confirmed
 	remembered                            = 1 << 14
 )
 
@@ -30,10 +31,11 @@ type limits struct {
 	identities *lru.Cache[ledger.Subject, *rate.Limiter]
 	guesses    *lru.Cache[ledger.Subject, *rate.Limiter]
 	statements *lru.Cache[ledger.Subject, *rate.Limiter]
+	codes      *lru.Cache[ledger.Subject, *rate.Limiter]
 }
 
 func newLimits() limits {
-	return limits{limiters[netip.Prefix](), limiters[ledger.Subject](), limiters[ledger.Subject](), limiters[ledger.Subject]()}
+	return limits{limiters[netip.Prefix](), limiters[ledger.Subject](), limiters[ledger.Subject](), limiters[ledger.Subject](), limiters[ledger.Subject]()}
 }
 
 func limiters[K comparable]() *lru.Cache[K, *rate.Limiter] {
@@ -76,6 +78,11 @@ func (l limits) guess(s *session.Session) time.Duration {
 // statement says how long a citizen has to wait before they add to their list in the log.
 func (l limits) statement(s *session.Session) time.Duration {
 	return take(l.statements, s.Identity.Subjects[0], statementsPerSecond, statementsAtOnce)
+}
+
+// code says how long a citizen has to wait before a message goes to another address.
+func (l limits) code(s *session.Session) time.Duration {
+	return take(l.codes, s.Identity.Subjects[0], codesPerSecond, codesAtOnce)
 }
 
 func take[K comparable](known *lru.Cache[K, *rate.Limiter], who K, perSecond rate.Limit, atOnce int) time.Duration {

@@ -11,6 +11,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,6 +27,7 @@ import (
 	wasm "github.com/traccia-ledger/traccia/cmd/internal/browser"
 	"github.com/traccia-ledger/traccia/cmd/internal/web/accesses"
 	"github.com/traccia-ledger/traccia/cmd/internal/web/consents"
+	"github.com/traccia-ledger/traccia/cmd/internal/web/notice"
 	"github.com/traccia-ledger/traccia/cmd/internal/web/register"
 	"github.com/traccia-ledger/traccia/cmd/internal/web/session"
 	"github.com/traccia-ledger/traccia/ledger/node"
@@ -41,8 +43,11 @@ type Config struct {
 	Operator Operator
 	// Verifier is the one that citizens' browsers run, nil while there is none; browsers get it once the log records its digest.
 	Verifier func() *wasm.Site
-	Log      *slog.Logger
-	Metrics  prometheus.Registerer
+	// Notices sends them by e-mail, nil where the operator sends none; every NoticesEvery, an hour if zero, it is looked who is due.
+	Notices      notice.Sender
+	NoticesEvery time.Duration
+	Log          *slog.Logger
+	Metrics      prometheus.Registerer
 }
 
 // Operator says who answers for the pages. Where an address is empty a page of ours stands in its place.
@@ -97,18 +102,19 @@ func (r *Refusal) Unwrap() error { return r.Cause }
 // server answers for one node.
 type server struct {
 	Config
-	secure    bool // the origin is https
-	sessions  *session.Store
-	texts     map[string]catalog   // by language
-	templates map[string]templates // by language
-	assets    *assets
-	foreign   *http.CrossOriginProtection
-	limits    limits
-	histories *accesses.Keeper
-	desk      *consents.Desk
-	register  *register.Keeper
-	pages     []page
-	requests  *prometheus.CounterVec
+	secure     bool // the origin is https
+	sessions   *session.Store
+	texts      map[string]catalog   // by language
+	templates  map[string]templates // by language
+	assets     *assets
+	foreign    *http.CrossOriginProtection
+	limits     limits
+	histories  *accesses.Keeper
+	noticeDesk *notice.Desk // nil: there are no notices
+	desk       *consents.Desk
+	register   *register.Keeper
+	pages      []page
+	requests   *prometheus.CounterVec
 }
 
 // Pages is the handler of the pages, see Serves for which paths.
@@ -127,6 +133,7 @@ func New(c Config) (*Pages, error) {
 	if s.texts, err = readCatalogs(); err != nil {
 		return nil, err
 	}
+	s.noticeDesk = s.newDesk()
 	if s.assets, err = readAssets(); err != nil {
 		return nil, err
 	}
@@ -166,8 +173,11 @@ func (s *server) setOrigin() error {
 	return nil
 }
 
-// Sweep takes ended sessions away, and requests that were answered long ago, until ctx ends.
+// Sweep takes ended sessions away, and requests that were answered long ago, and sends notices, until ctx ends.
 func (p *Pages) Sweep(ctx context.Context) {
+	if p.noticeDesk != nil {
+		go p.every(ctx, cmp.Or(p.NoticesEvery, time.Hour), "send notices", p.noticeDesk.Run)
+	}
 	go p.every(ctx, 24*time.Hour, "take answered requests away", p.Node.SweepErasures)
 	p.sessions.Sweep(ctx, func(err error) { p.Log.Error("pages", "error", err) })
 }
@@ -213,7 +223,7 @@ type page struct {
 // allPages lists them, those of the navigation in its order.
 func allPages() []page {
 	return []page{
-		landingPage, accessesPage, refreshPage, excerptPage, wholePage, reportPage, dataPage, complaintPage, erasurePage,
+		landingPage, accessesPage, refreshPage, excerptPage, wholePage, reportPage, dataPage, complaintPage, erasurePage, noticesPage,
 		consentsPage, endPage, requestPage, passkeyPage, verifyPage, minePage, registerPage, bodiesPage, checksPage, leafPage,
 		enterPage, leavePage, leftPage, codePage, othersPage, accessibilityPage, privacyPage,
 	}

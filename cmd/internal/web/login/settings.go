@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/traccia-ledger/traccia/cmd/internal/web"
+	"github.com/traccia-ledger/traccia/cmd/internal/web/notice"
 	"github.com/traccia-ledger/traccia/ledger/ijson"
 )
 
@@ -22,6 +23,7 @@ import (
 //	  "client_id": "https://registro.example",
 //	  "keys": "login-keys.json",
 //	  "messages": {"folder": "logins", "key": "messages.pub"},
+//	  "notices": {"server": "mail.example:587", "tls": "starttls", "from": "avvisi@registro.example", "user": "registro", "password_file": "mail.password"},
 //	  "operator": {
 //	    "name": "Ente gestore",
 //	    "accessibility": "https://form.agid.gov.it/view/…",
@@ -39,6 +41,8 @@ type Settings struct {
 	Operator  web.Operator `json:"operator"`
 	Messages  *Kept        `json:"messages,omitempty"` // where the messages of logins are kept; absent: they are kept elsewhere
 	Providers []Provider   `json:"providers"`          // in the order they are shown
+
+	Notices *notice.Settings `json:"notices,omitempty"` // the mail server that takes citizens' notices; absent: there are none
 }
 
 // Kept says where the messages of logins are kept for 24 months, and for whom they are sealed; paths are relative to the file.
@@ -77,6 +81,9 @@ func ReadSettings(path string) (*Settings, error) {
 	if s.Messages != nil {
 		paths = append(paths, &s.Messages.Folder, &s.Messages.Key)
 	}
+	if s.Notices != nil && s.Notices.PasswordFile != "" {
+		paths = append(paths, &s.Notices.PasswordFile)
+	}
 	for _, p := range paths {
 		if !filepath.IsAbs(*p) {
 			*p = filepath.Join(filepath.Dir(path), *p)
@@ -106,6 +113,11 @@ func (s *Settings) check() error {
 			if err := checkURL(u.where, u.value); err != nil {
 				return err
 			}
+		}
+	}
+	if s.Notices != nil {
+		if err := s.Notices.Check(); err != nil {
+			return fmt.Errorf("notices: %w", err)
 		}
 	}
 	if len(s.Providers) == 0 {

@@ -37,6 +37,7 @@ func TestSettings(t *testing.T) {
 		{`"origin":"https://registro.example",`, ``, "origin"},
 		{`"keys":"keys.json",`, ``, "keys"},
 		{`{"name":"Gestore"}`, `{"name":" "}`, "operator"},
+		{`"keys":"keys.json"`, `"keys":"keys.json","notices":{"server":"mail.example:587","tls":"none","from":"a@b.it"}`, "notices: tls"},
 		{`{"name":"Gestore"}`, `{"name":"Gestore","privacy":"javascript:alert(1)"}`, "privacy"},
 		{`"id":"cie"`, `"id":"CIE"`, "providers/0/id"},
 		{`"id":"cie"`, `"id":"spid-uno"`, "providers/1/id"},
