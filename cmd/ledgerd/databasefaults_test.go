@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/node"
 	"github.com/traccia-ledger/traccia/ledger/node/nodetest"
@@ -114,7 +116,8 @@ func TestDatabaseFaults(t *testing.T) {
 		t.Skip("not in short mode")
 	}
 	t.Parallel() // it waits more than it works
-	server := pgtest.Own(t)
+	const connections = 20
+	server := pgtest.Own(t, fmt.Sprintf("max_connections=%d", connections), "superuser_reserved_connections=0")
 	text := server.Database(t)
 	schema := text[strings.LastIndex(text, "=")+1:]
 	first, second := pgtest.NewProxy(t, server), pgtest.NewProxy(t, server)
@@ -140,6 +143,25 @@ func TestDatabaseFaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.grows("after a crash of the database", 20)
+
+	// Others take every connection there is, and the ledger's are cut off.
+	first.Cut()
+	second.Cut()
+	var taken []*pgx.Conn
+	for end := time.Now().Add(databaseBack); len(taken) < connections && time.Now().Before(end); {
+		if conn, err := pgx.Connect(t.Context(), text); err == nil {
+			taken = append(taken, conn)
+		}
+	}
+	first.Mend()
+	second.Mend()
+	before := c.count()
+	time.Sleep(500 * time.Millisecond)
+	t.Logf("%d acknowledgements while others have all %d connections", c.count()-before, len(taken))
+	for _, conn := range taken {
+		conn.Close(t.Context())
+	}
+	c.grows("after others had every connection", 20)
 
 	var readers sync.WaitGroup
 	var enough atomic.Bool

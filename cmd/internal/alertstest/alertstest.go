@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -48,6 +49,29 @@ var (
 	metricName = regexp.MustCompile(`\btraccia_[a-z0-9_]+`)
 	ofHistory  = regexp.MustCompile(`_(bucket|sum|count)$`)
 )
+
+// CheckPage holds the metrics that a page names, but for those that begin with one
+// of others, to what was registered: each is there, and each that was registered is
+// named. Root is the project's directory.
+func CheckPage(t testing.TB, r *Registry, root, page string, others ...string) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(page)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := map[string]bool{}
+	for _, name := range metricName.FindAllString(string(text), -1) {
+		named[name] = true
+		if !r.names[name] && !slices.ContainsFunc(others, func(other string) bool { return strings.HasPrefix(name, other) }) {
+			t.Errorf("%s: nothing exports %s", page, name)
+		}
+	}
+	for name := range r.names {
+		if strings.HasPrefix(name, "traccia_") && !named[name] {
+			t.Errorf("%s doesn't name %s", page, name)
+		}
+	}
+}
 
 // Check holds one group of the alerts to what was registered, which may be
 // more. Root is the project's directory.
