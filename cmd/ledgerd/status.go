@@ -3,10 +3,13 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,10 +21,13 @@ import (
 
 type statusAnswer struct {
 	cli.Verdict
-	node.State
+	*node.State // nil: only whether it is ready was asked
 }
 
 func (a *statusAnswer) Text(w io.Writer) {
+	if a.State == nil {
+		return
+	}
 	fmt.Fprintf(w, "%s: %d leaves, %d public", a.Origin, a.Size, a.Published)
 	if a.Witnesses > 0 {
 		fmt.Fprintf(w, ", %d of them witnessed as the policy asks\n", a.Cosigned)
@@ -35,18 +41,29 @@ func (a *statusAnswer) Text(w io.Writer) {
 }
 
 func statusCommand() *cobra.Command {
-	var data string
+	var data, ready string
 	cmd := &cobra.Command{
-		Use:   "status --data DIR",
+		Use:   "status --data DIR | --ready ADDRESS",
 		Short: "Ask the process that serves a ledger how it is",
 		Long: `Asks the process that serves the ledger in DIR, by its socket there, whether it
 records, and how far publication and witnesses are behind. It ends with 0 while
 accesses are recorded, with 1 while they aren't, with 3 when no process serves the
-ledger: for people, and for those who watch over a container.`,
+ledger: for people, and for those who watch over a container.
+
+With --ready it asks the process whose --metrics-listen is ADDRESS whether it takes
+requests, and nothing else: of several nodes on one ledger each says it for itself.`,
 		Example: `  ledgerd status --data /var/lib/traccia
-  ledgerd status --data /var/lib/traccia --json`,
+  ledgerd status --data /var/lib/traccia --json
+  ledgerd status --ready 127.0.0.1:9090`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if ready != "" {
+				a, err := askReady(cmd.Context(), ready)
+				if err != nil {
+					return err
+				}
+				return cli.Print(cmd, a)
+			}
 			path, err := socketPath(data)
 			if err != nil {
 				return err
@@ -62,15 +79,45 @@ ledger: for people, and for those who watch over a container.`,
 			if reply.Status == nil {
 				return errors.New("the ledger that serves this directory is of another version: it doesn't know this question")
 			}
-			a := &statusAnswer{State: *reply.Status}
-			a.Result = cli.Proven
-			if a.Trouble != "" {
-				a.Problems = []ledger.Problem{{Code: "not_recording", Expected: "accesses to be recorded", Found: a.Trouble}}
-			}
-			return cli.Print(cmd, a)
+			return cli.Print(cmd, newStatus(reply.Status, reply.Status.Trouble))
 		},
 	}
 	cmd.Flags().StringVar(&data, "data", "traccia-data", "the ledger's directory")
+	cmd.Flags().StringVar(&ready, "ready", "", "ask whether the process with this --metrics-listen takes requests")
 	cmd.MarkFlagDirname("data")
 	return cmd
+}
+
+// newStatus is the answer about a ledger, or a process of it, with this trouble or
+// none.
+func newStatus(s *node.State, trouble string) *statusAnswer {
+	a := &statusAnswer{State: s}
+	a.Result = cli.Proven
+	if trouble != "" {
+		a.Problems = []ledger.Problem{{Code: "not_recording", Expected: "accesses to be recorded", Found: trouble}}
+	}
+	return a
+}
+
+// askReady asks a process's /ready.
+func askReady(ctx context.Context, address string) (*statusAnswer, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/ready", nil)
+	if err != nil {
+		return nil, cli.Usagef("--ready: expected host:port, found %q", address)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, fmt.Errorf("no process answers at %s: %w", address, errors.Unwrap(err))
+	}
+	defer response.Body.Close()
+	said, err := io.ReadAll(io.LimitReader(response.Body, 4<<10))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("couldn't read the answer of %s: %w", address, err)
+	case response.StatusCode == http.StatusOK:
+		return newStatus(nil, ""), nil
+	}
+	return newStatus(nil, strings.TrimSpace(string(said))), nil
 }

@@ -38,7 +38,7 @@ type Service struct {
 	Command     []string
 	Ports       []string
 	Volumes     []string
-	Networks    []string
+	Networks    any // names, or by name what is said of them
 	Environment map[string]string
 	Secrets     []struct{ Source, Target string }
 	Healthcheck struct {

@@ -3,6 +3,7 @@
 package deploytest
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -34,7 +35,10 @@ func TestCompose(t *testing.T) {
 				t.Errorf("%s: no volume %s", name, source)
 			}
 		}
-		for _, network := range s.Networks {
+		if len(namesOf(s.Networks)) == 0 {
+			t.Errorf("%s is in no network", name)
+		}
+		for _, network := range namesOf(s.Networks) {
 			if _, ok := c.Networks[network]; !ok {
 				t.Errorf("%s: no network %s", name, network)
 			}
@@ -85,4 +89,19 @@ func TestContainerfile(t *testing.T) {
 			t.Errorf("%s isn't built", program)
 		}
 	}
+}
+
+// namesOf reads a list of names, or a map by name.
+func namesOf(v any) (names []string) {
+	switch v := v.(type) {
+	case []any:
+		for _, name := range v {
+			names = append(names, fmt.Sprint(name))
+		}
+	case map[string]any:
+		for name := range v {
+			names = append(names, name)
+		}
+	}
+	return names
 }
