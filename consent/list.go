@@ -322,6 +322,7 @@ func (l *List) Summaries(at time.Time) []ledger.ConsentSummary {
 		}
 		if t := x.Terms; t != nil {
 			s.Controller, s.Recipients, s.Purposes, s.Categories = t.Controller, t.Recipients, t.Purposes, t.Categories
+			s.LegalBasis, s.Language, s.Notice, s.NoticeVersion = t.LegalBasis, x.Language, t.Notice.Digest, t.Notice.Version
 		}
 		if x.credential != nil {
 			s.Credential = x.credential.ID

@@ -84,7 +84,12 @@ type ConsentSummary struct {
 	Ended      time.Time `json:"ended_at,omitzero"` // when its end was recorded
 	Mandate    string    `json:"mandate,omitempty"` // id of the mandate that a delegate acted under
 	Relation   string    `json:"relation,omitempty"`
-	Credential []byte    `json:"-"` // id of a passkey's credential, for the browser that signs with it
+	// What who shows it needs beside, and its citizen alone.
+	Credential    []byte   `json:"-"` // id of a passkey's credential, for the browser that signs with it
+	LegalBasis    []string `json:"-"`
+	Language      string   `json:"-"` // of what was shown
+	Notice        Hash     `json:"-"` // SHA-256 of what was shown; zero: there was none
+	NoticeVersion string   `json:"-"`
 }
 
 // ConsentSubmission is what a body sends to have an event about consent recorded.

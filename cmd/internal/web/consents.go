@@ -67,6 +67,7 @@ type consentLine struct {
 	Purposes []words.Term
 	Data     []words.Term
 	Evidence string
+	Read     []noticeLine       // what they had read; nil where it can't be made anew
 	Used     []*accesses.Access // that named it
 	Told     []string           // its own events, for an excerpt
 }
@@ -126,6 +127,9 @@ func serveConsents(s *server, w http.ResponseWriter, r *http.Request) error {
 	for _, summary := range slices.Backward(list) {
 		l, err := s.consentLine(lang(r), summary)
 		if err != nil {
+			return err
+		}
+		if l.Read, err = s.readAgain(r.Context(), &summary); err != nil {
 			return err
 		}
 		l.Lang, l.Ready = lang(r), v.Ready

@@ -19,7 +19,8 @@ func TestConsentsInBrowser(t *testing.T) {
 	if testing.Short() {
 		t.Skip("NOT CHECKED with -short: consents in a real browser")
 	}
-	s := serveLocal(t, consentNode(t), nil)
+	n, _ := consentNode(t)
+	s := serveLocal(t, n, nil)
 	who := nodetest.Person(1)
 	b := webtest.NewBrowser(t)
 	b.Resize(webtest.Phone)
@@ -75,6 +76,15 @@ func TestConsentsInBrowser(t *testing.T) {
 	b.Wait("form[data-passkey] button:enabled")
 	press("form[data-passkey] button")
 	b.Wait("[data-error=known]")
+
+	// A number is no place for passkeys, and the page says which is.
+	other := strings.Replace(s.URL, "localhost", "127.0.0.1", 1)
+	b.SetCookie(other, name, s.signInCookie(who))
+	b.Open(other + "/it/consensi/passkey")
+	b.Wait("form[data-passkey] button:enabled")
+	press("form[data-passkey] button")
+	b.Wait("[data-error=address]")
+	b.Look("consents-address")
 
 	// One press, without JavaScript.
 	b.Open(s.URL + "/it/consensi")

@@ -3,6 +3,7 @@
 package web
 
 import (
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -91,6 +92,27 @@ func (s *server) notice(lang string, a *consents.Asked, v *consent.Validity) ([]
 		h.Write([]byte(l.Heading + ": " + l.Text + "\n"))
 	}
 	return lines, ledger.Hash(h.Sum(nil)), nil
+}
+
+// readAgain is the text that the citizen read before a consent of these pages, made anew; nil if it would be another today.
+func (s *server) readAgain(ctx context.Context, c *ledger.ConsentSummary) ([]noticeLine, error) {
+	if c.NoticeVersion != noticeVersion || !slices.Contains(languages, c.Language) {
+		return nil, nil
+	}
+	asked, err := s.desk.Known(ctx, &consent.Request{
+		Body: c.Controller, LegalBasis: c.LegalBasis, Recipients: c.Recipients, Purposes: c.Purposes, Categories: c.Categories,
+	})
+	var p *ledger.Problem
+	if errors.As(err, &p) {
+		return nil, nil // the policies in force don't know its words any more
+	} else if err != nil {
+		return nil, err
+	}
+	lines, digest, err := s.notice(c.Language, asked, &consent.Validity{From: c.From, Until: c.Until})
+	if err != nil || digest != c.Notice {
+		return nil, err
+	}
+	return lines, nil
 }
 
 // serveRequest shows what a body asks consent to, and takes the citizen's answer.

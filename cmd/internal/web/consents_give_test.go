@@ -5,6 +5,7 @@ package web
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"html"
 	"net/http"
 	"net/url"
@@ -16,6 +17,7 @@ import (
 	"github.com/traccia-ledger/traccia/consent"
 	"github.com/traccia-ledger/traccia/consent/passkeytest"
 	"github.com/traccia-ledger/traccia/ledger"
+	"github.com/traccia-ledger/traccia/ledger/node"
 	"github.com/traccia-ledger/traccia/ledger/node/nodetest"
 )
 
@@ -85,7 +87,8 @@ func signedForm(draft string, credential, data, client, signature []byte) url.Va
 // TestConsentsGive: from a body's link through the login and a new passkey to a consent, which the passkey signed over the text that
 // the citizen read.
 func TestConsentsGive(t *testing.T) {
-	s := serveNode(t, consentNode(t), withDoors(&door{}))
+	n, _ := consentNode(t)
+	s := serveNode(t, n, withDoors(&door{}))
 	who, other := nodetest.Person(1), nodetest.Person(2)
 	b := s.visitor()
 	link := s.asks(nil)
@@ -141,6 +144,9 @@ func TestConsentsGive(t *testing.T) {
 	if a := b.get("/it/consensi"); !strings.Contains(a.body, "Il consenso è annotato") || !strings.Contains(a.body, "può usare questi tuoi dati: «Reddito» e «Nome e cognome»") {
 		t.Errorf("the list: %s", a.body)
 	}
+	if a := b.get("/it/consensi"); !strings.Contains(a.body, "Lo rifacciamo adesso") || !strings.Contains(a.body, "Il tuo consenso: Regolamento (UE) 2016/679 (GDPR), art. 6") {
+		t.Error("it doesn't show again what they read")
+	}
 	terms := s.lastTerms(who)
 	if terms.Notice.Digest != ledger.Hash(read.Sum(nil)) || terms.Controller != askingBody.ID || terms.Notice.Version != noticeVersion {
 		t.Errorf("recorded is %+v", terms)
@@ -171,6 +177,92 @@ func TestConsentsGive(t *testing.T) {
 	}
 }
 
+// TestConsentsUsed: a consent says which accesses named it.
+func TestConsentsUsed(t *testing.T) {
+	n, world := consentNode(t)
+	s := serveNode(t, n, nil)
+	b := s.signIn(nodetest.Person(1))
+	passkey, _ := b.enrol()
+	b.get(s.asks(nil))
+	if a := b.post("/it/consensi/richiesta", b.consents(passkey)); a.status != http.StatusSeeOther {
+		t.Fatalf("%d", a.status)
+	}
+	if a := b.withHistory("it"); !strings.Contains(a.body, "Nessuna, fino allo stato del registro") {
+		t.Error("it doesn't say that no access named it")
+	}
+	world.Now = n.Now()
+	raw := world.Make(t, 1, nodetest.Access{
+		Subjects: 1, First: 1, Provider: nodetest.Hub, Consumer: askingBody.ID, Purpose: "SocialWelfareProvision", Consent: s.lastOf(nodetest.Person(1), ledger.KindConsentGiven).ID,
+	})
+	// Whether the policies allow it is the same to the list.
+	var denied *node.Denied
+	if _, _, err := n.Submit(t.Context(), raw); err != nil && !errors.As(err, &denied) {
+		t.Fatal(err)
+	}
+	b.post("/it/accessi/aggiorna", nil)
+	a := b.withHistory("it")
+	_, used, _ := strings.Cut(a.body, "Consultazioni che l&#39;hanno indicato</dt>")
+	used, _, _ = strings.Cut(used, "</dd>")
+	if !strings.Contains(used, "<li>") || !strings.Contains(used, "Ente "+askingBody.ID) {
+		t.Errorf("the accesses that named it: %s", used)
+	}
+}
+
+// TestConsentsUnderMandate: whoever acts for a citizen gives and ends consents in the citizen's list, with a passkey of their own
+// that counts there alone, and no longer than the mandate.
+func TestConsentsUnderMandate(t *testing.T) {
+	n, _ := consentNode(t)
+	s := serveNode(t, n, nil)
+	citizen, delegate := nodetest.Person(1), nodetest.Person(2)
+	d := s.at(citizen)
+	var end time.Time
+	mandate := d.record(t, ledger.KindMandateGiven, &ledger.Private{Delegate: delegate}, func(r *consent.Record) {
+		r.Validity.Until = r.Validity.From.AddDate(0, 1, 0)
+		end = r.Validity.Until
+	})
+	b := s.signIn(delegate)
+	own, _ := b.enrol()
+	if a := b.post("/it/per-altri", url.Values{"codice": {string(citizen)}}); a.status != http.StatusSeeOther {
+		t.Fatalf("acting: %d", a.status)
+	}
+	b.get(s.asks(nil))
+	if a := b.get("/it/consensi/richiesta"); !strings.Contains(a.body, "Ti serve una passkey") {
+		t.Error("their own passkey counts in the other's list")
+	}
+	passkey, a := b.enrol()
+	if a.status != http.StatusSeeOther {
+		t.Fatalf("a passkey for the mandate: %d %s", a.status, s.log)
+	}
+	form := b.consents(own)
+	if a := b.post("/it/consensi/richiesta", form); a.status != http.StatusConflict {
+		t.Errorf("signed with the passkey of their own list: %d", a.status)
+	}
+	if a := b.post("/it/consensi/richiesta", b.consents(passkey)); a.status != http.StatusSeeOther {
+		t.Fatalf("the consent: %d %s", a.status, s.log)
+	}
+	given := s.lastOf(citizen, ledger.KindConsentGiven)
+	if given.Mandate != mandate || !given.Until.Equal(end) || given.State != ledger.ConsentInForce {
+		t.Errorf("%+v", given)
+	}
+	if s.lastOf(delegate, ledger.KindConsentGiven).ID != "" {
+		t.Error("it is in the delegate's list")
+	}
+	// A record that waits is of the list for which it was made.
+	b.get(s.asks(nil))
+	form = b.consents(passkey)
+	b.post("/it/per-altri", url.Values{"fine": {"1"}})
+	if a := b.post("/it/consensi/richiesta", form); a.status != http.StatusConflict {
+		t.Errorf("signed for the citizen, sent for the delegate: %d", a.status)
+	}
+	if a := b.post("/it/consensi/revoca", url.Values{"id": {given.ID}}); a.status != http.StatusNotFound {
+		t.Errorf("ended from the delegate's own list: %d", a.status)
+	}
+	b.post("/it/per-altri", url.Values{"codice": {string(citizen)}})
+	if a := b.post("/it/consensi/revoca", url.Values{"id": {given.ID}}); a.status != http.StatusSeeOther || s.stateOf(citizen, given.ID) != ledger.ConsentWithdrawn {
+		t.Errorf("ended by the delegate: %d", a.status)
+	}
+}
+
 // lastTerms are those of a citizen's last consent.
 func (s *site) lastTerms(who ledger.Subject) *consent.Terms {
 	s.Helper()
@@ -198,7 +290,8 @@ func (s *site) lastTerms(who ledger.Subject) *consent.Terms {
 
 // TestConsentAnswers: what isn't the citizen's passkey over the record that they were shown is recorded by nobody.
 func TestConsentAnswers(t *testing.T) {
-	s := serveNode(t, consentNode(t), nil)
+	n, _ := consentNode(t)
+	s := serveNode(t, n, nil)
 	b := s.signIn(nodetest.Person(1))
 	passkey, _ := b.enrol()
 	b.get(s.asks(nil))
@@ -261,7 +354,8 @@ func TestConsentAnswers(t *testing.T) {
 
 // TestConsentRequests: a citizen is shown nothing but what a body of the ledger signed and the policies in force know.
 func TestConsentRequests(t *testing.T) {
-	s := serveNode(t, consentNode(t), nil)
+	n, _ := consentNode(t)
+	s := serveNode(t, n, nil)
 	b := s.signIn(nodetest.Person(1))
 	good := s.asks(nil)
 	for what, link := range map[string]string{

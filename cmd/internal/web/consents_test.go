@@ -27,8 +27,8 @@ import (
 // askingBody collects consents at its desk, and asks for them.
 var askingBody = &consenttest.Collector{Ledger: nodetest.Name, ID: nodetest.Consumers[0], Key: nodetest.Signer(nodetest.Consumers[0], 0)}
 
-// consentNode is a ledger that records consents.
-func consentNode(t *testing.T) *node.Node {
+// consentNode is a ledger that records consents, and the world of its accesses.
+func consentNode(t *testing.T) (*node.Node, *nodetest.World) {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "ledger")
 	world := nodetest.NewWorld(t, time.Now())
@@ -42,7 +42,7 @@ func consentNode(t *testing.T) *node.Node {
 	if _, err := n.ActivatePolicies(t.Context(), policies.Default()); err != nil {
 		t.Fatal(err)
 	}
-	return n
+	return n, world
 }
 
 // at is the desk of the body with somebody at it.
@@ -95,7 +95,8 @@ func (s *site) stateOf(who ledger.Subject, id string) string {
 // TestConsentsEnd: citizens see what they gave, end it with one form on the strength of their login, and take the proofs away;
 // nobody else can.
 func TestConsentsEnd(t *testing.T) {
-	s := serveNode(t, consentNode(t), nil)
+	n, _ := consentNode(t)
+	s := serveNode(t, n, nil)
 	who, other := nodetest.Person(1), nodetest.Person(2)
 	d := s.at(who)
 	given := d.record(t, ledger.KindConsentGiven, &ledger.Private{}, func(*consent.Record) {})

@@ -32,9 +32,6 @@ func (d *Desk) Read(ctx context.Context, compact string) (*Asked, error) {
 		return nil, err
 	}
 	r, now := &u.Request, d.Ledger.Now()
-	refuse := func(where, expected, found string) (*Asked, error) {
-		return nil, &ledger.Problem{Code: CodeNotAsked, Where: "request#" + where, Expected: expected, Found: found}
-	}
 	key, err := d.Ledger.Registry().Key(r.Body, u.JWS.Header.Kid, math.MaxUint64)
 	switch {
 	case r.Ledger != d.Name:
@@ -51,6 +48,24 @@ func (d *Desk) Read(ctx context.Context, compact string) (*Asked, error) {
 			return refuse(fmt.Sprintf("recipients/%d", i), "a body of this ledger, or "+ledger.ConsentKind+" and a kind", "neither")
 		}
 	}
+	a, err := d.Known(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	special := func(t policies.Term) bool { return t.Art9 }
+	if i := slices.IndexFunc(a.CategoryTerms, special); i >= 0 && !slices.Contains(r.LegalBasis, consent.BasisExplicit) {
+		return refuse("legal_basis", consent.BasisExplicit+", for a special category (GDPR Art. 9): "+a.CategoryTerms[i].ID, "without it")
+	}
+	return a, nil
+}
+
+func refuse(where, expected, found string) (*Asked, error) {
+	return nil, &ledger.Problem{Code: CodeNotAsked, Where: "request#" + where, Expected: expected, Found: found}
+}
+
+// Known finds purposes and categories in the vocabulary of the policies in force. Errors that aren't the ledger's own are
+// *ledger.Problem.
+func (d *Desk) Known(ctx context.Context, r *consent.Request) (*Asked, error) {
 	vocabulary, err := d.vocabulary(ctx)
 	if err != nil {
 		return nil, err
@@ -72,10 +87,6 @@ func (d *Desk) Read(ctx context.Context, compact string) (*Asked, error) {
 			}
 			*list.into = append(*list.into, list.known[n])
 		}
-	}
-	special := func(t policies.Term) bool { return t.Art9 }
-	if i := slices.IndexFunc(a.CategoryTerms, special); i >= 0 && !slices.Contains(r.LegalBasis, consent.BasisExplicit) {
-		return refuse("legal_basis", consent.BasisExplicit+", for a special category (GDPR Art. 9): "+a.CategoryTerms[i].ID, "without it")
 	}
 	return a, nil
 }
