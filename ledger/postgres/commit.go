@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -130,11 +131,16 @@ func (s *Store) isDone(ctx context.Context, n int64) (done bool, err error) {
 // over; it then returns f's last error. Each attempt has extra time beyond the
 // usual.
 func (s *Store) persist(ctx context.Context, extra time.Duration, f func(context.Context) error) error {
-	over := time.Now().Add(s.patience.commit + extra)
+	return persist(ctx, s.patience.commit+extra, s.patience.attempt+extra, s.log.With("store", s.address.String()), f)
+}
+
+// persist is that for so long in all, and so long an attempt.
+func persist(ctx context.Context, all, attempt time.Duration, log *slog.Logger, f func(context.Context) error) error {
+	over := time.Now().Add(all)
 	for wait := time.Millisecond; ; wait = min(2*wait, time.Second) {
 		begun := time.Now()
 		err := func() error {
-			ctx, cancel := context.WithTimeout(ctx, s.patience.attempt+extra)
+			ctx, cancel := context.WithTimeout(ctx, attempt)
 			defer cancel()
 			return f(ctx)
 		}()
@@ -143,7 +149,7 @@ func (s *Store) persist(ctx context.Context, extra time.Duration, f func(context
 			return err
 		}
 		if c := code(err); c != codeSerialization && c != codeDeadlock {
-			s.log.Debug("trying again", "store", s.address.String(), "err", err)
+			log.Debug("trying again", "err", err)
 			wait = max(wait, 20*time.Millisecond)
 		}
 		select {

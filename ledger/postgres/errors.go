@@ -70,6 +70,9 @@ func inVain(err error) bool {
 			return true
 		}
 	}
+	if errors.As(err, new(*finalError)) {
+		return true
+	}
 	if c := code(err); len(c) == 5 {
 		switch c[:2] {
 		case "0A", "22", "23", "28", "3D", "3F", "42", "54":

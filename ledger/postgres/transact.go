@@ -51,7 +51,11 @@ func transactOnPostgres(ctx context.Context, pool *pgxpool.Pool, f func(pgx.Tx) 
 		// Without a COMMIT the server drops it, also when this doesn't arrive.
 		return errors.Join(said(err), rollback(tx))
 	}
-	err = tx.Commit(ctx)
+	return committed(tx.Commit(ctx))
+}
+
+// committed is what PostgreSQL's answer to COMMIT means.
+func committed(err error) error {
 	var answer *pgconn.PgError
 	switch {
 	case err == nil:

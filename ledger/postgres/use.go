@@ -187,6 +187,14 @@ var process = sync.OnceValue(func() string {
 	return hex.EncodeToString(b[:])
 })
 
+// WhoAmI names this process to others of this machine that share a database: for
+// IsDead.
+func WhoAmI() string { return whoAmI() }
+
+// IsDead says whether a name is of a process of this machine that is no more. It is
+// wrong where two machines have one name.
+func IsDead(who string) bool { return isDead(who) }
+
 func whoAmI() string {
 	host, err := os.Hostname()
 	if err != nil {
