@@ -8,7 +8,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 
 	db "github.com/cockroachdb/pebble/v2"
 
@@ -34,16 +36,12 @@ type Pending struct {
 	// Of a spooled receipt alone. Memory.mu guards refused.
 	session *session
 	refused bool // by the ledger: it isn't under way
+	// Where instances share their calls: whose it is, since when, and whether it is a
+	// spooled receipt on its way. shared.mu guards them.
+	owner    [16]byte
+	began    time.Time
+	released bool
 }
-
-// gap is a run of numbers that weren't told, of one subject.
-type gap struct {
-	to     uint32
-	ticket uint64 // of the last call that had begun when it was seen
-}
-
-// gapKeyLen is the length of a key of row g, and ends with the first number.
-const gapKeyLen = 1 + 32 + 4
 
 // Begin notes a submission that is to be sent, under its receipt's jti. It is on
 // disk when this returns. Then follows Acknowledge or Drop; what has neither, for
@@ -55,6 +53,10 @@ func (m *Memory) Begin(jti string, submission []byte) (*Pending, error) {
 	}
 	key := append([]byte{'p'}, id[:]...)
 	value := m.keys.seal(key, m.instant(), submission)
+	if m.shared != nil {
+		p := &Pending{jti: id, key: key}
+		return p, m.shared.begin(p, value)
+	}
 	m.mu.Lock()
 	m.ticket++
 	p := &Pending{jti: id, ticket: m.ticket, key: key}
@@ -91,8 +93,12 @@ func formatJTI(id [16]byte) string {
 }
 
 // Unsettled returns the submissions whose outcome isn't known, in no order; those
-// of calls that are under way are among them, spooled receipts aren't.
+// of calls that are under way are among them, spooled receipts aren't. Where
+// instances share their calls they are this one's.
 func (m *Memory) Unsettled() []*Pending {
+	if m.shared != nil {
+		return m.shared.unsettled()
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	list := make([]*Pending, 0, len(m.open))
@@ -104,21 +110,43 @@ func (m *Memory) Unsettled() []*Pending {
 	return list
 }
 
+// Left returns submissions that no call waits for: once each, those that an earlier
+// run left, or another instance that is over. For whoever settles them.
+func (m *Memory) Left() []*Pending {
+	if m.shared != nil {
+		return m.shared.left()
+	}
+	if m.handed.Swap(true) {
+		return nil
+	}
+	return m.Unsettled()
+}
+
 // Submission returns what was noted; nil once the call is settled.
 func (m *Memory) Submission(p *Pending) ([]byte, error) {
-	value, err := m.get(p.key)
+	read, head := m.get, 8
+	switch {
+	case p.session != nil:
+		head = spooledHead
+	case m.shared != nil:
+		read = func([]byte) ([]byte, error) { return m.shared.submission(p) }
+	}
+	value, err := read(p.key)
 	if err != nil || value == nil {
 		return nil, err
-	}
-	head := 8
-	if p.session != nil {
-		head = spooledHead
 	}
 	return m.keys.unseal(p.key, value, head)
 }
 
-// Drop forgets a submission that the ledger refused: nothing of it is recorded.
+// Drop forgets a submission that the ledger refused: nothing of it is recorded. A
+// spooled receipt is kept.
 func (m *Memory) Drop(p *Pending) error {
+	switch {
+	case m.shared != nil:
+		return m.shared.drop(p)
+	case p.session != nil:
+		return nil
+	}
 	if err := m.db.Delete(p.key, db.Sync); err != nil {
 		return fmt.Errorf("couldn't forget a submission: %w", err)
 	}
@@ -137,37 +165,45 @@ func (m *Memory) settled(p *Pending) {
 // caller has proven the answer. It is on disk when this returns; a *ledger.Problem
 // says that the answer contradicts an earlier one, and then nothing was noted.
 // The same answer again changes nothing. A spooled receipt counts as recorded in
-// its session.
+// its session. The error is ErrTaken where another instance has taken the call over.
 //
 // A number that leaves others out is taken: the answers to those may be on their
 // way. Status tells of gaps that no call under way can fill any more.
 func (m *Memory) Acknowledge(p *Pending, c checkpoint.Checkpoint, entries []own.Entry) error {
+	a := answered{call: p, rows: make([]row, len(entries))}
+	var err error
+	a.checkpoint, err = m.checkpointRow(c)
+	for i := 0; i < len(entries) && err == nil; i++ {
+		a.rows[i], err = m.entryRow(&entries[i])
+	}
+	if err != nil {
+		return fmt.Errorf("couldn't remember an acknowledgement: %w", err)
+	}
+	return m.acknowledge(&a)
+}
+
+func (m *Memory) acknowledge(a *answered) error {
+	spooled := a.call != nil && a.call.session != nil
+	if m.shared != nil {
+		if err := m.shared.acknowledge(a); err != nil || !spooled {
+			return err
+		}
+	}
 	b := m.db.NewBatch()
 	defer b.Close()
 	m.mu.Lock()
 	var moved []func()
-	err := m.checkpoint(b, c)
-	for i := 0; i < len(entries) && err == nil; i++ {
-		var move func()
-		if move, err = m.entry(b, &entries[i]); err != nil {
-			var problem *ledger.Problem
-			if errors.As(err, &problem) {
-				problem.Where = fmt.Sprintf("/entries/%d", i)
-			}
-		} else if move != nil {
-			moved = append(moved, move)
-		}
+	var err error
+	if m.shared == nil {
+		moved, err = m.note(b, a)
 	}
-	if err == nil {
-		err = b.Delete(p.key, nil)
-	}
-	if err == nil && p.session != nil {
-		counted := p.session.Session
+	if err == nil && spooled {
+		counted := a.call.session.Session
 		counted.Recorded++
-		err = m.put(b, &counted)
+		err = errors.Join(b.Delete(a.call.key, nil), m.put(b, &counted))
 		moved = append(moved, func() {
-			p.session.Session = counted
-			delete(p.session.spooled, p.Number())
+			a.call.session.Session = counted
+			delete(a.call.session.spooled, a.call.Number())
 		})
 	}
 	if err == nil {
@@ -189,67 +225,121 @@ func (m *Memory) Acknowledge(p *Pending, c checkpoint.Checkpoint, entries []own.
 	if err != nil {
 		return fmt.Errorf("couldn't remember an acknowledgement: %w", err)
 	}
-	m.settled(p)
-	return nil
-}
-
-// checkpoint adds the row of an acknowledged checkpoint.
-func (m *Memory) checkpoint(b *db.Batch, c checkpoint.Checkpoint) error {
-	_, epoch, err := ledger.ParseOrigin(c.Origin)
-	if err != nil {
-		return err
-	}
-	key := yearKey('c', epoch, c.Size)
-	old, err := m.get(key)
-	if err != nil {
-		return err
-	}
-	if old == nil {
-		return b.Set(key, append(c.Root[:], m.instant()...), nil)
-	}
-	if !bytes.Equal(old[:32], c.Root[:]) {
-		return &ledger.Problem{
-			Code: CodeOtherRoot, Where: "/checkpoint", Expected: fmt.Sprintf("root %x of size %d, as acknowledged before", old[:32], c.Size), Found: fmt.Sprintf("%x", c.Root[:]),
-		}
+	if a.call != nil {
+		m.settled(a.call)
 	}
 	return nil
 }
 
-// entry adds the rows of one event. What it returns is to be called once they are
+// note adds the rows of an answer. What it returns is to be called once they are
 // applied.
-func (m *Memory) entry(b *db.Batch, e *own.Entry) (moved func(), err error) {
-	_, epoch, err := ledger.ParseOrigin(e.Origin)
+func (m *Memory) note(b *db.Batch, a *answered) (moved []func(), err error) {
+	there := map[*row]entry{}
+	subjects := map[[32]byte]*numbers{}
+	for i := range a.rows {
+		r := &a.rows[i]
+		for _, letter := range []byte("eh") {
+			value, err := m.get(append([]byte{letter}, r.key[1:]...))
+			if err != nil {
+				return nil, err
+			}
+			if value != nil {
+				there[r] = entry{letter == 'h', value}
+			}
+		}
+		if r.cohort() {
+			continue
+		}
+		n := &numbers{gaps: m.gaps[r.subject]}
+		last, err := m.get(append([]byte{'s'}, r.subject[:]...))
+		if err == nil && last != nil {
+			err = n.setLast(last)
+		}
+		if err != nil {
+			return nil, err
+		}
+		subjects[r.subject] = n
+	}
+	point, err := m.get(a.checkpoint.key)
 	if err != nil {
 		return nil, err
+	}
+	if point == nil {
+		point = a.checkpoint.value
+		if err := b.Set(a.checkpoint.key, point, nil); err != nil {
+			return nil, err
+		}
+	}
+	fresh, problem, err := a.judge(point, func(r *row) (entry, bool) { e, ok := there[r]; return e, ok }, subjects, m.ticket)
+	if problem != nil {
+		err = problem
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range fresh {
+		if err := b.Set(r.key, r.value, nil); err != nil {
+			return nil, err
+		}
+		if r.cohort() {
+			continue
+		}
+		n := subjects[r.subject]
+		if err := m.putNumbers(b, r.subject, n); err != nil {
+			return nil, err
+		}
+		moved = append(moved, func() {
+			if m.gaps[r.subject] = n.gaps; len(n.gaps) == 0 {
+				delete(m.gaps, r.subject)
+			}
+		})
+	}
+	if a.call == nil {
+		return moved, b.Delete(askedKey(a.asked), nil)
+	}
+	return moved, b.Delete(a.call.key, nil)
+}
+
+// putNumbers adds a subject's rows s and g.
+func (m *Memory) putNumbers(b *db.Batch, subject [32]byte, n *numbers) error {
+	err := b.Set(append([]byte{'s'}, subject[:]...), n.formatLast(), nil)
+	for _, g := range without(m.gaps[subject], n.gaps) {
+		err = errors.Join(err, b.Delete(gapKey(subject, g.from), nil))
+	}
+	for _, g := range without(n.gaps, m.gaps[subject]) {
+		err = errors.Join(err, b.Set(gapKey(subject, g.from), append(binary.BigEndian.AppendUint32(nil, g.to), m.instant()...), nil))
+	}
+	return err
+}
+
+// checkpointRow is the row of an acknowledged checkpoint.
+func (m *Memory) checkpointRow(c checkpoint.Checkpoint) (row, error) {
+	_, epoch, err := ledger.ParseOrigin(c.Origin)
+	return row{key: yearKey('c', epoch, c.Size), head: c.Root[:], value: append(bytes.Clone(c.Root[:]), m.instant()...)}, err
+}
+
+func otherRoot(found *row, known []byte) *ledger.Problem {
+	return &ledger.Problem{
+		Code: CodeOtherRoot, Where: "/checkpoint", Expected: fmt.Sprintf("root %x of size %d, as acknowledged before", known[:32], binary.BigEndian.Uint64(found.key[5:])), Found: fmt.Sprintf("%x", found.head),
+	}
+}
+
+// entryRow is the row of an event.
+func (m *Memory) entryRow(e *own.Entry) (r row, err error) {
+	_, epoch, err := ledger.ParseOrigin(e.Origin)
+	if err != nil {
+		return r, err
 	}
 	id, err := parseJTI(jtiOf(e.Receipt))
 	if err != nil {
-		return nil, err
+		return r, err
 	}
-	key := yearKey('e', epoch, e.Index)
-	plain := append(binary.BigEndian.AppendUint32(append([]byte{}, e.Leaf[:]...), e.Number), id[:]...)
-	old, err := m.get(key)
-	switch {
-	case err != nil:
-		return nil, err
-	case old != nil && bytes.HasPrefix(old, plain):
-		return nil, nil // the same answer again
-	case old == nil:
-		old, err = m.get(yearKey('h', epoch, e.Index))
-	}
-	if err != nil {
-		return nil, err
-	}
-	if old != nil {
-		return nil, indexAgain(e.Index)
-	}
-	plain = binary.BigEndian.AppendUint64(plain, uint64(e.At))
+	r = row{key: yearKey('e', epoch, e.Index), subject: m.keys.handle("memory-subject", string(e.Subject), e.Origin), number: e.Number, index: e.Index}
+	r.head = append(binary.BigEndian.AppendUint32(append([]byte{}, e.Leaf[:]...), e.Number), id[:]...)
 	var code [16]byte // a code of 11 digits is no shorter than another
 	copy(code[:], e.Subject)
-	if err := b.Set(key, m.keys.seal(key, plain, code[:]), nil); err != nil {
-		return nil, err
-	}
-	return m.number(b, e)
+	r.value = m.keys.seal(r.key, binary.BigEndian.AppendUint64(bytes.Clone(r.head), uint64(e.At)), code[:])
+	return r, nil
 }
 
 func indexAgain(index uint64) *ledger.Problem {
@@ -261,78 +351,11 @@ func yearKey(letter byte, epoch uint32, at uint64) []byte {
 	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint32([]byte{letter}, epoch), at)
 }
 
-// number compares a subject's number with those told before, and adds its rows.
-func (m *Memory) number(b *db.Batch, e *own.Entry) (moved func(), err error) {
-	handle := m.keys.handle("memory-subject", string(e.Subject), e.Origin)
-	key := append([]byte{'s'}, handle[:]...)
-	old, err := m.get(key)
-	if err != nil {
-		return nil, err
-	}
-	next, last := uint32(0), uint64(0)
-	if old != nil {
-		next, last = binary.BigEndian.Uint32(old)+1, binary.BigEndian.Uint64(old[4:])
-	}
-	if old != nil && e.Number < next {
-		return m.fill(b, handle, e, last)
-	}
-	if old != nil && e.Index < last {
-		return nil, orderProblem(last, e.Index)
-	}
-	if err := b.Set(key, binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint32(nil, e.Number), e.Index), nil); err != nil {
-		return nil, err
-	}
-	if e.Number == next {
-		return nil, nil
-	}
-	row, g := gapKey(handle, next), &gap{e.Number - 1, m.ticket}
-	return func() { m.gaps[row] = g }, b.Set(row[:], m.gapValue(g.to), nil)
+// without returns the gaps that others aren't.
+func without(list, others []gap) []gap {
+	return slices.DeleteFunc(slices.Clone(list), func(g gap) bool { return slices.Contains(others, g) })
 }
 
-func orderProblem(last, found uint64) *ledger.Problem {
-	return &ledger.Problem{Code: CodeIndexOrder, Expected: fmt.Sprintf("an index on the other side of %d, as the numbers are", last), Found: fmt.Sprint(found)}
-}
-
-func gapKey(handle [32]byte, from uint32) (key [gapKeyLen]byte) {
-	binary.BigEndian.AppendUint32(append(append(key[:0], 'g'), handle[:]...), from)
-	return key
-}
-
-func (m *Memory) gapValue(to uint32) []byte {
-	return append(binary.BigEndian.AppendUint32(nil, to), m.instant()...)
-}
-
-// fill takes a number out of the gap that it is in.
-func (m *Memory) fill(b *db.Batch, handle [32]byte, e *own.Entry, last uint64) (moved func(), err error) {
-	var key [gapKeyLen]byte
-	var found *gap
-	for row, g := range m.gaps {
-		if bytes.Equal(row[1:33], handle[:]) && binary.BigEndian.Uint32(row[33:]) <= e.Number && e.Number <= g.to {
-			key, found = row, g
-		}
-	}
-	if found == nil {
-		return nil, &ledger.Problem{Code: CodeNumberAgain, Expected: "a number of this subject that no other event has", Found: fmt.Sprintf("%d again", e.Number)}
-	}
-	if e.Index > last {
-		return nil, orderProblem(last, e.Index)
-	}
-	from := binary.BigEndian.Uint32(key[33:])
-	rest := map[[gapKeyLen]byte]*gap{}
-	if from < e.Number {
-		rest[gapKey(handle, from)] = &gap{e.Number - 1, found.ticket}
-	}
-	if e.Number < found.to {
-		rest[gapKey(handle, e.Number+1)] = &gap{found.to, found.ticket}
-	}
-	err = b.Delete(key[:], nil)
-	for row, g := range rest {
-		err = errors.Join(err, b.Set(row[:], m.gapValue(g.to), nil))
-	}
-	return func() {
-		delete(m.gaps, key)
-		for row, g := range rest {
-			m.gaps[row] = g
-		}
-	}, err
+func gapKey(handle [32]byte, from uint32) []byte {
+	return binary.BigEndian.AppendUint32(append([]byte{'g'}, handle[:]...), from)
 }

@@ -28,7 +28,7 @@ func (m *Memory) Lines() iter.Seq2[[]byte, error] {
 			}
 			return nil
 		}
-		err := m.atOnce(func(r db.Reader) error {
+		err := m.atOnce(func(r rows) error {
 			err := m.events(r, func(e *own.Entry) error { return give(own.AppendEntry(line[:0], e)) })
 			if err != nil {
 				return err
@@ -45,6 +45,9 @@ var errStopped = errors.New("no more is wanted")
 
 // Count says how many lines there are.
 func (m *Memory) Count() (int, error) {
+	if m.shared != nil {
+		return m.shared.count()
+	}
 	n := 0
 	for _, letter := range []byte("ehi") {
 		if err := scan(m.db, letter, func(_, _ []byte) error { n++; return nil }); err != nil {
@@ -56,6 +59,9 @@ func (m *Memory) Count() (int, error) {
 
 // Has says whether anything in a year's log was acknowledged.
 func (m *Memory) Has(epoch uint32) (bool, error) {
+	if m.shared != nil {
+		return m.shared.has(epoch)
+	}
 	for _, letter := range []byte("eh") {
 		it, err := m.db.NewIter(&db.IterOptions{LowerBound: yearKey(letter, epoch, 0), UpperBound: yearKey(letter, epoch+1, 0)})
 		if err != nil {
@@ -130,9 +136,14 @@ func (m *Memory) Checked(c *Check) error {
 	if err != nil {
 		return err
 	}
+	key := binary.BigEndian.AppendUint32([]byte{'k'}, epoch)
 	data, err := json.Marshal(c)
-	if err == nil {
-		err = m.db.Set(binary.BigEndian.AppendUint32([]byte{'k'}, epoch), data, db.Sync)
+	switch {
+	case err != nil:
+	case m.shared != nil:
+		return m.shared.checked(key, data)
+	default:
+		err = m.db.Set(key, data, db.Sync)
 	}
 	if err != nil {
 		return fmt.Errorf("couldn't note a check: %w", err)
@@ -143,7 +154,7 @@ func (m *Memory) Checked(c *Check) error {
 // Checks are the last ones of each year, by year.
 func (m *Memory) Checks() ([]Check, error) {
 	var list []Check
-	err := scan(m.db, 'k', func(_, value []byte) error {
+	err := m.rows('k', func(_, value []byte) error {
 		var c Check
 		if err := json.Unmarshal(value, &c); err != nil {
 			return errDamaged

@@ -14,9 +14,11 @@ import (
 )
 
 // TestChecked: what the provider's check takes and leaves is there after a restart.
-func TestChecked(t *testing.T) {
-	dir := create(t)
-	m := open(t, dir)
+func TestChecked(t *testing.T) { homes(t, testChecked) }
+
+func testChecked(t *testing.T, at func() home) {
+	h := at()
+	m := h.open(t)
 	for n, e := range []own.Entry{event(0, rossi, 0, 10), event(1, office, 0, 11), event(2, rossi, 1, 12)} {
 		if err := call(m, n, e); err != nil {
 			t.Fatal(err)
@@ -64,7 +66,7 @@ func TestChecked(t *testing.T) {
 	if err := m.Close(); err != nil {
 		t.Fatal(err)
 	}
-	m = open(t, dir)
+	m = h.open(t)
 	if got, err := m.Proofs(origin, []ledger.Subject{office, rossi}); err != nil || got[0] != nil || !bytes.Equal(got[1], pi) {
 		t.Errorf("%x, %v", got, err)
 	}

@@ -5,7 +5,6 @@ package memory
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"fmt"
 
 	db "github.com/cockroachdb/pebble/v2"
@@ -24,7 +23,11 @@ func askedKey(id [16]byte) []byte { return append([]byte{'i'}, id[:]...) }
 // record of it isn't taken for another's.
 func (m *Memory) AskCohort(jti string) error {
 	id, err := parseJTI(jti)
-	if err == nil {
+	switch {
+	case err != nil:
+	case m.shared != nil:
+		return m.shared.ask(id, m.instant())
+	default:
 		err = m.db.Set(askedKey(id), m.instant(), db.Sync)
 	}
 	if err != nil {
@@ -36,7 +39,11 @@ func (m *Memory) AskCohort(jti string) error {
 // DropCohort forgets an aggregate that the ledger refused.
 func (m *Memory) DropCohort(jti string) error {
 	id, err := parseJTI(jti)
-	if err == nil {
+	switch {
+	case err != nil:
+	case m.shared != nil:
+		return m.shared.dropAsked(id)
+	default:
 		err = m.db.Delete(askedKey(id), db.Sync)
 	}
 	if err != nil {
@@ -50,63 +57,31 @@ func (m *Memory) DropCohort(jti string) error {
 // is on disk when this returns; a *ledger.Problem says that the answer contradicts
 // an earlier one, and then nothing was noted. The same answer again changes nothing.
 func (m *Memory) AcknowledgeCohort(at checkpoint.Checkpoint, c own.Cohort) error {
-	b := m.db.NewBatch()
-	defer b.Close()
-	m.mu.Lock()
-	err := m.checkpoint(b, at)
-	if err == nil {
-		err = m.cohort(b, &c)
-	}
-	if err == nil {
-		err = m.db.ApplyNoSyncWait(b, db.Sync)
-	}
-	m.mu.Unlock()
-	var problem *ledger.Problem
-	switch {
-	case errors.As(err, &problem):
-		return problem
-	case err == nil:
-		err = m.wait(b)
+	a := answered{rows: make([]row, 1)}
+	var err error
+	if a.checkpoint, err = m.checkpointRow(at); err == nil {
+		a.asked, a.rows[0], err = m.cohortRow(&c)
 	}
 	if err != nil {
 		return fmt.Errorf("couldn't remember an aggregate: %w", err)
 	}
-	return nil
+	return m.acknowledge(&a)
 }
 
-// cohort adds the row of an aggregate's record.
-func (m *Memory) cohort(b *db.Batch, c *own.Cohort) error {
+// cohortRow is the row of an aggregate's record, and the jti that it was asked under.
+func (m *Memory) cohortRow(c *own.Cohort) (id [16]byte, r row, err error) {
 	_, epoch, err := ledger.ParseOrigin(c.Origin)
-	if err != nil {
-		return err
-	}
-	id, err := parseJTI(jtiOf(c.ID))
-	if err != nil {
-		return err
-	}
-	event, err := m.get(yearKey('e', epoch, c.Index))
-	if err != nil {
-		return err
-	}
-	key, value := yearKey('h', epoch, c.Index), append(append([]byte{}, c.Leaf[:]...), id[:]...)
-	old, err := m.get(key)
-	switch {
-	case err != nil:
-		return err
-	case event != nil || old != nil && !bytes.HasPrefix(old, value):
-		return indexAgain(c.Index)
-	case old == nil:
-		err = b.Set(key, append(value, m.instant()...), nil)
-	}
 	if err == nil {
-		err = b.Delete(askedKey(id), nil)
+		id, err = parseJTI(jtiOf(c.ID))
 	}
-	return err
+	r = row{key: yearKey('h', epoch, c.Index), head: append(bytes.Clone(c.Leaf[:]), id[:]...), index: c.Index}
+	r.value = append(bytes.Clone(r.head), m.instant()...)
+	return id, r, err
 }
 
 // cohorts hands out what Lines gives of aggregates.
-func (m *Memory) cohorts(r db.Reader, each func(*own.Cohort) error) error {
-	err := scan(r, 'h', func(key, value []byte) error {
+func (m *Memory) cohorts(scan rows, each func(*own.Cohort) error) error {
+	err := scan('h', func(key, value []byte) error {
 		if len(key) != 1+4+8 || len(value) != 32+16+8 {
 			return errDamaged
 		}
@@ -118,7 +93,7 @@ func (m *Memory) cohorts(r db.Reader, each func(*own.Cohort) error) error {
 	if err != nil {
 		return err
 	}
-	return scan(r, 'i', func(key, value []byte) error {
+	return scan('i', func(key, value []byte) error {
 		if len(key) != 1+16 || len(value) != 8 {
 			return errDamaged
 		}

@@ -14,9 +14,11 @@ import (
 )
 
 // TestCohorts: aggregates are kept as they were asked for and answered, beside the events and in their order.
-func TestCohorts(t *testing.T) {
-	dir := create(t)
+func TestCohorts(t *testing.T) { homes(t, testCohorts) }
+
+func testCohorts(t *testing.T, at func() home) {
 	now := time.UnixMilli(1795339800123)
+	h := at().at(func() time.Time { return now })
 	reopen := func(m *Memory) *Memory {
 		t.Helper()
 		if m != nil {
@@ -24,11 +26,7 @@ func TestCohorts(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		m, err := Open(dir, scope, name, Options{Logger: quiet, Now: func() time.Time { return now }})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return m
+		return h.open(t)
 	}
 	m := reopen(nil)
 	if err := call(m, 1, event(1, rossi, 0, 10)); err != nil {

@@ -38,19 +38,27 @@ const (
 // keys are what a key file gives.
 type keys struct {
 	scope, ledger string
+	secret        []byte
 	handles       []byte
 	aead          cipher.AEAD
 }
 
 var errKeyFile = errors.New(keyFile + ": expected the file as it was made; restore it from a backup")
 
-func createKeys(path, scope, ledgerName string) error {
+func createKeys(path, scope, ledgerName string, secret []byte) error {
 	if err := errors.Join(ledger.CheckID(scope), ledger.CheckName(ledgerName)); err != nil {
 		return err
 	}
+	if secret == nil {
+		secret = newSecret()
+	}
+	return durable.Create(path, formatKeys(scope, ledgerName, secret), 0o600)
+}
+
+func newSecret() []byte {
 	secret := make([]byte, 32)
 	rand.Read(secret)
-	return durable.Create(path, formatKeys(scope, ledgerName, secret), 0o600)
+	return secret
 }
 
 func formatKeys(scope, ledgerName string, secret []byte) []byte {
@@ -86,10 +94,16 @@ func parseKeys(data []byte) (*keys, error) {
 	if err != nil || len(secret) != 32 {
 		return nil, errKeyFile
 	}
-	k := &keys{scope: strings.TrimPrefix(lines[1], "scope: "), ledger: strings.TrimPrefix(lines[2], "ledger: ")}
-	if string(formatKeys(k.scope, k.ledger, secret)) != string(data) || ledger.CheckID(k.scope) != nil || ledger.CheckName(k.ledger) != nil {
+	k, err := newKeys(strings.TrimPrefix(lines[1], "scope: "), strings.TrimPrefix(lines[2], "ledger: "), secret)
+	if err != nil || string(formatKeys(k.scope, k.ledger, secret)) != string(data) || ledger.CheckID(k.scope) != nil || ledger.CheckName(k.ledger) != nil {
 		return nil, errKeyFile
 	}
+	return k, nil
+}
+
+func newKeys(scope, ledgerName string, secret []byte) (*keys, error) {
+	k := &keys{scope: scope, ledger: ledgerName, secret: secret}
+	var err error
 	if k.handles, err = hkdf.Expand(sha256.New, secret, "traccia/v1/memory-handles", 32); err != nil {
 		return nil, err
 	}

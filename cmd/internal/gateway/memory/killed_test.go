@@ -16,22 +16,37 @@ import (
 
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/own"
+	"github.com/traccia-ledger/traccia/ledger/postgres"
+	"github.com/traccia-ledger/traccia/ledger/postgres/pgtest"
 )
 
-// killedEnv makes this test binary a second process, that works on a memory until it is killed.
-const killedEnv = "TRACCIA_TEST_MEMORY"
+// killedEnv makes this test binary a second process, that works on a memory until it is killed; databaseEnv is what it
+// shares, if anything.
+const (
+	killedEnv   = "TRACCIA_TEST_MEMORY"
+	databaseEnv = "TRACCIA_TEST_MEMORY_DATABASE"
+)
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(killedEnv); dir != "" {
 		work(dir)
 		os.Exit(1) // only an error gets here
 	}
-	os.Exit(m.Run())
+	os.Exit(pgtest.Main(m))
 }
 
 // work makes calls as fast as it can and says of each what it knows to be on disk.
 func work(dir string) {
-	m, err := Open(dir, scope, name, Options{Logger: quiet})
+	o := Options{Logger: quiet}
+	if address := os.Getenv(databaseEnv); address != "" {
+		a, err := postgres.ParseAddress(address)
+		if err != nil {
+			fmt.Println("error", err)
+			return
+		}
+		o.Database = &a
+	}
+	m, err := Open(dir, scope, name, o)
 	if err != nil {
 		fmt.Println("error", err)
 		return
@@ -75,11 +90,18 @@ func work(dir string) {
 
 // TestKilled: whatever instant a process is killed at, what it knew to be on disk is there.
 func TestKilled(t *testing.T) {
-	dir := create(t)
+	t.Run("alone", func(t *testing.T) { killed(t, home{dir: create(t)}, "") })
+	pgtest.Engines(t, func(t *testing.T, s *pgtest.Server) {
+		address := s.Database(t)
+		killed(t, instance(t, address, "", 0), address)
+	})
+}
+
+func killed(t *testing.T, h home, address string) {
 	begun, acknowledged := map[int]bool{}, map[int]bool{}
 	for range 4 {
 		cmd := exec.Command(os.Args[0])
-		cmd.Env = append(os.Environ(), killedEnv+"="+dir)
+		cmd.Env = append(os.Environ(), killedEnv+"="+h.dir, databaseEnv+"="+address)
 		out, err := cmd.StdoutPipe()
 		if err != nil {
 			t.Fatal(err)
@@ -109,7 +131,7 @@ func TestKilled(t *testing.T) {
 		}
 		cmd.Wait()
 
-		m := open(t, dir)
+		m := h.open(t)
 		known := map[string]bool{}
 		for _, e := range records(t, m) {
 			known[e.Receipt] = true

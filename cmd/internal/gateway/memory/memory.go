@@ -23,6 +23,11 @@
 //	q session[16] u32 number       instant ‖ jti[16] ‖ u8 withheld ‖ sealed submission   a receipt of it, not recorded yet
 //	n name                         bundle, or kinds of a body       what the ledger decided by last
 //	l u32 epoch                    verifier key                     of a log, as the one before announced it
+//	d                              nothing                          rows p, s, g, e, h, i, c, t and k are in a database
+//
+// Several gateways of one provider, its instances, have one key file and share the
+// rows that d names in a database of the provider's own (shared.go); a session of
+// break-glass with its receipts is of one instance, and on its disk.
 //
 //	handle = HMAC(K1, NS/memory-subject ‖ 00 ‖ LP(subject) ‖ LP(origin))
 //	token  = HMAC(K1, NS/memory-token ‖ 00 ‖ LP(kind) ‖ LP(jti))
@@ -39,6 +44,7 @@ package memory
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -46,16 +52,30 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	db "github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
+
+	"github.com/traccia-ledger/traccia/ledger/postgres"
 )
 
 // Options are what Open may be told. The zero value is good.
 type Options struct {
-	Logger *slog.Logger     // slog.Default() when nil
-	Now    func() time.Time // time.Now when nil
+	Logger   *slog.Logger      // slog.Default() when nil
+	Now      func() time.Time  // time.Now when nil
+	Database *postgres.Address // that instances share; nil for one gateway alone
+	Look     bool              // it is only read: no instance begins
+}
+
+func (o *Options) complete() {
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 }
 
 // Memory is an open directory. It is safe for concurrent use.
@@ -66,10 +86,13 @@ type Memory struct {
 	now   func() time.Time
 	log   logger
 
-	mu     sync.Mutex               // held while a row is read and its successor applied, never while waiting for the disk
-	ticket uint64                   // of the last call; guarded by mu
-	open   map[*Pending]bool        // calls whose outcome isn't known; guarded by mu
-	gaps   map[[gapKeyLen]byte]*gap // every row g; guarded by mu
+	shared *shared     // nil for one gateway alone
+	handed atomic.Bool // what an earlier run left: see Left
+
+	mu     sync.Mutex         // held while a row is read and its successor applied, never while waiting for the disk
+	ticket uint64             // of the last call; guarded by mu
+	open   map[*Pending]bool  // calls whose outcome isn't known; guarded by mu
+	gaps   map[[32]byte][]gap // every row g, by handle; guarded by mu
 
 	spooling sync.Mutex          // held while a session gets a receipt or is changed; before mu
 	sessions map[string]*session // every row b, by id; guarded by mu
@@ -80,6 +103,12 @@ type Memory struct {
 // Create makes an empty memory for the body that runs the gateway, which is the
 // scope of what it records, in a ledger. The directory must be absent or empty.
 func Create(dir, scope, ledgerName string) error {
+	return createWith(dir, scope, ledgerName, nil, func(*db.DB) error { return nil })
+}
+
+// createWith makes a memory with a secret, a new one where it is nil. more is done
+// before it can be opened.
+func createWith(dir, scope, ledgerName string, secret []byte, more func(*db.DB) error) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("couldn't create the memory: %w", err)
 	}
@@ -92,11 +121,11 @@ func Create(dir, scope, ledgerName string) error {
 	}
 	store, err := openDB(dir, true, slog.New(slog.DiscardHandler))
 	if err == nil {
-		err = store.Close()
+		err = errors.Join(more(store), store.Close())
 	}
 	// Last: without it nothing is opened.
 	if err == nil {
-		err = createKeys(filepath.Join(dir, keyFile), scope, ledgerName)
+		err = createKeys(filepath.Join(dir, keyFile), scope, ledgerName, secret)
 	}
 	if err != nil {
 		return fmt.Errorf("couldn't create the memory: %w", err)
@@ -104,29 +133,51 @@ func Create(dir, scope, ledgerName string) error {
 	return nil
 }
 
-// Open opens the memory of that body and ledger that Create made in dir. The
-// error wraps fs.ErrNotExist where there is none.
+// Open opens the memory of that body and ledger that Create made in dir, or
+// CreateInstance. The error wraps fs.ErrNotExist where there is none.
 func Open(dir, scope, ledgerName string, o Options) (*Memory, error) {
-	if o.Logger == nil {
-		o.Logger = slog.Default()
-	}
-	if o.Now == nil {
-		o.Now = time.Now
-	}
-	k, err := readKeys(filepath.Join(dir, keyFile))
+	m, err := openDir(dir, scope, ledgerName, o)
 	if err != nil {
 		return nil, fmt.Errorf("couldn't open the memory: %w", err)
 	}
+	return m, nil
+}
+
+func openDir(dir, scope, ledgerName string, o Options) (*Memory, error) {
+	o.complete()
+	k, err := readKeys(filepath.Join(dir, keyFile))
+	if err != nil {
+		return nil, err
+	}
 	if k.scope != scope || k.ledger != ledgerName {
-		return nil, fmt.Errorf("couldn't open the memory: %s is that of %s in %s, expected %s in %s", dir, k.scope, k.ledger, scope, ledgerName)
+		return nil, fmt.Errorf("%s is that of %s in %s, expected %s in %s", dir, k.scope, k.ledger, scope, ledgerName)
 	}
 	store, err := openDB(dir, false, o.Logger)
 	if err != nil {
-		return nil, fmt.Errorf("couldn't open the memory: %w", err)
+		return nil, err
 	}
-	m := &Memory{keys: k, db: store, close: sync.OnceValue(store.Close), now: o.Now, log: logger{o.Logger}, open: map[*Pending]bool{}, gaps: map[[gapKeyLen]byte]*gap{}, sessions: map[string]*session{}}
-	if err = m.load(); err != nil {
-		return nil, errors.Join(fmt.Errorf("couldn't open the memory: %w", err), store.Close())
+	m := &Memory{keys: k, db: store, now: o.Now, log: logger{o.Logger}, open: map[*Pending]bool{}, gaps: map[[32]byte][]gap{}, sessions: map[string]*session{}}
+	m.close = sync.OnceValue(func() (err error) {
+		if m.shared != nil {
+			err = m.shared.close()
+		}
+		return errors.Join(err, store.Close())
+	})
+	elsewhere, err := m.get(sharedKey)
+	switch {
+	case err != nil:
+	case elsewhere == nil && o.Database != nil:
+		err = fmt.Errorf("%s is of one gateway alone: gateway share moves it into the database", dir)
+	case elsewhere != nil && o.Database == nil:
+		err = fmt.Errorf("%s is of one of several instances: the configuration names no database", dir)
+	case o.Database != nil:
+		m.shared, err = openShared(context.Background(), k, o)
+	}
+	if err == nil {
+		err = m.load()
+	}
+	if err != nil {
+		return nil, errors.Join(err, m.Close())
 	}
 	return m, nil
 }
@@ -151,10 +202,11 @@ func (m *Memory) load() error {
 		return err
 	}
 	return scan(m.db, 'g', func(key, value []byte) error {
-		if len(key) != gapKeyLen || len(value) != 4+8 {
+		if len(key) != 1+32+4 || len(value) != 4+8 {
 			return errDamaged
 		}
-		m.gaps[[gapKeyLen]byte(key)] = &gap{to: binary.BigEndian.Uint32(value), ticket: m.ticket}
+		handle := [32]byte(key[1:33])
+		m.gaps[handle] = append(m.gaps[handle], gap{binary.BigEndian.Uint32(key[33:]), binary.BigEndian.Uint32(value), m.ticket})
 		return nil
 	})
 }

@@ -43,15 +43,7 @@ func create(t *testing.T) string {
 	return dir
 }
 
-func open(t *testing.T, dir string) *Memory {
-	t.Helper()
-	m, err := Open(dir, scope, name, Options{Logger: quiet})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { m.Close() })
-	return m
-}
+func open(t *testing.T, dir string) *Memory { return home{dir: dir}.open(t) }
 
 func jti(n int) string { return fmt.Sprintf("5a0e7b3c-52f0-4d0e-9d5e-%012x", n) }
 
@@ -95,7 +87,12 @@ func missing(t *testing.T, m *Memory) uint64 {
 }
 
 // TestNumbers: each answer is compared with those before it.
-func TestNumbers(t *testing.T) {
+func TestNumbers(t *testing.T) { homes(t, testNumbers) }
+
+func testNumbers(t *testing.T, at func() home) {
+	h, year := at(), 2000
+	m := h.open(t)
+	lack, have := uint64(0), 0
 	type told struct {
 		subject ledger.Subject
 		number  uint32
@@ -119,9 +116,9 @@ func TestNumbers(t *testing.T) {
 		"indexes fall":          {told: []told{{rossi, 0, 10}, {rossi, 1, 9}}, code: CodeIndexOrder},
 		"indexes fall, a gap":   {told: []told{{rossi, 1, 10}, {rossi, 0, 11}}, code: CodeIndexOrder, missing: 1},
 	} {
+		year++ // a log for each
 		t.Run(title, func(t *testing.T) {
-			dir := create(t)
-			m := open(t, dir)
+			lacked, had := missing(t, m), len(records(t, m))
 			seen := map[told]int{}
 			for i, e := range c.told {
 				n, again := seen[e]
@@ -129,7 +126,9 @@ func TestNumbers(t *testing.T) {
 					n = i
 					seen[e] = i
 				}
-				err := call(m, n, event(n, e.subject, e.number, e.index))
+				told := event(n, e.subject, e.number, e.index)
+				told.Origin = ledger.Origin(name, uint32(year))
+				err := call(m, n, told)
 				var p *ledger.Problem
 				if last := i == len(c.told)-1; last && c.code != "" {
 					if !errors.As(err, &p) || p.Code != c.code || strings.Contains(p.Error(), string(e.subject)) {
@@ -140,35 +139,42 @@ func TestNumbers(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			for range 2 { // now, and after a restart
-				// A refused answer stays unsettled, and may not hide a gap.
-				for _, p := range m.Unsettled() {
-					if c.code == "" {
-						t.Error("a call is unsettled")
-					}
-					if err := m.Drop(p); err != nil {
-						t.Fatal(err)
-					}
+			// A refused answer stays unsettled, and may not hide a gap.
+			for _, p := range m.Unsettled() {
+				if c.code == "" {
+					t.Error("a call is unsettled")
 				}
-				if got := missing(t, m); got != c.missing {
-					t.Errorf("%d numbers missing, want %d", got, c.missing)
-				}
-				if got := records(t, m); len(got) != len(seen) {
-					t.Errorf("%d records, want %d", len(got), len(seen))
-				}
-				if err := m.Close(); err != nil {
+				if err := m.Drop(p); err != nil {
 					t.Fatal(err)
 				}
-				m = open(t, dir)
 			}
+			if got := missing(t, m) - lacked; got != c.missing {
+				t.Errorf("%d numbers missing, want %d", got, c.missing)
+			}
+			if got := len(records(t, m)) - had; got != len(seen) {
+				t.Errorf("%d records, want %d", got, len(seen))
+			}
+			lack, have = lack+c.missing, have+len(seen)
 		})
+	}
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
+	}
+	m = h.open(t)
+	if got := missing(t, m); got != lack {
+		t.Errorf("after a restart %d numbers are missing, want %d", got, lack)
+	}
+	if got := len(records(t, m)); got != have {
+		t.Errorf("after a restart there are %d records, want %d", got, have)
 	}
 }
 
 // TestGapWaits: a number may be told late as long as a call is under way that began before the gap was seen.
-func TestGapWaits(t *testing.T) {
-	dir := create(t)
-	m := open(t, dir)
+func TestGapWaits(t *testing.T) { homes(t, testGapWaits) }
+
+func testGapWaits(t *testing.T, at func() home) {
+	h := at()
+	m := h.open(t)
 	older, err := m.Begin(jti(1), []byte("older"))
 	if err != nil {
 		t.Fatal(err)
@@ -187,7 +193,7 @@ func TestGapWaits(t *testing.T) {
 	if err := m.Close(); err != nil {
 		t.Fatal(err)
 	}
-	m = open(t, dir)
+	m = h.open(t)
 	if got := missing(t, m); got != 0 {
 		t.Errorf("%d missing while older calls are unsettled", got)
 	}
@@ -223,13 +229,11 @@ func TestGapWaits(t *testing.T) {
 }
 
 // TestCheckpoints: each waits until it is said to be witnessed; two roots of one size are refused.
-func TestCheckpoints(t *testing.T) {
-	dir := create(t)
+func TestCheckpoints(t *testing.T) { homes(t, testCheckpoints) }
+
+func testCheckpoints(t *testing.T, at func() home) {
 	now := time.UnixMilli(1795339800123)
-	m, err := Open(dir, scope, name, Options{Logger: quiet, Now: func() time.Time { return now }})
-	if err != nil {
-		t.Fatal(err)
-	}
+	m := at().at(func() time.Time { return now }).open(t)
 	for i := range 3 {
 		if err := call(m, i, event(i, rossi, uint32(i), uint64(10+i))); err != nil {
 			t.Fatal(err)
@@ -272,9 +276,11 @@ func TestCheckpoints(t *testing.T) {
 
 // TestRecords: what is handed out is what was acknowledged, in the form that the provider's check takes, and no file of the
 // memory names anybody.
-func TestRecords(t *testing.T) {
-	dir := create(t)
-	m := open(t, dir)
+func TestRecords(t *testing.T) { homes(t, testRecords) }
+
+func testRecords(t *testing.T, at func() home) {
+	h := at()
+	m := h.open(t)
 	want := []own.Entry{event(1, rossi, 0, 10), event(1, office, 0, 11), event(2, office, 1, 70000)}
 	for _, part := range [][]own.Entry{want[2:], want[:2]} {
 		n := 1
@@ -306,7 +312,7 @@ func TestRecords(t *testing.T) {
 	if err := m.db.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+	err := filepath.WalkDir(h.dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
@@ -362,14 +368,12 @@ func TestSealed(t *testing.T) {
 }
 
 // TestSeen: a token is new once, for exactly one of many, also after a restart, until it is over.
-func TestSeen(t *testing.T) {
-	dir := create(t)
+func TestSeen(t *testing.T) { homes(t, testSeen) }
+
+func testSeen(t *testing.T, at func() home) {
 	now := time.Now()
-	clock := func() time.Time { return now }
-	m, err := Open(dir, scope, name, Options{Logger: quiet, Now: clock})
-	if err != nil {
-		t.Fatal(err)
-	}
+	h := at().at(func() time.Time { return now })
+	m := h.open(t)
 	see := func(kind, id string, want bool) {
 		t.Helper()
 		if got, err := m.Seen(kind, id, now.Add(time.Minute)); got != want || err != nil {
@@ -383,16 +387,13 @@ func TestSeen(t *testing.T) {
 	if err := m.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if m, err = Open(dir, scope, name, Options{Logger: quiet, Now: clock}); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { m.Close() }()
+	m = h.open(t)
 	see("dpop", "a", true)
 	var isNew [4]atomic.Int32
 	var all sync.WaitGroup
 	for i := range 64 {
 		all.Go(func() {
-			if seen, err := m.Seen("dpop", strconv.Itoa(i%4), now.Add(time.Hour)); err != nil {
+			if seen, err := m.Seen("dpop", strconv.Itoa(i%4), now.Add(3*time.Hour)); err != nil {
 				t.Error(err)
 			} else if !seen {
 				isNew[i%4].Add(1)
@@ -412,7 +413,7 @@ func TestSeen(t *testing.T) {
 		t.Fatal(err)
 	}
 	see("dpop", "a", true)
-	now = now.Add(time.Second)
+	now = now.Add(time.Hour + time.Second)
 	if err := m.Sweep(); err != nil {
 		t.Fatal(err)
 	}

@@ -304,6 +304,21 @@ func (m *Memory) Spooled(id string) []*Pending {
 // ledger says.
 func (p *Pending) IsSpooled() bool { return p.session != nil }
 
+// IsReleased says whether it is a receipt of break-glass that an instance which is
+// over had on its way: data were released on it.
+func (p *Pending) IsReleased() bool { return p.released }
+
+// Deliver notes that a spooled receipt is sent, with this submission: where instances
+// share their calls it counts as under way from now on, until it is acknowledged or
+// dropped.
+func (m *Memory) Deliver(p *Pending, submission []byte) error {
+	if m.shared == nil {
+		return nil
+	}
+	key := append([]byte{'p'}, p.jti[:]...)
+	return m.shared.begin(p, m.keys.seal(key, m.instant(), submission))
+}
+
 // Session is that of a spooled receipt.
 func (p *Pending) Session() string { return formatJTI([16]byte(p.key[1:17])) }
 

@@ -30,6 +30,9 @@ type Status struct {
 	// that the ledger refused, or that are gone: an alarm.
 	Spooled, Lacking int
 	BreakGlass       bool // a session is open
+	// Elsewhere counts those of Unsettled that other instances have for longer than a
+	// call waits for the ledger.
+	Elsewhere int
 	// Waiting is since when the oldest checkpoint waits to be seen witnessed; zero
 	// if none does.
 	Waiting time.Time
@@ -37,6 +40,13 @@ type Status struct {
 
 // Status returns it.
 func (m *Memory) Status() (Status, error) {
+	if m.shared != nil {
+		s, err := m.shared.state()
+		m.mu.Lock()
+		m.spooledStatus(&s)
+		m.mu.Unlock()
+		return s, err
+	}
 	s := m.numbers()
 	list, err := m.Unwitnessed()
 	for _, a := range list {
@@ -59,12 +69,25 @@ func (m *Memory) numbers() Status {
 		}
 	}
 	m.spooledStatus(&s)
-	for key, g := range m.gaps {
-		if g.ticket < oldest {
-			s.Missing += uint64(g.to-binary.BigEndian.Uint32(key[33:])) + 1
+	for _, list := range m.gaps {
+		for _, g := range list {
+			if g.ticket < oldest {
+				s.Missing += uint64(g.to-g.from) + 1
+			}
 		}
 	}
 	return s
+}
+
+// IsEldest says whether this instance does what one does for all: it is so of a
+// gateway alone. For a moment none or two may be.
+func (m *Memory) IsEldest() bool {
+	if m.shared == nil {
+		return true
+	}
+	m.shared.mu.Lock()
+	defer m.shared.mu.Unlock()
+	return m.shared.eldest
 }
 
 // Acknowledged is a checkpoint that an answer came with.
@@ -77,13 +100,13 @@ type Acknowledged struct {
 // year and size.
 func (m *Memory) Unwitnessed() ([]Acknowledged, error) {
 	var list []Acknowledged
-	err := scan(m.db, 'c', func(key, value []byte) error {
+	err := m.rows('c', func(key, value []byte) error {
 		if len(key) != 1+4+8 || len(value) != 32+8 {
 			return errDamaged
 		}
 		list = append(list, Acknowledged{checkpoint.Checkpoint{
 			Origin: ledger.Origin(m.keys.ledger, binary.BigEndian.Uint32(key[1:])), Size: binary.BigEndian.Uint64(key[5:]), Root: ledger.Hash(value[:32]),
-		}, time.UnixMilli(int64(binary.BigEndian.Uint64(value[32:])))})
+		}, instantOf(value[32:])})
 		return nil
 	})
 	if err != nil {
@@ -96,7 +119,11 @@ func (m *Memory) Unwitnessed() ([]Acknowledged, error) {
 // that contains it.
 func (m *Memory) Witnessed(c checkpoint.Checkpoint) error {
 	_, epoch, err := ledger.ParseOrigin(c.Origin)
-	if err == nil {
+	switch {
+	case err != nil:
+	case m.shared != nil:
+		return m.shared.witnessed(yearKey('c', epoch, c.Size))
+	default:
 		err = m.db.Delete(yearKey('c', epoch, c.Size), db.NoSync) // after a crash it is found witnessed again
 	}
 	if err != nil {
@@ -109,21 +136,34 @@ func (m *Memory) Witnessed(c checkpoint.Checkpoint) error {
 // one instant, whatever is added meanwhile. The entry is the callback's until it
 // returns.
 func (m *Memory) Records(each func(*own.Entry) error) error {
-	return m.atOnce(func(r db.Reader) error { return m.events(r, each) })
+	return m.atOnce(func(r rows) error { return m.events(r, each) })
 }
 
 // atOnce has rows read as they are at one instant.
-func (m *Memory) atOnce(read func(db.Reader) error) error {
-	snapshot := m.db.NewSnapshot()
-	if err := errors.Join(read(snapshot), snapshot.Close()); err != nil {
+func (m *Memory) atOnce(read func(rows) error) (err error) {
+	if m.shared != nil {
+		err = m.shared.atOnce(read)
+	} else {
+		snapshot := m.db.NewSnapshot()
+		err = errors.Join(read(func(letter byte, row func(key, value []byte) error) error { return scan(snapshot, letter, row) }), snapshot.Close())
+	}
+	if err != nil {
 		return fmt.Errorf("couldn't read the own records: %w", err)
 	}
 	return nil
 }
 
-func (m *Memory) events(r db.Reader, each func(*own.Entry) error) error {
+// rows calls back for the rows of a letter, as they are now.
+func (m *Memory) rows(letter byte, row func(key, value []byte) error) error {
+	if m.shared != nil {
+		return m.shared.atOnce(func(r rows) error { return r(letter, row) })
+	}
+	return scan(m.db, letter, row)
+}
+
+func (m *Memory) events(scan rows, each func(*own.Entry) error) error {
 	var e own.Entry
-	return scan(r, 'e', func(key, value []byte) error {
+	return scan('e', func(key, value []byte) error {
 		const plain = 32 + 4 + 16 + 8
 		if len(key) != 1+4+8 || len(value) < plain {
 			return errDamaged

@@ -17,9 +17,12 @@ import (
 func (m *Memory) Seen(kind, jti string, until time.Time) (bool, error) {
 	handle := m.keys.handle("memory-token", kind, jti)
 	end := max(until.UnixMilli(), m.now().UnixMilli()) + 1
+	if m.shared != nil {
+		return m.shared.seen(handle, time.UnixMilli(end))
+	}
 	b := m.db.NewBatch()
 	defer b.Close()
-	seen, err := m.note(b, handle, uint64(end))
+	seen, err := m.noteToken(b, handle, uint64(end))
 	if err != nil {
 		return false, fmt.Errorf("couldn't note a token: %w", err)
 	}
@@ -28,13 +31,16 @@ func (m *Memory) Seen(kind, jti string, until time.Time) (bool, error) {
 
 // Sync returns when all that was noted before is on disk.
 func (m *Memory) Sync() error {
+	if m.shared != nil {
+		return nil // it is since Seen returned
+	}
 	if err := m.db.LogData(nil, db.Sync); err != nil {
 		return fmt.Errorf("couldn't note a token: %w", err)
 	}
 	return nil
 }
 
-func (m *Memory) note(b *db.Batch, handle [32]byte, end uint64) (seen bool, err error) {
+func (m *Memory) noteToken(b *db.Batch, handle [32]byte, end uint64) (seen bool, err error) {
 	m.tokens.Lock()
 	defer m.tokens.Unlock()
 	key := append([]byte{'t'}, handle[:]...)
@@ -52,8 +58,12 @@ func (m *Memory) note(b *db.Batch, handle [32]byte, end uint64) (seen bool, err 
 	return false, b.Commit(db.NoSync)
 }
 
-// Sweep forgets the tokens that are over.
+// Sweep forgets the tokens that are over; where instances share them, since the hour
+// before.
 func (m *Memory) Sweep() error {
+	if m.shared != nil {
+		return m.shared.sweep()
+	}
 	m.tokens.Lock()
 	defer m.tokens.Unlock()
 	b := m.db.NewBatch()
