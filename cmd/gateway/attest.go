@@ -105,7 +105,7 @@ func attest(ctx context.Context, c *config.Config, log *slog.Logger) (list []mem
 	if len(problems) > 0 {
 		return nil, &config.Refused{Problems: problems}
 	}
-	m, err := service.OpenMemory(c, log)
+	m, err := service.OpenMemory(c, true, log)
 	if err != nil {
 		return nil, err
 	}
@@ -185,7 +185,7 @@ func status(ctx context.Context, c *config.Config) (*statusAnswer, error) {
 	if errors.Is(err, service.ErrNobody) {
 		a.Serving = false
 		var m *memory.Memory
-		if m, err = service.OpenMemory(c, slog.New(slog.DiscardHandler)); err != nil {
+		if m, err = service.OpenMemory(c, true, slog.New(slog.DiscardHandler)); err != nil {
 			return nil, err
 		}
 		s, err = service.StateOf(m)

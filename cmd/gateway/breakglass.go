@@ -210,7 +210,7 @@ func sessions(ctx context.Context, c *config.Config) (list []memory.Session, err
 	if !errors.Is(err, service.ErrNobody) {
 		return list, err
 	}
-	m, err := service.OpenMemory(c, slog.New(slog.DiscardHandler))
+	m, err := service.OpenMemory(c, true, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, err
 	}

@@ -19,6 +19,6 @@ func newRoot() *cobra.Command {
 provider must, finds whose data the call is about, and lets an answer out only when
 the ledger has recorded it. One YAML file says all; deploy/gateway.example.yaml shows it.`,
 	}
-	root.AddCommand(checkCommand(), initCommand(), serveCommand(), statusCommand(), attestCommand(), recordsCommand(), breakGlassCommand())
+	root.AddCommand(checkCommand(), initCommand(), shareCommand(), serveCommand(), statusCommand(), attestCommand(), recordsCommand(), breakGlassCommand())
 	return root
 }

@@ -28,24 +28,83 @@ func (a *initAnswer) Text(w io.Writer) {
 }
 
 func initCommand() *cobra.Command {
-	return &cobra.Command{
+	var key string
+	cmd := &cobra.Command{
 		Use:   "init CONFIG",
 		Short: "Make a new gateway's memory",
 		Long: `init makes the provider's own memory in the directory that CONFIG names, with a key of its
 own. It never replaces one: what a gateway remembers is what the nightly check of the
 ledger stands on, and one that starts with nothing raises an alarm for each number that
-it wasn't told.`,
-		Example: `  gateway init /etc/traccia/gateway.yaml`,
+it wasn't told.
+
+Where CONFIG names a database, several instances of the gateway share what they remember
+there. The first init makes the tables and a key; each further instance is given a copy of
+the first one's memory.key: --key.`,
+		Example: `  gateway init /etc/traccia/gateway.yaml
+  gateway init /etc/traccia/gateway.yaml --key /root/memory.key`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := config.Load(args[0])
+			if err != nil {
+				return err
+			}
+			o, err := service.MemoryOptions(c, slog.New(slog.DiscardHandler))
+			switch {
+			case err != nil:
+			case o.Database != nil:
+				err = memory.CreateInstance(cmd.Context(), c.Memory, c.Identity.Body, c.Ledger.Name, key, o)
+			case key != "":
+				err = cli.Usagef("--key: CONFIG names no database that instances share")
+			default:
+				err = memory.Create(c.Memory, c.Identity.Body, c.Ledger.Name)
+			}
+			if err != nil {
+				return err
+			}
+			return cli.Print(cmd, &initAnswer{Memory: c.Memory})
+		},
+	}
+	cmd.Flags().StringVar(&key, "key", "", "copy of the first instance's memory.key")
+	return cmd
+}
+
+type shareAnswer struct {
+	cli.Done
+	Database string `json:"database"`
+	Rows     int    `json:"rows"`
+}
+
+func (a *shareAnswer) Text(w io.Writer) {
+	fmt.Fprintf(w, "%d rows of the memory are in %s; further instances: gateway init --key with a copy of memory.key\n", a.Rows, a.Database)
+}
+
+func shareCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "share CONFIG",
+		Short: "Move a gateway's memory into a database, for several instances",
+		Long: `share moves what a gateway alone remembers into the database that CONFIG names, which is
+empty: the provider's own, never the ledger's. The gateway doesn't serve meanwhile, and
+every submission's outcome is known. Interrupted, it is run again. From then on the
+gateway is the first of several instances.`,
+		Example: `  gateway share /etc/traccia/gateway.yaml`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := config.Load(args[0])
 			if err != nil {
 				return err
 			}
-			if err := memory.Create(c.Memory, c.Identity.Body, c.Ledger.Name); err != nil {
+			o, err := service.MemoryOptions(c, slog.New(slog.DiscardHandler))
+			if err != nil {
 				return err
 			}
-			return cli.Print(cmd, &initAnswer{Memory: c.Memory})
+			if o.Database == nil {
+				return cli.Usagef("CONFIG names no database: expected database: postgres://user@host/database")
+			}
+			a := &shareAnswer{Database: o.Database.String()}
+			if err := memory.Share(cmd.Context(), c.Memory, c.Identity.Body, c.Ledger.Name, o, func(rows int) { a.Rows += rows }); err != nil {
+				return err
+			}
+			return cli.Print(cmd, a)
 		},
 	}
 }
@@ -74,7 +133,7 @@ They name citizens.`,
 func exportRecords(ctx context.Context, c *config.Config, out io.Writer) error {
 	resp, err := service.Ask(ctx, c, http.MethodGet, "/records")
 	if errors.Is(err, service.ErrNobody) {
-		m, err := service.OpenMemory(c, slog.New(slog.DiscardHandler))
+		m, err := service.OpenMemory(c, true, slog.New(slog.DiscardHandler))
 		if err != nil {
 			return err
 		}

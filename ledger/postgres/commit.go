@@ -131,20 +131,23 @@ func (s *Store) isDone(ctx context.Context, n int64) (done bool, err error) {
 // over; it then returns f's last error. Each attempt has extra time beyond the
 // usual.
 func (s *Store) persist(ctx context.Context, extra time.Duration, f func(context.Context) error) error {
-	return persist(ctx, s.patience.commit+extra, s.patience.attempt+extra, s.log.With("store", s.address.String()), f)
+	return persist(ctx, s.patience.commit+extra, s.patience.attempt+extra, s.log.With("store", s.address.String()), func(ctx context.Context) error {
+		begun := time.Now()
+		err := f(ctx)
+		s.heard(begun, err)
+		return err
+	})
 }
 
 // persist is that for so long in all, and so long an attempt.
 func persist(ctx context.Context, all, attempt time.Duration, log *slog.Logger, f func(context.Context) error) error {
 	over := time.Now().Add(all)
 	for wait := time.Millisecond; ; wait = min(2*wait, time.Second) {
-		begun := time.Now()
 		err := func() error {
 			ctx, cancel := context.WithTimeout(ctx, attempt)
 			defer cancel()
 			return f(ctx)
 		}()
-		s.heard(begun, err)
 		if err == nil || inVain(err) || ctx.Err() != nil || time.Now().After(over) {
 			return err
 		}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/traccia-ledger/traccia/cmd/internal/gateway/checks"
+	"github.com/traccia-ledger/traccia/cmd/internal/gateway/memory"
 	"github.com/traccia-ledger/traccia/ledger"
 )
 
@@ -243,6 +244,10 @@ func (c *call) fault(err error, status int) string {
 	var p *ledger.Problem
 	if errors.As(err, &p) {
 		return c.refuse(status, p)
+	}
+	if errors.Is(err, memory.ErrUnavailable) || errors.Is(err, memory.ErrTaken) {
+		c.log.Error("nothing is released", "error", err)
+		return c.later(&ledger.Problem{Code: "memory_unavailable", Where: "memory", Expected: "the same call again, later", Found: "the gateway's memory, which doesn't answer"})
 	}
 	c.log.Error("couldn't serve a call", "error", err)
 	return c.refuse(http.StatusInternalServerError, &ledger.Problem{Code: "internal", Expected: "an answer", Found: "an error of the gateway's own"})

@@ -199,6 +199,9 @@ func (g *Gateway) deliverOne(p *memory.Pending) error {
 	if err != nil {
 		return err
 	}
+	if err := g.memory.Deliver(p, raw); err != nil {
+		return err
+	}
 	sent := &sending{p, raw, s, withheld}
 	done, _, err := g.recorder.try(g.ctx, sent)
 	if no := new(refused); errors.As(err, &no) && no.problem.Code == "no_session" {
@@ -207,13 +210,16 @@ func (g *Gateway) deliverOne(p *memory.Pending) error {
 		if err := g.tellOpened(&session); err != nil {
 			return err
 		}
+		if err := g.memory.Deliver(p, raw); err != nil {
+			return err
+		}
 		done, _, err = g.recorder.try(g.ctx, sent)
 	}
 	if again, ok := g.signAgain(s, err); ok {
 		if raw, err = ledger.FormatSubmission(again); err != nil {
 			return err
 		}
-		if err := g.memory.Respool(p, raw); err != nil {
+		if err := errors.Join(g.memory.Respool(p, raw), g.memory.Deliver(p, raw)); err != nil {
 			return err
 		}
 		done, _, err = g.recorder.try(g.ctx, &sending{p, raw, again, withheld})

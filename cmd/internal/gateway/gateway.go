@@ -121,13 +121,13 @@ func (g *Gateway) Close() {
 }
 
 // Errors of Reload.
-var errRestart = errors.New("listen, metrics, memory, identity/body, ledger/name and ledger/url change with a restart alone")
+var errRestart = errors.New("listen, metrics, memory, database, identity/body, ledger/name and ledger/url change with a restart alone")
 
 // Reload goes on with another configuration; calls under way end with the old one.
 // On an error the old one stays.
 func (g *Gateway) Reload(p *Parts) error {
 	a, b := g.parts.Load(), p
-	if a.Config.Listen != b.Config.Listen || a.Config.Metrics != b.Config.Metrics || a.Config.Memory != b.Config.Memory ||
+	if a.Config.Listen != b.Config.Listen || a.Config.Metrics != b.Config.Metrics || a.Config.Memory != b.Config.Memory || a.Config.Database != b.Config.Database ||
 		a.Config.Identity.Body != b.Config.Identity.Body || a.Config.Ledger.Name != b.Config.Ledger.Name || a.Config.Ledger.URL != b.Config.Ledger.URL || (a.Config.TLS == nil) != (b.Config.TLS == nil) {
 		return errRestart
 	}
@@ -374,6 +374,8 @@ func (c *call) record(receipt *ledger.Receipt, private *ledger.Private, list []l
 		return c.spooled(receipt, private, list)
 	case errors.Is(err, errUnknown):
 		return nil, c.unavailable(why)
+	case errors.Is(err, memory.ErrUnavailable), errors.Is(err, memory.ErrTaken):
+		return nil, c.fault(err, http.StatusServiceUnavailable)
 	}
 	c.log.Error("nothing is released", "error", err)
 	return nil, c.refuse(http.StatusBadGateway, &ledger.Problem{Code: "not_proven", Where: "ledger", Expected: "a proof that the access is recorded", Found: "none that holds"})

@@ -4,6 +4,7 @@ package gateway
 
 import (
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -37,9 +38,10 @@ func newMetrics(m *memory.Memory, log *slog.Logger, r prometheus.Registerer) *me
 		}),
 	}
 	r.MustRegister(x.calls, x.seconds, x.tokens, x.fork)
+	status := recently{read: m.Status}
 	gauge := func(name, help string, value func(memory.Status) float64) {
 		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 {
-			s, err := m.Status()
+			s, err := status.get()
 			if err != nil {
 				log.Error("couldn't read the memory", "error", err)
 			}
@@ -98,4 +100,24 @@ func (x *metrics) reused(c *checks.Call) {
 	if c.EvidenceReused {
 		x.tokens.WithLabelValues("evidence").Inc()
 	}
+}
+
+// recently is a status that isn't read again for each gauge.
+type recently struct {
+	read func() (memory.Status, error)
+
+	mu  sync.Mutex
+	at  time.Time // guarded by mu
+	was memory.Status
+	err error
+}
+
+func (r *recently) get() (memory.Status, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if time.Since(r.at) > time.Second {
+		r.was, r.err = r.read()
+		r.at = time.Now()
+	}
+	return r.was, r.err
 }

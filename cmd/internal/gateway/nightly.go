@@ -62,7 +62,7 @@ func (g *Gateway) Attest(ctx context.Context) ([]memory.Check, error) {
 	if err != nil {
 		return nil, err
 	}
-	if left+s.Spooled > 0 {
+	if left+s.Spooled+s.Elsewhere > 0 {
 		return nil, errUnsettled
 	}
 	return (&attester{g.parts.Load(), g.memory, g.years, g.log}).attest(ctx)
@@ -72,7 +72,7 @@ func (g *Gateway) Attest(ctx context.Context) ([]memory.Check, error) {
 func (g *Gateway) nightly() {
 	c := g.parts.Load().Config.Check
 	now := time.Now()
-	if c == nil || now.Sub(g.tried) < againPause {
+	if c == nil || now.Sub(g.tried) < againPause || !g.memory.IsEldest() {
 		return
 	}
 	list, err := g.memory.Checks()

@@ -101,14 +101,10 @@ func (r *recorder) unknown() error {
 // answered notes that it did.
 func (r *recorder) answered() { r.down.Store(false) }
 
-// newRecorder takes over what an earlier run left unsettled.
 func newRecorder(to *url.URL, y *years, m *memory.Memory, log *slog.Logger, state func(*ledger.Receipt, []ledger.SaltedSubject) (string, *ledger.Submission, error)) *recorder {
 	r := &recorder{url: to.JoinPath("v1", "access-receipts"), years: y, memory: m, log: log, state: state, left: map[*memory.Pending]bool{}}
 	r.client = fetch.NewClient(to)
 	r.client.Transport.(*http.Transport).MaxIdleConnsPerHost = 256
-	for _, p := range m.Unsettled() {
-		r.left[p] = true
-	}
 	return r
 }
 
@@ -167,6 +163,9 @@ func (r *recorder) forget(p *memory.Pending) {
 // recorded: accesses of which nothing was released.
 func (r *recorder) settle(ctx context.Context) (list []*recorded, err error) {
 	r.mu.Lock()
+	for _, p := range r.memory.Left() {
+		r.left[p] = true
+	}
 	left := make([]*memory.Pending, 0, len(r.left))
 	for p := range r.left {
 		left = append(left, p)
@@ -178,7 +177,8 @@ func (r *recorder) settle(ctx context.Context) (list []*recorded, err error) {
 			return list, err
 		}
 		if raw == nil {
-			// A statement that was noted, and again after a crash; the other note of it is settled.
+			// Another instance found out; or it is a statement that was noted, and again after a crash, and the other note of
+			// it is settled.
 			if err := r.memory.Drop(p); err != nil {
 				return list, err
 			}
@@ -189,7 +189,7 @@ func (r *recorder) settle(ctx context.Context) (list []*recorded, err error) {
 		if err != nil {
 			return list, err
 		}
-		done, _, err := r.try(ctx, &sending{p, raw, s, true})
+		done, _, err := r.try(ctx, &sending{p, raw, s, !p.IsReleased()})
 		if errors.Is(err, errUnknown) {
 			return list, err // the others fare no better
 		}
@@ -198,7 +198,7 @@ func (r *recorder) settle(ctx context.Context) (list []*recorded, err error) {
 			continue
 		}
 		r.forget(p)
-		if done != nil && done.body.Kind == ledger.KindAccess {
+		if done != nil && done.owed != nil {
 			list = append(list, done)
 		}
 	}
@@ -242,10 +242,8 @@ func (r *recorder) try(ctx context.Context, s *sending) (done *recorded, after t
 		// Another server in between may answer so too; only the ledger names a code.
 		if json.Unmarshal(data, &problem) == nil && problem.Code != "" {
 			r.answered()
-			if !s.IsSpooled() {
-				if err := r.memory.Drop(s.Pending); err != nil {
-					return nil, 0, err
-				}
+			if err := r.memory.Drop(s.Pending); err != nil {
+				return nil, 0, err
 			}
 			return nil, 0, &refused{ledger.Problem{Code: problem.Code, Where: problem.Where, Expected: problem.Expected, Found: problem.Found}}
 		}

@@ -18,10 +18,13 @@ const (
 )
 
 func (g *Gateway) watch() {
-	if err := g.memory.Sweep(); err != nil {
-		g.log.Error("couldn't forget tokens", "error", err)
+	var err error
+	if g.memory.IsEldest() { // it does this for all instances
+		if err := g.memory.Sweep(); err != nil {
+			g.log.Error("couldn't forget tokens", "error", err)
+		}
+		err = g.recorder.watch(g.ctx)
 	}
-	err := g.recorder.watch(g.ctx)
 	if errors.Is(err, checkpoint.ErrFork) {
 		g.metrics.fork.Set(1)
 		g.log.Error("the ledger showed this gateway another log than its witnesses: keep the memory as it is", "error", err)

@@ -26,6 +26,9 @@ type Config struct {
 	TLS     *TLS   `yaml:"tls"`     // nil behind a proxy of the same machine that ends TLS
 	Metrics string `yaml:"metrics"` // address on loopback; "" for none
 	Memory  string `yaml:"memory"`  // directory of the provider's own memory
+	// Database is what several instances of the gateway share, a URL of the provider's own PostgreSQL or CockroachDB; "" for one
+	// gateway alone.
+	Database string `yaml:"database"`
 
 	Ledger    Ledger     `yaml:"ledger"`
 	Identity  Identity   `yaml:"identity"`

@@ -15,6 +15,7 @@ import (
 
 	"github.com/traccia-ledger/traccia/cmd/internal/gateway/locate"
 	"github.com/traccia-ledger/traccia/ledger"
+	"github.com/traccia-ledger/traccia/ledger/postgres"
 )
 
 // judge refuses what is wrong by itself, without opening a file.
@@ -31,6 +32,11 @@ func (r *reader) judge(c *Config) {
 		}
 	}
 	r.required("memory", c.Memory)
+	if c.Database != "" {
+		if _, err := postgres.ParseAddress(c.Database); err != nil {
+			r.refuse(ledger.CodeBadValue, "database", "postgres://user@host:port/database, without a password", err.Error())
+		}
+	}
 	r.url("ledger/url", c.Ledger.URL)
 	if ledger.CheckName(c.Ledger.Name) != nil {
 		r.refuse(ledger.CodeBadName, "ledger/name", "a ledger's name, such as registro.example", length(c.Ledger.Name))

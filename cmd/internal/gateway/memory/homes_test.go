@@ -57,4 +57,3 @@ func instance(t *testing.T, address, key string, spread int) home {
 	}
 	return h
 }
-

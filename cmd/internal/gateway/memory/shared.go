@@ -346,6 +346,9 @@ func (s *shared) takeOver(ctx context.Context, id [16]byte, from neighbour) erro
 				b := &pgx.Batch{}
 				if over {
 					b.Queue(`UPDATE memory_instance SET oldest = 0 WHERE id = $1`, id[:])
+					// A statement that both noted is one call.
+					b.Queue(`UPDATE memory_call AS y SET ticket = LEAST(y.ticket, x.ticket) FROM memory_call AS x WHERE y.instance = $1 AND x.instance = $2 AND x.jti = y.jti`, id[:], from.id)
+					b.Queue(`DELETE FROM memory_call WHERE instance = $2 AND jti IN (SELECT jti FROM memory_call WHERE instance = $1)`, id[:], from.id)
 					b.Queue(`UPDATE memory_call SET instance = $1 WHERE instance = $2`, id[:], from.id)
 					b.Queue(`DELETE FROM memory_instance WHERE id = $1`, from.id)
 				}
@@ -390,15 +393,19 @@ func (s *shared) adopt(ctx context.Context, id [16]byte) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	mine := map[[16]byte]bool{}
+	mine := map[[16]byte]*Pending{}
 	for p := range s.open {
-		mine[p.jti] = mine[p.jti] || p.owner == id
+		if p.owner == id {
+			mine[p.jti] = p
+		}
 	}
 	for _, p := range found {
-		if !mine[p.jti] {
-			s.open[p] = true
-			s.orphans = append(s.orphans, p)
+		if own := mine[p.jti]; own != nil {
+			own.ticket = min(own.ticket, p.ticket)
+			continue
 		}
+		s.open[p] = true
+		s.orphans = append(s.orphans, p)
 	}
 	if n := len(s.orphans); n > 0 {
 		s.log.log.Info("calls of an instance that is over are found out about", "calls", n)

@@ -38,6 +38,18 @@ func elapse(t *testing.T, dead, other *Memory) {
 	}
 }
 
+// heard has instances say what calls they have: twice, since what one says was so when it last said something.
+func heard(t *testing.T, instances ...*Memory) {
+	t.Helper()
+	for range 2 {
+		for _, m := range instances {
+			if err := m.shared.renew(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
 // TestInstances: a token is good once at all of them, numbers told at one are known to the other, and a number that is
 // left out isn't missing while a call is under way anywhere that could have it.
 func TestInstances(t *testing.T) {
@@ -84,9 +96,7 @@ func TestInstances(t *testing.T) {
 		if err := a.Acknowledge(older, point(15), []own.Entry{event(3, office, 0, 14)}); err != nil {
 			t.Fatal(err)
 		}
-		if err := a.shared.renew(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		heard(t, a, b)
 		for name, m := range map[string]*Memory{"its own": a, "the other": b} {
 			if st, err := m.Status(); err != nil || st.Missing != 1 {
 				t.Errorf("%s: %+v, %v, want one number missing", name, st, err)
@@ -244,13 +254,7 @@ func TestManyAtOnce(t *testing.T) {
 			})
 		}
 		all.Wait()
-		for range 2 { // what an instance says was so when it said the last
-			for _, m := range both {
-				if err := m.shared.renew(t.Context()); err != nil {
-					t.Fatal(err)
-				}
-			}
-		}
+		heard(t, both...)
 		for _, m := range both {
 			if st, err := m.Status(); err != nil || st.Missing != 1 || st.Unsettled != 0 {
 				t.Errorf("%+v, %v, want one number missing", st, err)

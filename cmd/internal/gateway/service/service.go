@@ -28,6 +28,7 @@ import (
 	"github.com/traccia-ledger/traccia/cmd/internal/gateway/config"
 	"github.com/traccia-ledger/traccia/cmd/internal/gateway/memory"
 	"github.com/traccia-ledger/traccia/cmd/internal/serving"
+	"github.com/traccia-ledger/traccia/ledger/postgres"
 )
 
 const (
@@ -55,7 +56,7 @@ func (s *service) load() (*gateway.Parts, *tls.Certificate, error) {
 		return nil, nil, &config.Refused{Problems: problems}
 	}
 	if s.memory == nil {
-		if s.memory, err = OpenMemory(c, s.log); err != nil {
+		if s.memory, err = OpenMemory(c, false, s.log); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -66,9 +67,29 @@ func (s *service) load() (*gateway.Parts, *tls.Certificate, error) {
 	return &gateway.Parts{Config: c, Judge: checker, Key: o.Key, Policy: o.Policy, Ledger: o.Ledger}, o.Certificate, nil
 }
 
-// OpenMemory opens the memory that a configuration names.
-func OpenMemory(c *config.Config, log *slog.Logger) (*memory.Memory, error) {
-	m, err := memory.Open(c.Memory, c.Identity.Body, c.Ledger.Name, memory.Options{Logger: log})
+// MemoryOptions are how a configuration wants its memory.
+func MemoryOptions(c *config.Config, log *slog.Logger) (memory.Options, error) {
+	o := memory.Options{Logger: log}
+	if c.Database == "" {
+		return o, nil
+	}
+	a, err := postgres.ParseAddress(c.Database)
+	if err != nil {
+		return o, fmt.Errorf("the database's URL: %w", err)
+	}
+	o.Database = &a
+	return o, nil
+}
+
+// OpenMemory opens the memory that a configuration names; to be looked at alone, if
+// look says so.
+func OpenMemory(c *config.Config, look bool, log *slog.Logger) (*memory.Memory, error) {
+	o, err := MemoryOptions(c, log)
+	if err != nil {
+		return nil, err
+	}
+	o.Look = look
+	m, err := memory.Open(c.Memory, c.Identity.Body, c.Ledger.Name, o)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, cli.Usagef("%w; a new gateway's memory is made by gateway init: one that was lost is restored from its backup", err)
 	}
