@@ -4,7 +4,6 @@ package verifier_test
 
 import (
 	"bytes"
-	"encoding/json"
 	"flag"
 	"os"
 	"path/filepath"
@@ -80,19 +79,7 @@ func makeAgencyVectors(t *testing.T) {
 	other := m.piece(0, 9)
 	other.Agency = "c_f205"
 	add("other-body.list", m.now, m.calls, other)
-	policy, err := checkpoint.FormatPolicy(m.policy)
-	if err != nil {
-		t.Fatal(err)
-	}
-	list, err := json.MarshalIndent(vectors, "", "  ")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, data := range map[string][]byte{"policy.txt": policy, "expect.json": append(list, '\n')} {
-		if err := os.WriteFile(filepath.Join(agencyVectors, name), data, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
+	keepVectors(t, agencyVectors, m.policy, vectors)
 }
 
 // judgeVector fills in what a verifier says.
@@ -121,27 +108,9 @@ func TestAgencyVectors(t *testing.T) {
 	if *updateAgency {
 		makeAgencyVectors(t)
 	}
-	text, err := os.ReadFile(filepath.Join(agencyVectors, "policy.txt"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	policy, err := checkpoint.ParsePolicy(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	list, err := os.ReadFile(filepath.Join(agencyVectors, "expect.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var vectors []agencyVector
-	if err := json.Unmarshal(list, &vectors); err != nil {
-		t.Fatal(err)
-	}
+	policy, vectors := keptVectors[agencyVector](t, agencyVectors)
 	for _, want := range vectors {
-		file, err := os.ReadFile(filepath.Join(agencyVectors, want.File))
-		if err != nil {
-			t.Fatal(err)
-		}
+		file := keptVector(t, agencyVectors, want.File)
 		if d := cmp.Diff(want, judgeVector(t, file, policy, want)); d != "" {
 			t.Errorf("%s at %s: %s", want.File, want.Now, d)
 		}

@@ -3,7 +3,6 @@
 package verifier_test
 
 import (
-	"encoding/json"
 	"flag"
 	"os"
 	"path/filepath"
@@ -14,7 +13,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/traccia-ledger/traccia/ledger"
-	"github.com/traccia-ledger/traccia/ledger/checkpoint"
 	"github.com/traccia-ledger/traccia/ledger/history"
 	"github.com/traccia-ledger/traccia/verifier"
 )
@@ -86,19 +84,7 @@ func makeHistoryVectors(t *testing.T) {
 	add("other-key.history", m.now, func(b *history.Bundle) { b.Shards[0].Lists[0].Pi = b.Shards[0].Lists[2].Pi })
 	add("index-changed.history", m.now, func(b *history.Bundle) { b.Shards[0].Index[len(b.Shards[0].Index)-1] ^= 1 })
 	add("other-body.history", m.now, func(b *history.Bundle) { b.Shards[0].Events[0].Body = append(b.Shards[0].Events[0].Body, ' ') })
-	policy, err := checkpoint.FormatPolicy(m.policy)
-	if err != nil {
-		t.Fatal(err)
-	}
-	list, err := json.MarshalIndent(vectors, "", "  ")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, data := range map[string][]byte{"policy.txt": policy, "expect.json": append(list, '\n')} {
-		if err := os.WriteFile(filepath.Join(historyVectors, name), data, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
+	keepVectors(t, historyVectors, m.policy, vectors)
 }
 
 func vectorOf(r *verifier.HistoryReport, file string, now time.Time) historyVector {
@@ -120,27 +106,9 @@ func TestHistoryVectors(t *testing.T) {
 	if *updateHistory {
 		makeHistoryVectors(t)
 	}
-	text, err := os.ReadFile(filepath.Join(historyVectors, "policy.txt"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	policy, err := checkpoint.ParsePolicy(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	list, err := os.ReadFile(filepath.Join(historyVectors, "expect.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var vectors []historyVector
-	if err := json.Unmarshal(list, &vectors); err != nil {
-		t.Fatal(err)
-	}
+	policy, vectors := keptVectors[historyVector](t, historyVectors)
 	for _, want := range vectors {
-		file, err := os.ReadFile(filepath.Join(historyVectors, want.File))
-		if err != nil {
-			t.Fatal(err)
-		}
+		file := keptVector(t, historyVectors, want.File)
 		now, err := time.Parse(time.RFC3339, want.Now)
 		if err != nil {
 			t.Fatal(err)
