@@ -24,58 +24,39 @@ import (
 
 // TestAgencyScripts drives the binary over the list of a body that consulted, as a real ledger with a witness makes it.
 func TestAgencyScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata/agency",
-		RequireExplicitExec: true,
-		Setup: func(env *testscript.Env) error {
-			l, err := newHubLedger(env.WorkDir)
-			if err != nil {
-				return err
+	hubScripts(t, "testdata/agency", map[string]func(*testscript.TestScript, bool, []string){
+		// list FILE OPEN [COUNT]: the list of the consumer of the last access, looked up first; COUNT events of it
+		"list": func(ts *testscript.TestScript, _ bool, args []string) {
+			count := history.MaxPartEvents
+			if len(args) > 2 {
+				var err error
+				count, err = strconv.Atoi(args[2])
+				ts.Check(err)
 			}
-			env.Defer(l.close)
-			env.Values["ledger"] = l
-			return nil
+			file, err := ts.Value("ledger").(*hubLedger).list(args[1] == "true", count)
+			ts.Check(err)
+			ts.Check(os.WriteFile(ts.MkAbs(args[0]), file, 0o600))
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			// submit N: accesses by the hub's consumers
-			"submit": func(ts *testscript.TestScript, _ bool, args []string) {
-				n, err := strconv.Atoi(args[0])
-				ts.Check(err)
-				ts.Check(ts.Value("ledger").(*hubLedger).submit(n, true))
-			},
-			// list FILE OPEN [COUNT]: the list of the consumer of the last access, looked up first; COUNT events of it
-			"list": func(ts *testscript.TestScript, _ bool, args []string) {
-				count := history.MaxPartEvents
-				if len(args) > 2 {
-					var err error
-					count, err = strconv.Atoi(args[2])
-					ts.Check(err)
-				}
-				file, err := ts.Value("ledger").(*hubLedger).list(args[1] == "true", count)
-				ts.Check(err)
-				ts.Check(os.WriteFile(ts.MkAbs(args[0]), file, 0o600))
-			},
-			// own FILE: the key of the consumer of the last access, registered, whose id is BODY; URL is the ledger's
-			"own": func(ts *testscript.TestScript, _ bool, args []string) {
-				l := ts.Value("ledger").(*hubLedger)
-				body, err := l.consumer()
-				ts.Check(err)
-				signer, key, err := l.keyOf(context.Background(), body)
-				ts.Check(err)
-				text, err := agencykey.Format(&agencykey.Key{Key: key, Body: body, Signer: signer}, "")
-				ts.Check(err)
-				ts.Check(os.WriteFile(ts.MkAbs(args[0]), text, 0o600))
-				ts.Setenv("BODY", body)
-				ts.Setenv("URL", l.http.URL)
-			},
-			// called FILE N: the entries of that list but the last N, one as an index, the next as an answer, the third as a line
-			"called": func(ts *testscript.TestScript, _ bool, args []string) {
-				n, err := strconv.Atoi(args[1])
-				ts.Check(err)
-				text, err := ts.Value("ledger").(*hubLedger).called(n)
-				ts.Check(err)
-				ts.Check(os.WriteFile(ts.MkAbs(args[0]), text, 0o600))
-			},
+		// own FILE: the key of the consumer of the last access, registered, whose id is BODY; URL is the ledger's
+		"own": func(ts *testscript.TestScript, _ bool, args []string) {
+			l := ts.Value("ledger").(*hubLedger)
+			body, err := l.consumer()
+			ts.Check(err)
+			signer, key, err := l.keyOf(context.Background(), body)
+			ts.Check(err)
+			text, err := agencykey.Format(&agencykey.Key{Key: key, Body: body, Signer: signer}, "")
+			ts.Check(err)
+			ts.Check(os.WriteFile(ts.MkAbs(args[0]), text, 0o600))
+			ts.Setenv("BODY", body)
+			ts.Setenv("URL", l.http.URL)
+		},
+		// called FILE N: the entries of that list but the last N, one as an index, the next as an answer, the third as a line
+		"called": func(ts *testscript.TestScript, _ bool, args []string) {
+			n, err := strconv.Atoi(args[1])
+			ts.Check(err)
+			text, err := ts.Value("ledger").(*hubLedger).called(n)
+			ts.Check(err)
+			ts.Check(os.WriteFile(ts.MkAbs(args[0]), text, 0o600))
 		},
 	})
 }

@@ -57,10 +57,20 @@ func newSampleWorld(keys string) (*dev.World, error) {
 	return dev.NewWorld(dev.Config{Dir: keys, Ledger: "registro.example", Seed: 5, Profile: ledger.ProfileRequest, Subjects: 1})
 }
 
-// TestProviderScripts drives the binary against a real ledger with a witness, as INPS's hub does.
-func TestProviderScripts(t *testing.T) {
+// hubScripts runs a folder's scripts, each against a real ledger with a witness at URL, as INPS's hub uses it. To commands they
+// have submit N: accesses by the hub's consumers, of N more citizens, of which the hub keeps its records; and
+// settle: what was recorded is published.
+func hubScripts(t *testing.T, folder string, commands map[string]func(*testscript.TestScript, bool, []string)) {
+	commands["submit"] = func(ts *testscript.TestScript, _ bool, args []string) {
+		n, err := strconv.Atoi(args[0])
+		ts.Check(err)
+		ts.Check(ts.Value("ledger").(*hubLedger).submit(n, true))
+	}
+	commands["settle"] = func(ts *testscript.TestScript, _ bool, _ []string) {
+		ts.Check(ts.Value("ledger").(*hubLedger).node.Settle(context.Background()))
+	}
 	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata/provider",
+		Dir:                 folder,
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
 			l, err := newHubLedger(env.WorkDir)
@@ -72,40 +82,35 @@ func TestProviderScripts(t *testing.T) {
 			env.Setenv("URL", l.http.URL)
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			// submit N: accesses of N more citizens, of which the hub keeps its records
-			"submit": func(ts *testscript.TestScript, _ bool, args []string) {
-				n, err := strconv.Atoi(args[0])
-				ts.Check(err)
-				ts.Check(ts.Value("ledger").(*hubLedger).submit(n, true))
-			},
-			// forget: one more access of a citizen that the hub knows, of which it keeps nothing
-			"forget": func(ts *testscript.TestScript, _ bool, _ []string) {
-				ts.Check(ts.Value("ledger").(*hubLedger).submit(1, false))
-			},
-			// attested proven|not_proven|never: what the last citizen's history shows of the hub
-			"attested": func(ts *testscript.TestScript, _ bool, args []string) {
-				ts.Check(ts.Value("ledger").(*hubLedger).attested(args[0]))
-			},
-			// export FOLDER: what is published, as ledgerd export writes it
-			"export": func(ts *testscript.TestScript, _ bool, args []string) {
-				ts.Check(ts.Value("ledger").(*hubLedger).export(ts.MkAbs(args[0])))
-			},
-			// key: the operator registers a key for the hub that isn't its own
-			"key": func(ts *testscript.TestScript, _ bool, _ []string) {
-				ts.Check(ts.Value("ledger").(*hubLedger).stranger())
-			},
-			// settle: what was recorded is published
-			"settle": func(ts *testscript.TestScript, _ bool, _ []string) {
-				ts.Check(ts.Value("ledger").(*hubLedger).node.Settle(context.Background()))
-			},
-			"mode0600": func(ts *testscript.TestScript, _ bool, args []string) {
-				info, err := os.Stat(ts.MkAbs(args[0]))
-				ts.Check(err)
-				if info.Mode().Perm() != 0o600 {
-					ts.Fatalf("%s has mode %o", args[0], info.Mode().Perm())
-				}
-			},
+		Cmds: commands,
+	})
+}
+
+// TestProviderScripts drives the binary against a real ledger with a witness, as INPS's hub does.
+func TestProviderScripts(t *testing.T) {
+	hubScripts(t, "testdata/provider", map[string]func(*testscript.TestScript, bool, []string){
+		// forget: one more access of a citizen that the hub knows, of which it keeps nothing
+		"forget": func(ts *testscript.TestScript, _ bool, _ []string) {
+			ts.Check(ts.Value("ledger").(*hubLedger).submit(1, false))
+		},
+		// attested proven|not_proven|never: what the last citizen's history shows of the hub
+		"attested": func(ts *testscript.TestScript, _ bool, args []string) {
+			ts.Check(ts.Value("ledger").(*hubLedger).attested(args[0]))
+		},
+		// export FOLDER: what is published, as ledgerd export writes it
+		"export": func(ts *testscript.TestScript, _ bool, args []string) {
+			ts.Check(ts.Value("ledger").(*hubLedger).export(ts.MkAbs(args[0])))
+		},
+		// key: the operator registers a key for the hub that isn't its own
+		"key": func(ts *testscript.TestScript, _ bool, _ []string) {
+			ts.Check(ts.Value("ledger").(*hubLedger).stranger())
+		},
+		"mode0600": func(ts *testscript.TestScript, _ bool, args []string) {
+			info, err := os.Stat(ts.MkAbs(args[0]))
+			ts.Check(err)
+			if info.Mode().Perm() != 0o600 {
+				ts.Fatalf("%s has mode %o", args[0], info.Mode().Perm())
+			}
 		},
 	})
 }
@@ -225,24 +230,15 @@ func (l *hubLedger) close() {
 
 // submit sends the hub's next accesses over HTTP, each of a citizen of its own; with none kept, one of the last citizen's.
 func (l *hubLedger) submit(count int, keep bool) error {
-	hub, _ := l.world.Hub()
 	records, err := provider.OpenRecords(filepath.Join(l.dir, "own.ndjson"))
 	if err != nil {
 		return err
 	}
 	defer records.Close()
 	for count > 0 {
-		s, err := l.world.Submission(l.sent)
+		s, r, err := l.next()
 		if err != nil {
 			return err
-		}
-		l.sent++
-		r, err := ledger.ParseReceipt(s.Receipt)
-		if err != nil {
-			return err
-		}
-		if r.Iss != hub || r.Role != ledger.RoleProvider {
-			continue
 		}
 		if !keep {
 			if s, err = l.again(r); err != nil {
@@ -274,57 +270,62 @@ func (l *hubLedger) submit(count int, keep bool) error {
 	return nil
 }
 
-// cohort has an aggregate of the hub's recorded over HTTP, with the tokens of its next call, and keeps its line.
-func (l *hubLedger) cohort() error {
+// next is the hub's next access.
+func (l *hubLedger) next() (*ledger.Submission, *ledger.SignedReceipt, error) {
 	hub, _ := l.world.Hub()
 	for {
 		s, err := l.world.Submission(l.sent)
 		if err != nil {
-			return err
+			return nil, nil, err
 		}
 		l.sent++
-		r, err := ledger.ParseReceipt(s.Receipt)
-		if err != nil {
-			return err
+		if r, err := ledger.ParseReceipt(s.Receipt); err != nil || r.Iss == hub && r.Role == ledger.RoleProvider {
+			return s, r, err
 		}
-		if r.Iss != hub || r.Role != ledger.RoleProvider {
-			continue
-		}
-		private, err := ledger.ParsePrivate(s.Private.Content)
-		if err != nil {
-			return err
-		}
-		key, _ := l.world.Key(hub)
-		c := &ledger.CohortSubmission{Voucher: s.Voucher, Evidence: s.Evidence, RequestDigest: private.RequestDigest}
-		c.Statement, err = ledger.SignCohort(&ledger.Cohort{
-			Aud: r.Aud, Iss: r.Iss, JTI: r.JTI, IssuedAt: r.IssuedAt, Provider: r.Provider, Consumer: r.Consumer, EService: r.EService, PurposeID: r.PurposeID,
-			Purpose: "cohort-analytics", LegalBasis: r.LegalBasis, DataCategories: r.DataCategories, Actor: ledger.ActorService, Operation: r.Operation,
-			OccurredAt: r.OccurredAt, Pair: r.Pair, Size: 1200, Minimum: 50, Selection: ledger.Hex{1},
-		}, key.Kid, l.world.Signer(hub))
-		if err != nil {
-			return err
-		}
-		raw, err := ledger.FormatCohortSubmission(c)
-		if err != nil {
-			return err
-		}
-		told, err := l.post("cohorts", raw)
-		if err != nil {
-			return err
-		}
-		answer, err := ledger.ParseCohortAnswer(told)
-		if err != nil {
-			return err
-		}
-		l.cohorts = append(l.cohorts, c)
-		line := own.AppendCohort(nil, &own.Cohort{ID: answer.CohortID, Origin: answer.Origin, Index: answer.Index, Leaf: ledger.HashLeaf(answer.Leaf), At: time.Now().UnixMilli()})
-		file, err := os.OpenFile(filepath.Join(l.dir, "own.ndjson"), os.O_WRONLY|os.O_APPEND, 0)
-		if err != nil {
-			return err
-		}
-		_, err = file.Write(line)
-		return errors.Join(err, file.Close())
 	}
+}
+
+// cohort has an aggregate of the hub's recorded over HTTP, with the tokens of its next call, and keeps its line.
+func (l *hubLedger) cohort() error {
+	s, r, err := l.next()
+	if err != nil {
+		return err
+	}
+	private, err := ledger.ParsePrivate(s.Private.Content)
+	if err != nil {
+		return err
+	}
+	hub, _ := l.world.Hub()
+	key, _ := l.world.Key(hub)
+	c := &ledger.CohortSubmission{Voucher: s.Voucher, Evidence: s.Evidence, RequestDigest: private.RequestDigest}
+	c.Statement, err = ledger.SignCohort(&ledger.Cohort{
+		Aud: r.Aud, Iss: r.Iss, JTI: r.JTI, IssuedAt: r.IssuedAt, Provider: r.Provider, Consumer: r.Consumer, EService: r.EService, PurposeID: r.PurposeID,
+		Purpose: "cohort-analytics", LegalBasis: r.LegalBasis, DataCategories: r.DataCategories, Actor: ledger.ActorService, Operation: r.Operation,
+		OccurredAt: r.OccurredAt, Pair: r.Pair, Size: 1200, Minimum: 50, Selection: ledger.Hex{1},
+	}, key.Kid, l.world.Signer(hub))
+	if err != nil {
+		return err
+	}
+	raw, err := ledger.FormatCohortSubmission(c)
+	if err != nil {
+		return err
+	}
+	told, err := l.post("cohorts", raw)
+	if err != nil {
+		return err
+	}
+	answer, err := ledger.ParseCohortAnswer(told)
+	if err != nil {
+		return err
+	}
+	l.cohorts = append(l.cohorts, c)
+	line := own.AppendCohort(nil, &own.Cohort{ID: answer.CohortID, Origin: answer.Origin, Index: answer.Index, Leaf: ledger.HashLeaf(answer.Leaf), At: time.Now().UnixMilli()})
+	file, err := os.OpenFile(filepath.Join(l.dir, "own.ndjson"), os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(line)
+	return errors.Join(err, file.Close())
 }
 
 // again is another access to the data of the last citizen.

@@ -4,7 +4,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -13,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -29,56 +27,32 @@ import (
 
 // TestReconcileScripts drives the binary over what a real ledger acknowledged and what a gateway in front of it would have traced.
 func TestReconcileScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata/reconcile",
-		RequireExplicitExec: true,
-		Setup: func(env *testscript.Env) error {
-			l, err := newHubLedger(env.WorkDir)
-			if err != nil {
-				return err
-			}
-			env.Defer(l.close)
-			env.Values["ledger"] = l
-			env.Setenv("URL", l.http.URL)
-			return nil
+	hubScripts(t, "testdata/reconcile", map[string]func(*testscript.TestScript, bool, []string){
+		// cohort: an aggregate of the hub's
+		"cohort": func(ts *testscript.TestScript, _ bool, _ []string) {
+			ts.Check(ts.Value("ledger").(*hubLedger).cohort())
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			// submit N: accesses by the hub's consumers
-			"submit": func(ts *testscript.TestScript, _ bool, args []string) {
-				n, err := strconv.Atoi(args[0])
-				ts.Check(err)
-				ts.Check(ts.Value("ledger").(*hubLedger).submit(n, true))
-			},
-			// cohort: an aggregate of the hub's
-			"cohort": func(ts *testscript.TestScript, _ bool, _ []string) {
-				ts.Check(ts.Value("ledger").(*hubLedger).cohort())
-			},
-			// settle: what was recorded is published
-			"settle": func(ts *testscript.TestScript, _ bool, _ []string) {
-				ts.Check(ts.Value("ledger").(*hubLedger).node.Settle(context.Background()))
-			},
-			// list FILE: the list of the consumer of the last access, looked up first
-			"list": func(ts *testscript.TestScript, _ bool, args []string) {
-				file, err := ts.Value("ledger").(*hubLedger).list(true, 1000)
-				ts.Check(err)
-				ts.Check(os.WriteFile(ts.MkAbs(args[0]), file, 0o600))
-			},
-			// traces FOLDER CONSUMER: what was submitted, for the consumer of the last access or for all, as the files of each side
-			"traces": func(ts *testscript.TestScript, _ bool, args []string) {
-				ts.Check(ts.Value("ledger").(*hubLedger).traces(ts.MkAbs(args[0]), args[1] == "last"))
-			},
-			// nobody FILE...: names no citizen and no voucher
-			"nobody": func(ts *testscript.TestScript, _ bool, args []string) {
-				for _, name := range args {
-					text := ts.ReadFile(name)
-					for _, s := range ts.Value("ledger").(*hubLedger).all {
-						jti, _, _ := claims(s.Voucher)
-						if strings.Contains(text, string(s.Subjects[0].Subject)) || strings.Contains(text, jti) {
-							ts.Fatalf("%s says too much", name)
-						}
+		// list FILE: the list of the consumer of the last access, looked up first
+		"list": func(ts *testscript.TestScript, _ bool, args []string) {
+			file, err := ts.Value("ledger").(*hubLedger).list(true, 1000)
+			ts.Check(err)
+			ts.Check(os.WriteFile(ts.MkAbs(args[0]), file, 0o600))
+		},
+		// traces FOLDER CONSUMER: what was submitted, for the consumer of the last access or for all, as the files of each side
+		"traces": func(ts *testscript.TestScript, _ bool, args []string) {
+			ts.Check(ts.Value("ledger").(*hubLedger).traces(ts.MkAbs(args[0]), args[1] == "last"))
+		},
+		// nobody FILE...: names no citizen and no voucher
+		"nobody": func(ts *testscript.TestScript, _ bool, args []string) {
+			for _, name := range args {
+				text := ts.ReadFile(name)
+				for _, s := range ts.Value("ledger").(*hubLedger).all {
+					jti, _, _ := claims(s.Voucher)
+					if strings.Contains(text, string(s.Subjects[0].Subject)) || strings.Contains(text, jti) {
+						ts.Fatalf("%s says too much", name)
 					}
 				}
-			},
+			}
 		},
 	})
 }
