@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/traccia-ledger/traccia/ledger"
-	"github.com/traccia-ledger/traccia/ledger/checkpoint"
 	"github.com/traccia-ledger/traccia/ledger/registry"
 	"github.com/traccia-ledger/traccia/ledger/sequencer"
 	"github.com/traccia-ledger/traccia/policies"
@@ -24,40 +23,25 @@ import (
 // cohorts are the public records of groups in the log.
 func (f *fixture) cohorts() (list []*ledger.Cohort) {
 	f.t.Helper()
-	if err := f.node.Settle(f.t.Context()); err != nil {
-		f.t.Fatal(err)
-	}
-	size := f.node.Latest().Root.Size
-	for at := uint64(0); at*checkpoint.TileWidth < size; at++ {
-		width := int(min(size-at*checkpoint.TileWidth, checkpoint.TileWidth))
-		bundle, err := f.node.Entries(f.t.Context(), f.node.Epoch(), at, width)
+	for _, raw := range f.leaves() {
+		leaf, err := ledger.ParseLeaf(raw)
 		if err != nil {
 			f.t.Fatal(err)
 		}
-		leaves, err := checkpoint.ParseEntries(bundle, width)
+		record, ok := leaf.(ledger.Record)
+		if !ok {
+			continue
+		}
+		parsed, err := registry.ParseRecord(record.JSON)
 		if err != nil {
 			f.t.Fatal(err)
 		}
-		for _, raw := range leaves {
-			leaf, err := ledger.ParseLeaf(raw)
+		if r, ok := parsed.(registry.Cohort); ok {
+			c, _, err := ledger.ParseCohort(r.Statement)
 			if err != nil {
 				f.t.Fatal(err)
 			}
-			record, ok := leaf.(ledger.Record)
-			if !ok {
-				continue
-			}
-			parsed, err := registry.ParseRecord(record.JSON)
-			if err != nil {
-				f.t.Fatal(err)
-			}
-			if r, ok := parsed.(registry.Cohort); ok {
-				c, _, err := ledger.ParseCohort(r.Statement)
-				if err != nil {
-					f.t.Fatal(err)
-				}
-				list = append(list, c)
-			}
+			list = append(list, c)
 		}
 	}
 	return list

@@ -402,13 +402,12 @@ func (f *fixture) records() []own.Entry {
 	return list
 }
 
-// events is how many events about persons the log has.
-func (f *fixture) events() int {
+// leaves are those of the log.
+func (f *fixture) leaves() (list [][]byte) {
 	f.t.Helper()
 	if err := f.node.Settle(f.t.Context()); err != nil {
 		f.t.Fatal(err)
 	}
-	n := 0
 	size := f.node.Latest().Root.Size
 	for at := uint64(0); at*checkpoint.TileWidth < size; at++ {
 		width := int(min(size-at*checkpoint.TileWidth, checkpoint.TileWidth))
@@ -420,10 +419,17 @@ func (f *fixture) events() int {
 		if err != nil {
 			f.t.Fatal(err)
 		}
-		for _, leaf := range leaves {
-			if leaf[1] == 1 {
-				n++
-			}
+		list = append(list, leaves...)
+	}
+	return list
+}
+
+// events is how many events about persons the log has.
+func (f *fixture) events() (n int) {
+	f.t.Helper()
+	for _, leaf := range f.leaves() {
+		if leaf[1] == 1 {
+			n++
 		}
 	}
 	return n
