@@ -37,12 +37,7 @@ func sessionRecord(t testing.TB, by signer, statement any) []byte {
 // TestBreakGlass: a session is opened once, under a key in force of its scope's body, and closed in its time; it is
 // closed again only with more recorded.
 func TestBreakGlass(t *testing.T) {
-	r := New(name)
-	key, second, foreign := newSigner(t, "k1"), newSigner(t, "k2"), newSigner(t, "k9")
-	apply(t, r, 1, format(t, Body{ID: "inps", Name: "INPS"}))
-	apply(t, r, 2, format(t, Body{ID: "c_a944", Name: "Comune di Bologna"}))
-	apply(t, r, 3, key.record(t, "inps", nil))
-	apply(t, r, 4, foreign.record(t, "c_a944", nil))
+	r, key, second, foreign := twoBodies(t)
 	opened := sampleOpened()
 	changed := func(f func(s *SessionOpened)) SessionOpened {
 		s := opened

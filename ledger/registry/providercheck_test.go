@@ -35,14 +35,21 @@ func checkRecordOf(t testing.TB, by signer, typ string, payload []byte, scope st
 	return format(t, ProviderCheck{Scope: scope, Statement: statement})
 }
 
-// TestProviderCheck: a check counts by the signature of a key in force of its scope's body, and only if it is newer.
-func TestProviderCheck(t *testing.T) {
-	r := New(name)
-	first, second, foreign := newSigner(t, "k1"), newSigner(t, "k2"), newSigner(t, "k9")
+// twoBodies is a registry with INPS and its key, and a municipality with its own; second is nobody's yet.
+func twoBodies(t testing.TB) (r *Registry, first, second, foreign signer) {
+	t.Helper()
+	r = New(name)
+	first, second, foreign = newSigner(t, "k1"), newSigner(t, "k2"), newSigner(t, "k9")
 	apply(t, r, 1, format(t, Body{ID: "inps", Name: "INPS"}))
 	apply(t, r, 2, format(t, Body{ID: "c_a944", Name: "Comune di Bologna"}))
 	apply(t, r, 3, first.record(t, "inps", nil))
 	apply(t, r, 4, foreign.record(t, "c_a944", nil))
+	return r, first, second, foreign
+}
+
+// TestProviderCheck: a check counts by the signature of a key in force of its scope's body, and only if it is newer.
+func TestProviderCheck(t *testing.T) {
+	r, first, second, foreign := twoBodies(t)
 	sample := sampleCheck()
 	change := func(f func(s *CheckStatement)) CheckStatement {
 		s := sample
