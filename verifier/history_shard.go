@@ -120,7 +120,7 @@ func (c *historyCheck) authentic(raw *history.Shard) *historyShard {
 	}
 	c.pass(StepLeaves)
 	c.progress(StepLeaves, 1, 1)
-	s.checker = opened.NewChecker(&opened.Shard{Name: s.name, Epoch: s.epoch, Registry: s.registry, Heads: s.heads, Bundle: c.rules.Policies})
+	s.checker = opened.NewChecker(&opened.Shard{Name: s.name, Epoch: s.epoch, Registry: s.registry, Heads: s.heads, Bundle: c.rules.Policies, Verify: c.rules.Verify})
 	return s
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/traccia-ledger/traccia/ledger"
+	"github.com/traccia-ledger/traccia/ledger/jws"
 )
 
 // Rules are what this package has from others, so that a reader takes only what it needs.
@@ -16,6 +17,9 @@ type Rules struct {
 	// Policies returns the bundle of policies with this digest, by which decisions are replayed; nil where it isn't at
 	// hand. Package policies reads bundles. Nil: no decision is replayed, and reports say so.
 	Policies func(digest ledger.Hash) ledger.Bundle
+	// Verify, when not nil, says whether a receipt's signature is good under a key, as JWS.Verify of the receipt does: for readers
+	// who remember what they verified. It is called by several goroutines.
+	Verify func(r *ledger.SignedReceipt, key jws.Key) error
 	// Progress, when not nil, is told by History how much of a step is done of a year, or of the step of events in all.
 	Progress func(step string, done, of int)
 }

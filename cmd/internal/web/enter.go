@@ -143,6 +143,10 @@ func (s *server) enter(w http.ResponseWriter, r *http.Request, identity session.
 		return err
 	}
 	s.setCookie(w, sessionCookie, cookie, session.Absolute)
+	if visit.Next == accessesPath {
+		// Their list is begun while the browser is on its way to it; where there are too many, it is then.
+		_, _ = s.histories.Get(identity.Subjects[0])
+	}
 	return s.redirect(w, r, "/"+visit.Lang+visit.Next)
 }
 

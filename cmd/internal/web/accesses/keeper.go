@@ -70,7 +70,8 @@ func (m *Making) Result() (*History, error) { return m.history, m.err }
 // Keeper makes histories, and holds them in memory while their citizens read them. Whoever asks must have proved to be the
 // subject. It is safe for concurrent use.
 type Keeper struct {
-	ledger Ledger
+	ledger     Ledger
+	signatures *signatures
 
 	mu     sync.Mutex
 	made   map[ledger.Subject]*Making // guarded by mu
@@ -80,7 +81,9 @@ type Keeper struct {
 }
 
 // NewKeeper returns a keeper of a ledger's histories.
-func NewKeeper(l Ledger) *Keeper { return &Keeper{ledger: l, made: map[ledger.Subject]*Making{}} }
+func NewKeeper(l Ledger) *Keeper {
+	return &Keeper{ledger: l, signatures: newSignatures(), made: map[ledger.Subject]*Making{}}
+}
 
 // Get returns a citizen's history, at most Kept old, or begins to make it.
 func (k *Keeper) Get(subject ledger.Subject) (*Making, error) {
@@ -166,6 +169,7 @@ func (k *Keeper) judge(ctx context.Context, subject ledger.Subject) (*History, e
 	h.Report = verifier.HistoryOf(b, policy, h.Made, verifier.Rules{
 		Consents: func(name string, partial bool) verifier.Consents { return consent.NewList(name, partial) },
 		Policies: k.ledger.PoliciesOf,
+		Verify:   k.signatures.verify,
 	})
 	if h.Report.Malformed != nil {
 		return nil, fmt.Errorf("the ledger made something else than a history: %w", h.Report.Malformed)
