@@ -75,6 +75,7 @@ func (b *browser) withHistory(lang string) answer {
 		if a.status != http.StatusOK || !strings.Contains(a.body, "traccia-wait") || time.Now().After(end) {
 			return a
 		}
+		time.Sleep(300 * time.Millisecond) // no faster than a person may ask
 	}
 }
 
