@@ -244,7 +244,7 @@ func TestNodes(t *testing.T) {
 		rounds = 1
 	}
 	n := newNodes(t, 2)
-	for _, event := range []struct {
+	events := []struct {
 		name   string
 		happen func(i int) // to the node in this place, which sequences
 		breaks int         // requests that may break
@@ -252,7 +252,11 @@ func TestNodes(t *testing.T) {
 		{"restarted", n.restart, 0},
 		{"stands still", n.standStill, 0},
 		{"killed", n.kill, clients},
-	} {
+	}
+	if testing.Short() {
+		events = events[2:]
+	}
+	for _, event := range events {
 		var longest time.Duration
 		before := n.acknowledged()
 		stop := n.load()

@@ -4,6 +4,7 @@ package cluster
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -26,6 +27,8 @@ import (
 
 // database is a lease that members share.
 type database struct {
+	secure bool // its members speak TLS and HTTP/2
+
 	mu    sync.Mutex
 	lease postgres.Lease // guarded by mu
 }
@@ -56,7 +59,17 @@ type testNode struct {
 func (d *database) join(t *testing.T, handle func(w http.ResponseWriter, r *http.Request)) *testNode {
 	t.Helper()
 	n := &testNode{handle: handle}
-	n.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { n.Member.ServeHTTP(w, r) }))
+	n.server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { n.Member.ServeHTTP(w, r) }))
+	n.server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)
+	var roots *x509.CertPool
+	if d.secure {
+		n.server.EnableHTTP2 = true
+		n.server.StartTLS()
+		roots = x509.NewCertPool()
+		roots.AddCert(n.server.Certificate())
+	} else {
+		n.server.Start()
+	}
 	t.Cleanup(n.server.Close)
 	var mine postgres.Holder
 	service := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -64,7 +77,7 @@ func (d *database) join(t *testing.T, handle func(w http.ResponseWriter, r *http
 		n.handle(w, r)
 	})
 	n.Member = New(Config{
-		URL: n.server.URL, Lease: d.read, Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(),
+		URL: n.server.URL, Lease: d.read, Roots: roots, Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(),
 		Lead: func(_ context.Context, c place.Claim) (*Service, error) {
 			d.mu.Lock()
 			defer d.mu.Unlock()
@@ -135,7 +148,7 @@ func ask(t *testing.T, n *testNode, method, path, content string, header ...stri
 	for i := 0; i < len(header); i += 2 {
 		request.Header.Set(header[i], header[i+1])
 	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := n.server.Client().Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +162,13 @@ func ask(t *testing.T, n *testNode, method, path, content string, header ...stri
 
 // TestForward asks each of two nodes for what one of them answers.
 func TestForward(t *testing.T) {
-	d := &database{lease: postgres.Lease{Free: true}}
+	for name, secure := range map[string]bool{"HTTP": false, "TLS": true} {
+		t.Run(name, func(t *testing.T) { testForward(t, secure) })
+	}
+}
+
+func testForward(t *testing.T, secure bool) {
+	d := &database{lease: postgres.Lease{Free: true}, secure: secure}
 	first := d.join(t, echo)
 	second := d.join(t, echo)
 	for name, n := range map[string]*testNode{"first": first, "second": second} {
@@ -170,6 +189,13 @@ func TestForward(t *testing.T) {
 		response, body := ask(t, n, "GET", "/status", "", holderHeader, strings.Repeat("0", 32), clientHeader, "203.0.113.7:1")
 		if response.StatusCode != http.StatusMisdirectedRequest || !strings.Contains(body, codeNotHolder) {
 			t.Errorf("the %s took what was forwarded to another: %d %s", name, response.StatusCode, body)
+		}
+	}
+	for n, role := range map[*testNode]string{first: "sequencer", second: "follower"} {
+		n.handle = func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, `{"origin":"a"}`) }
+		want := `{"node":{"role":"` + role + `","sequencer":"` + first.URL + `"},"origin":"a"}`
+		if response, body := ask(t, n, "GET", "/status", ""); response.StatusCode != http.StatusOK || body != want {
+			t.Errorf("status of the %s: %d %s", role, response.StatusCode, body)
 		}
 	}
 	response, body := ask(t, second, "POST", "/v1/access-receipts", strings.Repeat("x", api.MaxSubmission+2))

@@ -32,6 +32,7 @@ const (
 const (
 	submitPath = "/v1/access-receipts"
 	batchPath  = "/v1/access-receipts/batch"
+	statusPath = "/status"
 )
 
 // Codes of problems after which a request goes to another node, or to the same one
@@ -52,11 +53,14 @@ func (m *Member) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if m.isLeaving() {
 		w.Header().Set("Connection", "close")
 	}
-	if r.URL.Path == batchPath && r.Method == http.MethodPost {
+	switch {
+	case r.URL.Path == batchPath && r.Method == http.MethodPost:
 		m.batches.ServeHTTP(w, r)
-		return
+	case r.URL.Path == statusPath && isSafe(r.Method):
+		m.serveStatus(w, r)
+	default:
+		m.serve(w, r)
 	}
-	m.serve(w, r)
 }
 
 // serveForwarded answers a request that another node forwards.
@@ -202,8 +206,8 @@ func (m *Member) here(v *view, w http.ResponseWriter, r *http.Request, content [
 	before := maps.Clone(w.Header())
 	held := &heldAnswer{ResponseWriter: w}
 	m.inHand.Add(1)
+	defer m.inHand.Add(-1)
 	v.service.Handler.ServeHTTP(held, r)
-	m.inHand.Add(-1)
 	if held.status == 0 {
 		return true
 	}
