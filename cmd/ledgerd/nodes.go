@@ -15,6 +15,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/traccia-ledger/traccia/cmd/internal/api"
 	"github.com/traccia-ledger/traccia/cmd/internal/cli"
 	"github.com/traccia-ledger/traccia/cmd/internal/cluster"
 	"github.com/traccia-ledger/traccia/cmd/internal/serving"
@@ -48,6 +49,10 @@ func runNode(ctx context.Context, dir string, opt node.Options, flags serveFlags
 	if err != nil {
 		return err
 	}
+	follower, err := node.Follow(ctx, dir, settings, shared)
+	if err != nil {
+		return errors.Join(err, shared.Close())
+	}
 	l, err := listen(flags)
 	if err != nil {
 		return errors.Join(err, shared.Close())
@@ -55,9 +60,12 @@ func runNode(ctx context.Context, dir string, opt node.Options, flags serveFlags
 	registry := newRegistry()
 	opt.MaxQueue = flags.maxQueuedLeaves
 	leading := &leader{dir: dir, url: l.url, opt: opt, flags: flags}
-	registry.MustRegister(leading)
+	registry.MustRegister(leading, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "traccia_follower_lag_seconds", Help: "How old what this node shows of the public log may be while another one sequences.",
+	}, func() float64 { return follower.Lag().Seconds() }))
 	m := cluster.New(cluster.Config{
-		URL: advertised(flags.advertise, l.public), Lease: shared.Lease, Lead: leading.lead, Roots: roots, Log: opt.Log, Metrics: registry,
+		URL: advertised(flags.advertise, l.public), Lease: shared.Lease, Lead: leading.lead, Roots: roots,
+		Log: api.LogHandler(follower, opt.Log), LogTrouble: follower.Trouble, Logger: opt.Log, Metrics: registry,
 	})
 	public := l.server(m, opt.Log)
 	var servers serving.Servers
@@ -67,6 +75,7 @@ func runNode(ctx context.Context, dir string, opt node.Options, flags serveFlags
 	looking, end := context.WithCancel(context.Background())
 	defer end()
 	go m.Watch(looking)
+	go follower.Run(looking, opt.Log)
 	ran := make(chan error, 1)
 	stop, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -90,19 +99,16 @@ func runNode(ctx context.Context, dir string, opt node.Options, flags serveFlags
 		err = errors.Join(err, <-ran)
 	case err = <-ran:
 	}
-	m.Part(partingPatience, flags.linger)
+	m.Part(flags.shutdownPatience, flags.linger)
 	// Who connected before gets an answer: from its Shutdown on net/http drops
 	// requests that it has just read.
 	err = errors.Join(err, l.public.Close())
 	time.Sleep(lastRequests)
 	m.End()
 	servers.Stop(flags.shutdownPatience)
+	end()
 	return errors.Join(err, shared.Close())
 }
-
-// partingPatience is how long a node that stops waits until another one sequences.
-// Where there is one it takes the lease at once.
-const partingPatience = 3 * time.Second
 
 // lastRequests is how long a client that connected at the last moment may take to
 // begin its request.

@@ -196,6 +196,24 @@ func (n *nodes) await(more int) {
 	}
 }
 
+// get asks each node for a path, and returns what they answer.
+func (n *nodes) get(path string) (all []string) {
+	n.t.Helper()
+	for _, p := range n.list {
+		response, err := http.Get(p.ready.URL + path)
+		if err != nil {
+			n.t.Fatal(err)
+		}
+		body, err := io.ReadAll(response.Body)
+		response.Body.Close()
+		if err != nil || response.StatusCode != http.StatusOK {
+			n.t.Errorf("%s: %d, %s, %v", path, response.StatusCode, body, err)
+		}
+		all = append(all, string(body))
+	}
+	return all
+}
+
 // check sends everything again, ends the nodes and verifies the ledger.
 func (n *nodes) check() {
 	t := n.t
@@ -217,6 +235,13 @@ func (n *nodes) check() {
 		})
 	}
 	g.Wait()
+	waitUntil(t, "all nodes show one public log", func() bool {
+		all := n.get(fmt.Sprintf("/log/%d/checkpoint", n.w.Now.UTC().Year()))
+		return all[0] == all[1]
+	})
+	if all := strings.Join(n.get("/status"), ""); strings.Count(all, `"role":"sequencer"`) != 1 || strings.Count(all, `"role":"follower"`) != 1 {
+		t.Errorf("the status of the nodes is %s", all)
+	}
 	for _, p := range n.list {
 		p.signal(syscall.SIGTERM)
 	}
@@ -251,7 +276,7 @@ func TestNodes(t *testing.T) {
 	}{
 		{"restarted", n.restart, 0},
 		{"stands still", n.standStill, 0},
-		{"killed", n.kill, clients},
+		{"killed", n.kill, 3 * clients}, // and connections to it that were kept
 	}
 	if testing.Short() {
 		events = events[2:]

@@ -263,11 +263,11 @@ func (n *Node) Entries(ctx context.Context, epoch uint32, index uint64, width in
 // covers says whether a log of the size that witnesses were asked about last
 // has this tile: a full one, or a partial one.
 func (y *year) covers(level uint, index uint64, width int) bool {
-	if y == nil || width < 1 || width > 256 {
-		return false
-	}
-	nodes := y.offered.Load() >> (8 * level)
-	return index < 1<<48 && index*256+uint64(width) <= nodes
+	return y != nil && covers(y.offered.Load(), level, index, width)
+}
+
+func covers(size uint64, level uint, index uint64, width int) bool {
+	return 1 <= width && width <= 256 && index < 1<<48 && index*256+uint64(width) <= size>>(8*level)
 }
 
 // Blob returns content that a record names by its SHA-256.
@@ -281,7 +281,11 @@ func (n *Node) Blob(ctx context.Context, digest ledger.Hash) ([]byte, error) {
 }
 
 func (n *Node) blob(ctx context.Context, digest ledger.Hash) ([]byte, error) {
-	snap, err := n.rows.Snapshot(ctx)
+	return blob(ctx, n.rows, digest)
+}
+
+func blob(ctx context.Context, rows store.Store, digest ledger.Hash) ([]byte, error) {
+	snap, err := rows.Snapshot(ctx)
 	if err != nil {
 		return nil, err
 	}

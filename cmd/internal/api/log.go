@@ -4,10 +4,12 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strconv"
 	"time"
@@ -24,9 +26,34 @@ const (
 	fresh     = "public, max-age=1, must-revalidate"
 )
 
+// PublicLog is what the log's paths show. *node.Node is one while it records,
+// *node.Follower is one beside it.
+type PublicLog interface {
+	Published(epoch uint32) (node.Published, error)
+	Tile(ctx context.Context, epoch uint32, level uint, index uint64, width int) ([]byte, error)
+	Entries(ctx context.Context, epoch uint32, index uint64, width int) ([]byte, error)
+	Blob(ctx context.Context, digest ledger.Hash) ([]byte, error)
+}
+
+// LogHandler serves the log's paths alone.
+func LogHandler(public PublicLog, log *slog.Logger) http.Handler {
+	s := &Server{public: public, log: log, patience: maxPatience}
+	mux := http.NewServeMux()
+	s.routeLog(mux)
+	mux.HandleFunc("/", serveNotFound)
+	return s.harden(mux)
+}
+
+func (s *Server) routeLog(mux *http.ServeMux) {
+	mux.HandleFunc("/log/{epoch}/checkpoint", method(http.MethodGet, s.serveCheckpoint))
+	mux.HandleFunc("/log/{epoch}/tile/{path...}", method(http.MethodGet, s.serveTile))
+	mux.HandleFunc("/log/{epoch}/tile", serveNotFound) // else the mux redirects
+	mux.HandleFunc("/log/{epoch}/blob/{digest}", method(http.MethodGet, s.serveBlob))
+}
+
 func (s *Server) serveCheckpoint(w http.ResponseWriter, r *http.Request) {
 	epoch, ok := parseEpoch(r.PathValue("epoch"))
-	published, err := s.node.Published(epoch)
+	published, err := s.public.Published(epoch)
 	if !ok || err != nil {
 		s.notPublished(w, err)
 		return
@@ -45,9 +72,9 @@ func (s *Server) serveTile(w http.ResponseWriter, r *http.Request) {
 	}
 	var data []byte
 	if tile.Level == checkpoint.EntryLevel {
-		data, err = s.node.Entries(r.Context(), epoch, tile.Index, tile.Width)
+		data, err = s.public.Entries(r.Context(), epoch, tile.Index, tile.Width)
 	} else {
-		data, err = s.node.Tile(r.Context(), epoch, uint(tile.Level), tile.Index, tile.Width)
+		data, err = s.public.Tile(r.Context(), epoch, uint(tile.Level), tile.Index, tile.Width)
 	}
 	if err != nil {
 		s.notPublished(w, err)
@@ -66,7 +93,7 @@ func (s *Server) serveBlob(w http.ResponseWriter, r *http.Request) {
 		s.notPublished(w, nil)
 		return
 	}
-	blob, err := s.node.Blob(r.Context(), digest)
+	blob, err := s.public.Blob(r.Context(), digest)
 	if err != nil {
 		s.notPublished(w, err)
 		return

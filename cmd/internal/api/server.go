@@ -48,6 +48,7 @@ var openAPI []byte
 // Server answers for one node.
 type Server struct {
 	node     *node.Node
+	public   PublicLog // node
 	log      *slog.Logger
 	patience time.Duration
 	refusals refusals
@@ -63,7 +64,7 @@ type Server struct {
 // New returns a server; its metrics go to the registerer.
 func New(n *node.Node, log *slog.Logger, r prometheus.Registerer) *Server {
 	s := &Server{
-		node: n, log: log, patience: maxPatience,
+		node: n, public: n, log: log, patience: maxPatience,
 		refusals: newRefusals(n.Now), tokens: newTokenUses(n.Now()), lists: semaphore.NewWeighted(atOnce), proving: semaphore.NewWeighted(1),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "traccia_submissions_total", Help: "Submissions by outcome: recorded, replayed, or the code of the problem.",
@@ -94,10 +95,7 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("/v1/provider-checks", method(http.MethodPost, s.serveProviderCheck))
 	mux.HandleFunc("/v1/break-glass", method(http.MethodPost, s.serveBreakGlass))
 	mux.HandleFunc("/v1/cohorts", method(http.MethodPost, s.serveCohort))
-	mux.HandleFunc("/log/{epoch}/checkpoint", method(http.MethodGet, s.serveCheckpoint))
-	mux.HandleFunc("/log/{epoch}/tile/{path...}", method(http.MethodGet, s.serveTile))
-	mux.HandleFunc("/log/{epoch}/tile", serveNotFound) // else the mux redirects
-	mux.HandleFunc("/log/{epoch}/blob/{digest}", method(http.MethodGet, s.serveBlob))
+	s.routeLog(mux)
 	mux.HandleFunc("/status", method(http.MethodGet, s.serveStatus))
 	mux.HandleFunc("/openapi.yaml", method(http.MethodGet, serveOpenAPI))
 	mux.HandleFunc("/", serveNotFound)

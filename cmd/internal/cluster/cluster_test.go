@@ -52,6 +52,7 @@ type testNode struct {
 	server *httptest.Server
 	leave  func() error
 	failed atomic.Pointer[error] // why its service can't go on
+	stale  atomic.Bool           // it doesn't see the public log
 	served atomic.Int64          // requests that its service had
 	handle func(w http.ResponseWriter, r *http.Request)
 }
@@ -77,7 +78,14 @@ func (d *database) join(t *testing.T, handle func(w http.ResponseWriter, r *http
 		n.handle(w, r)
 	})
 	n.Member = New(Config{
-		URL: n.server.URL, Lease: d.read, Roots: roots, Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(),
+		URL: n.server.URL, Lease: d.read, Roots: roots, Logger: slog.New(slog.DiscardHandler), Log: http.HandlerFunc(servePublic),
+		LogTrouble: func() error {
+			if n.stale.Load() {
+				return errors.New("stale")
+			}
+			return nil
+		},
+		Metrics: prometheus.NewRegistry(),
 		Lead: func(_ context.Context, c place.Claim) (*Service, error) {
 			d.mu.Lock()
 			defer d.mu.Unlock()
@@ -129,6 +137,36 @@ func (d *database) join(t *testing.T, handle func(w http.ResponseWriter, r *http
 	defer cancelSettled()
 	n.Settled(settled)
 	return n
+}
+
+// servePublic is what a node knows of the public log by itself.
+func servePublic(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path != "/log/2026/checkpoint" {
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.WriteHeader(http.StatusNotFound)
+	}
+	io.WriteString(w, "its own")
+}
+
+// TestPublicLog asks a node that doesn't sequence for what is published, and for
+// more, which the other one may have.
+func TestPublicLog(t *testing.T) {
+	d := &database{lease: postgres.Lease{Free: true}}
+	d.join(t, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "the sequencer's") })
+	second := d.join(t, echo)
+	for path, want := range map[string]string{"/log/2026/checkpoint": "its own", "/log/2026/tile/0/000": "the sequencer's"} {
+		response, body := ask(t, second, "GET", path, "")
+		if body != want || strings.Contains(response.Header.Get("Content-Type"), "problem") {
+			t.Errorf("%s: %q, %v", path, body, response.Header)
+		}
+	}
+	second.stale.Store(true)
+	if _, body := ask(t, second, "GET", "/log/2026/checkpoint", ""); body != "the sequencer's" {
+		t.Errorf("of a node that doesn't see the log: %q", body)
+	}
+	if why := second.Unready(); why != "stale" {
+		t.Errorf("it is unready because %q", why)
+	}
 }
 
 func echo(w http.ResponseWriter, r *http.Request) {

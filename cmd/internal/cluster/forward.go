@@ -63,7 +63,7 @@ func (m *Member) there(v *view, w http.ResponseWriter, r *http.Request, content 
 		return true // the client is gone
 	case err != nil && sent && !mayRepeat(r):
 		m.forwarded.WithLabelValues("uncertain").Inc()
-		m.Log.Warn("a request was cut off, and isn't sent again", "error", err)
+		m.Logger.Warn("a request was cut off, and isn't sent again", "error", err)
 		api.WriteProblem(w, http.StatusServiceUnavailable, ledger.Problem{Code: "uncertain", Expected: "an answer of the node that sequences", Found: "none: see whether it was done before you try again"})
 		return true
 	case err != nil:

@@ -33,6 +33,7 @@ const (
 	submitPath = "/v1/access-receipts"
 	batchPath  = "/v1/access-receipts/batch"
 	statusPath = "/status"
+	logPath    = "/log/"
 )
 
 // Codes of problems after which a request goes to another node, or to the same one
@@ -58,9 +59,27 @@ func (m *Member) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		m.batches.ServeHTTP(w, r)
 	case r.URL.Path == statusPath && isSafe(r.Method):
 		m.serveStatus(w, r)
+	case strings.HasPrefix(r.URL.Path, logPath) && isSafe(r.Method) && m.serveLog(w, r):
 	default:
 		m.serve(w, r)
 	}
+}
+
+// serveLog answers for the public log from the shared store. It is not done where
+// this node sequences and knows better, and where nothing of that name is published:
+// witnesses see more while they are asked to cosign it.
+func (m *Member) serveLog(w http.ResponseWriter, r *http.Request) (done bool) {
+	if m.view().service != nil || m.LogTrouble() != nil {
+		return false
+	}
+	before := maps.Clone(w.Header())
+	held := &heldAnswer{ResponseWriter: w, but: func(status int) bool { return status >= 400 }}
+	m.Log.ServeHTTP(held, r)
+	if held.status != 0 {
+		clear(w.Header())
+		maps.Copy(w.Header(), before)
+	}
+	return held.status == 0
 }
 
 // serveForwarded answers a request that another node forwards.
@@ -112,6 +131,8 @@ func (m *Member) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	control.SetReadDeadline(time.Time{})
+	m.waiting.Add(1)
+	defer m.waiting.Add(-1)
 	for attempts := m.attempts(r.Context()); ; {
 		v := m.view()
 		done := false
@@ -135,6 +156,8 @@ func (m *Member) serve(w http.ResponseWriter, r *http.Request) {
 
 // submit has a line of a batch recorded likewise.
 func (m *Member) submit(ctx context.Context, r *http.Request, raw []byte) api.Outcome {
+	m.waiting.Add(1)
+	defer m.waiting.Add(-1)
 	for attempts := m.attempts(ctx); ; {
 		v := m.view()
 		switch {
@@ -204,7 +227,7 @@ func (m *Member) here(v *view, w http.ResponseWriter, r *http.Request, content [
 	r.Body = io.NopCloser(bytes.NewReader(content))
 	r.ContentLength = int64(len(content))
 	before := maps.Clone(w.Header())
-	held := &heldAnswer{ResponseWriter: w}
+	held := &heldAnswer{ResponseWriter: w, but: func(status int) bool { return status == http.StatusServiceUnavailable }}
 	m.inHand.Add(1)
 	defer m.inHand.Add(-1)
 	v.service.Handler.ServeHTTP(held, r)
@@ -221,15 +244,16 @@ func (m *Member) here(v *view, w http.ResponseWriter, r *http.Request, content [
 	return true
 }
 
-// heldAnswer lets every answer through but 503, which it keeps.
+// heldAnswer lets answers through but some, which it keeps.
 type heldAnswer struct {
 	http.ResponseWriter
+	but    func(status int) bool
 	status int // 0: nothing is kept
 	body   bytes.Buffer
 }
 
 func (h *heldAnswer) WriteHeader(status int) {
-	if status == http.StatusServiceUnavailable {
+	if h.but(status) {
 		h.status = status
 		return
 	}

@@ -47,10 +47,14 @@ type Config struct {
 	Lease func(context.Context) (postgres.Lease, error)
 	// Lead opens the ledger, under this claim. The error wraps store.ErrLocked where
 	// another node was quicker.
-	Lead    func(context.Context, place.Claim) (*Service, error)
-	Roots   *x509.CertPool // whose certificates other nodes have; nil: the system's
-	Log     *slog.Logger
-	Metrics prometheus.Registerer
+	Lead func(context.Context, place.Claim) (*Service, error)
+	// Log answers for what is public of the log, without the node that sequences,
+	// while LogTrouble is nil.
+	Log        http.Handler
+	LogTrouble func() error
+	Roots      *x509.CertPool // whose certificates other nodes have; nil: the system's
+	Logger     *slog.Logger
+	Metrics    prometheus.Registerer
 }
 
 // Service is the ledger while this node sequences.
@@ -75,6 +79,9 @@ const (
 	// drain is how long requests under way may take before the store is left: longer
 	// ones are sent again to the next sequencer.
 	drain = 2 * time.Second
+	// alonePatience is how long a node that ends waits for another one to sequence
+	// though no request does: where there is one it takes the lease at once.
+	alonePatience = 3 * time.Second
 	// blind is for how long the database may not answer before a node says that it
 	// isn't ready.
 	blind = 10 * time.Second
@@ -91,7 +98,8 @@ type Member struct {
 	looked  time.Time // when the lease was last read; guarded by mu
 	leaving bool      // guarded by mu
 
-	inHand atomic.Int64 // requests that the service answers
+	inHand  atomic.Int64 // requests that the service answers
+	waiting atomic.Int64 // requests and lines that aren't answered, and can be by any node
 
 	stopping chan struct{} // closed when nobody waits any more
 
@@ -125,7 +133,7 @@ func New(c Config) *Member {
 			Name: "traccia_forwarded_total", Help: "Requests forwarded to the node that sequences, by outcome: answered, again (nobody took it, and it is sent again), uncertain, given_up.",
 		}, []string{"outcome"}),
 	}
-	m.batches = api.NewBatches(c.Log, m.submit)
+	m.batches = api.NewBatches(c.Logger, m.submit)
 	c.Metrics.MustRegister(m.leads, m.forwarded)
 	return m
 }
@@ -162,7 +170,7 @@ func (m *Member) Watch(ctx context.Context) {
 			return
 		case err != nil:
 			if !failed {
-				m.Log.Warn("couldn't see who sequences", "error", err)
+				m.Logger.Warn("couldn't see who sequences", "error", err)
 			}
 		default:
 			m.mu.Lock()
@@ -220,7 +228,7 @@ func (m *Member) lead(ctx context.Context) error {
 	m.change(func(v *view) {
 		v.service, v.lease = service, postgres.Lease{Holder: claim.Holder, URL: m.URL}
 	})
-	m.Log.Info("sequencing", "url", m.URL)
+	m.Logger.Info("sequencing", "url", m.URL)
 	why := m.untilLost(ctx, service, claim.Holder)
 	m.change(func(v *view) { v.service, v.lease.URL, v.lease.Free = nil, "", false })
 	m.drain()
@@ -229,7 +237,7 @@ func (m *Member) lead(ctx context.Context) error {
 	if why == nil {
 		return err // it was asked to
 	}
-	m.Log.Error("not sequencing any more", "because", why, "closing", err)
+	m.Logger.Error("not sequencing any more", "because", why, "closing", err)
 	select {
 	case <-time.After(time.Second): // whoever has less trouble goes first
 	case <-ctx.Done():
@@ -314,19 +322,28 @@ func (m *Member) Unready() string {
 	case seen > blind:
 		return "the database doesn't answer"
 	}
+	if err := m.LogTrouble(); err != nil {
+		return err.Error()
+	}
 	return ""
 }
 
 // Part is for a node that doesn't sequence and is to end: it waits until another
 // one does, and takes requests for a while more, each the last of its connection.
-func (m *Member) Part(within, linger time.Duration) {
+// Where there is no other it gives up once nobody waits, or patience is over.
+func (m *Member) Part(patience, linger time.Duration) {
 	m.Leave()
-	ctx, cancel := context.WithTimeout(context.Background(), within)
-	defer cancel()
-	m.Settled(ctx)
-	if ctx.Err() == nil {
-		time.Sleep(linger)
+	begun := time.Now()
+	for v := m.view(); !v.reachable(); v = m.view() {
+		if alone := time.Since(begun); alone > patience || alone > alonePatience && m.waiting.Load() == 0 {
+			return
+		}
+		select {
+		case <-v.over:
+		case <-time.After(lookEvery):
+		}
 	}
+	time.Sleep(linger)
 }
 
 // End lets nobody wait any longer: requests that no node took get 503, batches end.
