@@ -170,6 +170,7 @@ type HistoryEvent struct {
 	DataCategories []string `json:"data_categories,omitempty"`
 	Actor          string   `json:"actor,omitempty"`
 	ConsentID      string   `json:"consent_id,omitempty"`
+	Mandate        string   `json:"mandate,omitempty"` // of a look-up: under which a delegate was shown the citizen's list
 	Profile        string   `json:"assurance,omitempty"`
 	Flags          []string `json:"flags,omitempty"` // of the assurance: what the consumer's tokens lacked
 	Late           bool     `json:"late,omitempty"`

@@ -325,7 +325,7 @@ func (e *historyEvent) report() HistoryEvent {
 	out.OccurredAt, out.RecordedAt = r.OccurredAt, instantText(time.UnixMilli(b.RecordedAt))
 	out.Purpose, out.LegalBasis, out.LegalReference, out.DataCategories = r.Purpose, r.LegalBasis, r.LegalReference, r.DataCategories
 	out.Actor, out.ConsentID, out.Profile, out.Flags, out.Late = r.Actor, r.ConsentID, b.Assurance.Profile, b.Assurance.Flags, b.Assurance.Late
-	out.People = r.Subjects.Count
+	out.People, out.Mandate = r.Subjects.Count, r.Mandate
 	out.Deferred = e.deferred()
 	if g := r.BreakGlass; g != nil {
 		out.BreakGlass = &SessionPlace{g.Session, g.Number}

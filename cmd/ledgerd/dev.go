@@ -126,6 +126,9 @@ the whole log as an outsider would, prints a summary and ends.`,
 				}
 				r.GatewayURL = edge.url
 				go site.build(ctx, r.node, log)
+				if err := recordMandate(ctx, r.node, world); err != nil {
+					return err
+				}
 				request, err := sampleRequest(world, r.URL, r.node.Now())
 				if err != nil {
 					return err

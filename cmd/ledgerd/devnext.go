@@ -20,6 +20,7 @@ func printNext(w io.Writer, r ready, g *devGateway, request string, took time.Du
 	}
 	root := r.node.Latest().Root
 	d, h := r.Data, g.hub
+	delegate, citizen := h.world.Delegation()
 	curl := func(name string) string {
 		calls, err := g.calls()
 		if err != nil {
@@ -44,6 +45,9 @@ A ledger with sample data serves on %s (%d leaves, %.1f s), and a gateway of INP
 
   %s/it      a citizen's pages: enter as one of the invented people
   %s/it/registro      what the register shows to anyone
+
+%s may act for %s, on the page Per altri.
+What is sent by e-mail, to who asks for notices, is a file in %s here.
 
 A municipality asks for a consent; enter, make a passkey, sign, withdraw:
 
@@ -87,15 +91,12 @@ Try in another terminal, from this directory:
   # who is registered, with which keys
   %s body list --data %s
 
-  # a citizen's notices, asked for on the page /it/avvisi: here messages are files
-  cat %s/*.eml
-
   # health and metrics
   curl -s %s/status
   curl -s %s
 `,
 		r.URL, root.Size, took.Seconds(), g.url,
-		pagesOrigin(r.URL), pagesOrigin(r.URL), request,
+		pagesOrigin(r.URL), pagesOrigin(r.URL), delegate, citizen, outbox(d), request,
 		curl("pensioni"),
 		curl("pensioni"), h.path("answer.json"),
 		tool("agency"), h.keyFile(), devName, r.URL, h.path("call.json"),
@@ -110,5 +111,5 @@ Try in another terminal, from this directory:
 		tool("verifier"), filepath.Join(d, "sample", "receipt.json"), r.LogKeyFile,
 		tool("verifier"), r.URL, r.node.Epoch(), r.LogKeyFile, filepath.Join(d, "sample", "log.state"),
 		tool("agency"), filepath.Join(d, "sample", "submission.json"), r.URL, filepath.Join(d, "sample", "again.json"),
-		tool("ledgerd"), d, outbox(d), r.URL, r.MetricsURL)
+		tool("ledgerd"), d, r.URL, r.MetricsURL)
 }

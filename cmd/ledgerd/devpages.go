@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -50,6 +51,24 @@ func devPages(w *dev.World, verifier func() *browser.Site) pagesMaker {
 // pagesOrigin is the address of the sample's pages: browsers let passkeys be used on localhost, and on no number.
 func pagesOrigin(url string) string {
 	return strings.Replace(url, "//127.0.0.1:", "//localhost:", 1)
+}
+
+// recordMandate has the sample's municipality record that one of the people may act for another, unless it did before.
+func recordMandate(ctx context.Context, n *node.Node, w *dev.World) error {
+	delegate, citizen := w.Delegation()
+	if m, err := n.Mandate(ctx, citizen, delegate); m != nil || err != nil {
+		return err
+	}
+	epoch, previous, err := n.ConsentPlace(ctx, citizen)
+	if err != nil {
+		return err
+	}
+	raw, _, err := w.Mandate(citizen, delegate, epoch, previous, n.Now())
+	if err != nil {
+		return fmt.Errorf("couldn't make a sample mandate: %w", err)
+	}
+	_, _, err = n.RecordConsent(ctx, raw)
+	return err
 }
 
 // sampleRequest is the link by which a municipality of the sample asks citizens for a consent.

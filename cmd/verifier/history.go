@@ -378,6 +378,9 @@ func what(e *verifier.HistoryEvent) string {
 	case ledger.KindRequest:
 		return "you made a request, by way of " + who
 	case ledger.KindLookUp:
+		if e.Mandate != "" {
+			return who + " showed your list to who acts for you, under mandate " + e.Mandate
+		}
 		return who + " looked into this ledger"
 	}
 	if about := words.In("en", pageTime).Consent(e.Kind, who); about != "" {

@@ -8,16 +8,19 @@ import (
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/traccia-ledger/traccia/cmd/internal/web/webtest"
 	"github.com/traccia-ledger/traccia/consent"
 	"github.com/traccia-ledger/traccia/consent/consenttest"
 	"github.com/traccia-ledger/traccia/consent/webauthn"
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/node"
 	"github.com/traccia-ledger/traccia/ledger/node/nodetest"
+	"github.com/traccia-ledger/traccia/verifier"
 )
 
 // desk records what a body attests about a citizen at its desk.
@@ -156,5 +159,40 @@ func TestDelegates(t *testing.T) {
 	}
 	if strings.Contains(s.log.String(), string(citizen)) || strings.Contains(s.log.String(), string(delegate)) {
 		t.Errorf("the log names a person: %s", s.log)
+	}
+}
+
+// TestMandateInList: the citizen reads under which mandate their list was shown to whom acts for them, by the id that it has among
+// their consents.
+func TestMandateInList(t *testing.T) {
+	l := webtest.NewLedger(t, webtest.Config{Years: 1, Accesses: 1})
+	id := l.Delegate(webtest.Citizen, webtest.Other)
+	s := serveNode(t, l.Node, nil)
+	b := s.enter(webtest.Other)
+	if a := b.post("/it/per-altri", url.Values{"codice": {string(webtest.Citizen)}}); a.status != http.StatusSeeOther {
+		t.Fatalf("%d\n%s", a.status, s.log)
+	}
+	if a := b.ready("/it/accessi"); !strings.Contains(a.body, "come amministratore di sostegno") || !strings.Contains(a.body, string(webtest.Citizen)) {
+		t.Errorf("the delegate isn't told whom they act for: %d", a.status)
+	}
+	own := s.enter(webtest.Citizen)
+	own.post("/it/accessi/aggiorna", nil)
+	if a := own.ready("/en/accessi"); !strings.Contains(a.body, "showed your list to who acts for you, under mandate "+id) {
+		t.Errorf("the citizen doesn't read who was shown their list (%d)", a.status)
+	}
+	h, err := l.History(t.Context(), webtest.Citizen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	policy, _, err := l.ReaderPolicy()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := verifier.HistoryOf(h, policy, l.Now(), verifier.Rules{Policies: l.PoliciesOf, Consents: func(name string, partial bool) verifier.Consents { return consent.NewList(name, partial) }})
+	if !r.Complete || len(r.Consents) != 1 || r.Consents[0].ID != id {
+		t.Errorf("complete %v, consents %v, %v", r.Complete, r.Consents, r.Problems)
+	}
+	if !slices.ContainsFunc(r.Events, func(e verifier.HistoryEvent) bool { return e.Kind == ledger.KindLookUp && e.Mandate == id }) {
+		t.Error("no look-up names the mandate")
 	}
 }

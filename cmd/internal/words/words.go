@@ -64,7 +64,10 @@ func (s *Speaker) What(e *verifier.HistoryEvent) string {
 	if e.Kind == ledger.KindDenied && e.BreakGlass != nil {
 		text = s.own["denied_late"]
 	}
-	return strings.NewReplacer("{who}", who, "{whose}", Named(e.Provider, e.ProviderName)).Replace(text)
+	if e.Mandate != "" {
+		text = s.own["shown_to_delegate"]
+	}
+	return strings.NewReplacer("{who}", who, "{whose}", Named(e.Provider, e.ProviderName), "{mandate}", e.Mandate).Replace(text)
 }
 
 // Stated says what a body states of an access.
@@ -167,7 +170,8 @@ var phrases = map[string]map[string]string{
 		"put_off":                  "Notizia differita fino al %s, ordine %s, firmato da %s.",
 		"kind_access":              "{who} ha consultato dati di {whose}", "kind_denied": "{who} ha chiesto dati di {whose}; l'accesso è stato rifiutato",
 		"kind_request": "Hai fatto una richiesta, tramite {who}", "kind_look-up": "{who} ha consultato questo registro",
-		"both": "di entrambe le parti", "consumer_only": "solo di chi ha consultato (%s)", "provider_only": "solo di chi detiene i dati (%s)",
+		"shown_to_delegate": "{who} ha mostrato il tuo elenco a chi agisce per te, con l'incarico {mandate}",
+		"both":              "di entrambe le parti", "consumer_only": "solo di chi ha consultato (%s)", "provider_only": "solo di chi detiene i dati (%s)",
 		"declared": "dichiarato, non controllato", "attested": "controllato da chi lo tiene, che lo firma, fino al",
 		"alarm": "NON CORRISPONDE a quanto annotato da chi lo tiene, che lo firma, fino al", "own": "tenuto dal registro stesso", "deferred": "non ancora mostrato",
 		"denied_late":   "{who} ha avuto dati di {whose} in emergenza; le regole, interrogate dopo, non lo consentono",
@@ -211,7 +215,8 @@ var phrases = map[string]map[string]string{
 		"put_off":                  "Notice deferred until %s, order %s, signed by %s.",
 		"kind_access":              "{who} consulted data of {whose}", "kind_denied": "{who} asked for data of {whose} and was refused",
 		"kind_request": "You made a request, by way of {who}", "kind_look-up": "{who} looked into this ledger",
-		"both": "of both sides", "consumer_only": "of who consulted (%s) alone", "provider_only": "of the holder's side (%s) alone",
+		"shown_to_delegate": "{who} showed your list to who acts for you, under mandate {mandate}",
+		"both":              "of both sides", "consumer_only": "of who consulted (%s) alone", "provider_only": "of the holder's side (%s) alone",
 		"declared": "declared, not checked", "attested": "checked by its party, which signed that up to",
 		"alarm": "NOT AS ITS PARTY RECORDED IT, as it signed, up to", "own": "kept by the ledger itself", "deferred": "not shown yet",
 		"denied_late":   "{who} was given data of {whose} in an emergency; the rules, asked afterwards, don't allow it",

@@ -357,3 +357,20 @@ func (l *Ledger) Later(d time.Duration) {
 	l.clock.ahead.Add(int64(d))
 	l.newWorld()
 }
+
+// Delegate has the sample's municipality record that somebody may act for a citizen, and returns the mandate's id.
+func (l *Ledger) Delegate(citizen, delegate ledger.Subject) string {
+	l.t.Helper()
+	epoch, previous, err := l.ConsentPlace(l.t.Context(), citizen)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	raw, id, err := l.world.Mandate(citizen, delegate, epoch, previous, l.Now())
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	if _, _, err := l.RecordConsent(l.t.Context(), raw); err != nil {
+		l.t.Fatal(err)
+	}
+	return id
+}
