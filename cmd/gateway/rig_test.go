@@ -47,6 +47,7 @@ type rig struct {
 	way     atomic.Pointer[func(w http.ResponseWriter, r *http.Request, next http.Handler)]
 	answer  atomic.Pointer[http.HandlerFunc] // the provider's
 	next    int                              // person of the next call
+	people  int                              // whom calls are about in turns; 0: of each somebody else
 
 	mu    sync.Mutex
 	given map[string]ledger.Subject // by receipt, the person whose answer a consumer has whole; guarded by mu
@@ -261,6 +262,9 @@ func (r *rig) ask(ctx context.Context, path string, sample *ledger.Submission) g
 	r.mu.Lock()
 	r.next++
 	n := r.next
+	if r.people > 0 {
+		n = n%r.people + 1
+	}
 	r.mu.Unlock()
 	person, err := r.world.Submission(n)
 	if err != nil {

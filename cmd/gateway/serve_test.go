@@ -36,6 +36,7 @@ import (
 	"github.com/traccia-ledger/traccia/ledger/checkpoint"
 	"github.com/traccia-ledger/traccia/ledger/node"
 	"github.com/traccia-ledger/traccia/ledger/own"
+	"github.com/traccia-ledger/traccia/ledger/postgres/pgtest"
 	"github.com/traccia-ledger/traccia/ledger/registry"
 	"github.com/traccia-ledger/traccia/policies"
 )
@@ -47,7 +48,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(processEnv) != "" {
 		cli.Main(newRoot())
 	}
-	code := m.Run()
+	code := pgtest.Main(m)
 	os.RemoveAll(binaries)
 	os.Exit(code)
 }
