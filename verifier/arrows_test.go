@@ -56,7 +56,7 @@ var owners = []struct {
 }{
 	{"github.com/google/trillian", []string{"ledger/engine"}},
 	{"github.com/cockroachdb/pebble", []string{"ledger/pebble", "cmd/internal/gateway/memory"}},
-	{"github.com/jackc/pgx", []string{"ledger/postgres"}},
+	{"github.com/jackc/pgx", []string{"ledger/postgres", "cmd/internal/gateway/memory"}},
 	{"github.com/cockroachdb/cockroach-go", []string{"ledger/postgres"}},
 	{"github.com/go-jose/go-jose", []string{"ledger/pdnd", "ledger/node", "cmd"}},
 	{"github.com/spf13/cobra", []string{"cmd"}},
