@@ -15,6 +15,7 @@ import (
 
 	"github.com/traccia-ledger/traccia/cmd/internal/agencykey"
 	"github.com/traccia-ledger/traccia/cmd/internal/cli"
+	"github.com/traccia-ledger/traccia/cmd/internal/keyfile"
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/durable"
 	"github.com/traccia-ledger/traccia/ledger/jws"
@@ -108,7 +109,7 @@ func (f *keyNewFlags) run() (*keyNewAnswer, error) {
 			return nil, cli.Usagef("%s: expected a key of %s, found one of %s", f.signedBy, f.body, old.Body)
 		}
 	}
-	passphrase, err := agencykey.ReadPassphrase(f.passphraseFile)
+	passphrase, err := keyfile.ReadPassphrase(f.passphraseFile)
 	if err != nil {
 		return nil, err
 	}

@@ -73,43 +73,6 @@ func TestKeyFileIsPKCS8(t *testing.T) {
 	}
 }
 
-// TestKeyFileTampered flips each bit of a protected key file: none may open,
-// and none may pass as another body's.
-func TestKeyFileTampered(t *testing.T) {
-	k, err := New("c_a944", jws.EdDSA)
-	if err != nil {
-		t.Fatal(err)
-	}
-	data, err := Format(k, "una passphrase")
-	if err != nil {
-		t.Fatal(err)
-	}
-	original, err := Parse(data)
-	if err != nil {
-		t.Fatal(err)
-	}
-	// Deriving the key takes long. With the right one at hand, even a changed
-	// salt must not open.
-	aead, err := keyCipher("una passphrase", original.salt)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := original.unseal(aead); err != nil {
-		t.Fatal(err)
-	}
-	for i := range 8 * len(data) {
-		changed := bytes.Clone(data)
-		changed[i/8] ^= 1 << (i % 8)
-		f, err := Parse(changed)
-		if err != nil || f.lines == original.lines && bytes.Equal(f.secret, original.secret) {
-			continue // refused, or changed in white space that PEM leaves open
-		}
-		if _, err := f.unseal(aead); err == nil {
-			t.Errorf("opens with bit %d of byte %d flipped", i%8, i/8)
-		}
-	}
-}
-
 func TestKeyFileRefused(t *testing.T) {
 	k, err := New("c_a944", jws.EdDSA)
 	if err != nil {
@@ -163,7 +126,7 @@ func FuzzKeyFile(f *testing.F) {
 	f.Add([]byte("traccia-agency-key/1\nkid: x\nbody: c_a944\nprotection: argon2id\nsalt: AQIDBAUGBwgJCgsMDQ4PEA\n-----BEGIN TRACCIA PROTECTED KEY-----\nAAAA\n-----END TRACCIA PROTECTED KEY-----\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		file, err := Parse(data)
-		if err != nil || file.salt != nil {
+		if err != nil {
 			return
 		}
 		k, err := file.Open("")
@@ -174,7 +137,7 @@ func FuzzKeyFile(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if second, err := Parse(again); err != nil || second.lines != file.lines {
+		if second, err := Parse(again); err != nil || second.Kid != file.Kid || second.Body != file.Body {
 			t.Errorf("%q was written as %q, %v", data, again, err)
 		}
 	})
