@@ -106,8 +106,12 @@ func runFsck(cmd *cobra.Command, flags ledgerFlags) (answer *fsckAnswer, err err
 	}
 	progress := cli.NewProgress(cmd, "verifying", int64(2*leaves)) // each is read twice
 	defer progress.Close()
+	authority, err := l.Settings.Authority()
+	if err != nil {
+		return nil, err
+	}
 	report, err := fsck.Check(ctx, fsck.Config{
-		Name: l.Settings.Name, Rows: snap, Keys: l.Keys, Policies: policies.Open,
+		Name: l.Settings.Name, Rows: snap, Keys: l.Keys, Policies: policies.Open, Authority: authority,
 		Progress: func(n int) { progress.Add(int64(n)) },
 	})
 	if err != nil {

@@ -39,7 +39,9 @@ type Config struct {
 	Keys *keys.Dir
 	// Policies reads the bundles that decided; nil: no decision is replayed.
 	Policies func(document []byte) (ledger.Bundle, error)
-	Now      time.Time // nothing was recorded later; zero stands for the time of Check
+	// Authority is the public key of the authority that the configuration names; nil: none.
+	Authority *[32]byte
+	Now       time.Time // nothing was recorded later; zero stands for the time of Check
 	// Progress, when set, is told of work done, in leaves: each is counted twice.
 	Progress func(leaves int)
 }

@@ -3,6 +3,7 @@
 package fsck
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -16,13 +17,18 @@ import (
 	"github.com/traccia-ledger/traccia/ledger/engine"
 	"github.com/traccia-ledger/traccia/ledger/keys"
 	"github.com/traccia-ledger/traccia/ledger/rows"
+	"github.com/traccia-ledger/traccia/ledger/seal"
 	"github.com/traccia-ledger/traccia/ledger/store"
 )
 
 // wraps reads all wrapped keys: those that nothing uses, which weren't looked at yet.
 func (c *check) wraps(ctx context.Context) error {
-	malformed := 0
-	err := c.Rows.Scan(ctx, store.TableWrap, nil, nil, 0, func(key, value []byte) error {
+	days, err := c.dayKeys(ctx)
+	if err != nil {
+		return err
+	}
+	malformed, unopened := 0, 0
+	err = c.Rows.Scan(ctx, store.TableWrap, nil, nil, 0, func(key, value []byte) error {
 		wrap, err := rows.ParseWrap(value)
 		if err == nil {
 			_, _, err = keys.ParseWrap(wrap.Stored)
@@ -31,15 +37,82 @@ func (c *check) wraps(ctx context.Context) error {
 			malformed++
 			return nil
 		}
+		if !days.have(c.months.unwrap(ledger.Hash(key), value), ledger.Hash(key), wrap.Authority) {
+			unopened++
+		}
 		if !c.handles[handlePrefix(key)] {
 			c.report.WrapsUnused++
 		}
 		return nil
 	})
 	if malformed > 0 {
-		c.report.problem(CodeMalformed, store.TableWrap.String(), "keys of 32 and rows of 83 bytes", fmt.Sprintf("%d others", malformed))
+		c.report.problem(CodeMalformed, store.TableWrap.String(), "keys of 32 and rows of 83 or 227 bytes", fmt.Sprintf("%d others", malformed))
+	}
+	if unopened > 0 {
+		c.report.problem(CodeMismatch, store.TableWrap.String(), "each key wrapped for the authority too, where the configuration names one", fmt.Sprintf("%d that aren't", unopened))
+	}
+	if days.missing > 0 {
+		c.report.problem(CodeMissing, store.TableDayKey.String(), "each day key that a key is wrapped under", fmt.Sprintf("%d less", days.missing))
 	}
 	return err
+}
+
+// authorityDays are the day keys that the store has for the authority.
+type authorityDays struct {
+	names   map[ledger.Hash]bool
+	all     bool // every wrap is under one
+	missing int  // day keys that wraps name
+}
+
+// dayKeys reads the day keys. Those of a year whose handle key was destroyed went with it.
+func (c *check) dayKeys(ctx context.Context) (*authorityDays, error) {
+	days := &authorityDays{names: map[ledger.Hash]bool{}}
+	var public []byte
+	wrong := 0
+	err := c.Rows.Scan(ctx, store.TableDayKey, nil, nil, 0, func(key, value []byte) error {
+		if bytes.Equal(key, rows.AuthorityKey()) {
+			public = slices.Clone(value)
+			return nil
+		}
+		epoch, name, err := rows.ParseDayKeyKey(key)
+		var handle [32]byte
+		if err == nil {
+			if handle, err = c.Keys.Handle(epoch); errors.Is(err, keys.ErrDestroyed) {
+				days.names[name] = true // it goes with the rows of its year
+				return nil
+			}
+		}
+		var day rows.DayKey
+		if err == nil {
+			day, err = rows.ParseDayKey(&handle, epoch, name, value)
+		}
+		if err != nil || c.Authority == nil || day.Public != *c.Authority {
+			wrong++
+			return nil
+		}
+		days.names[name] = true
+		return nil
+	})
+	if days.all = c.Authority != nil && bytes.Equal(public, c.Authority[:]); !days.all && (c.Authority != nil || public != nil) {
+		c.report.problem(CodeMismatch, store.TableDayKey.String(), "the key of the authority that the configuration names, or none", "another (a ledger that wasn't served since that was changed?)")
+	}
+	if wrong > 0 {
+		c.report.problem(CodeMismatch, store.TableDayKey.String(), "rows of 138 bytes that their keys name, wrapped to the configuration's authority", fmt.Sprintf("%d others", wrong))
+	}
+	return days, err
+}
+
+// have says whether the authority can open a key, or needn't be able to.
+func (d *authorityDays) have(u unwrapped, handle ledger.Hash, sealed []byte) bool {
+	if u.state != usable || sealed == nil && !d.all {
+		return true
+	}
+	name, _, err := seal.OpenWrap(&u.k, handle, sealed)
+	if err == nil && !d.names[name] {
+		d.names[name] = true
+		d.missing++
+	}
+	return err == nil
 }
 
 // sessions looks at the form of their rows: what is in them opens for their browsers alone.

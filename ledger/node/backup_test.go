@@ -244,7 +244,12 @@ func TestRestoreErasesAgain(t *testing.T) {
 	}
 }
 
-func wrapsOf(t *testing.T, dir string) (list []store.Row) {
+func wrapsOf(t *testing.T, dir string) []store.Row {
+	t.Helper()
+	return rowsOf(t, dir, store.TableWrap)
+}
+
+func rowsOf(t *testing.T, dir string, table store.Table) (list []store.Row) {
 	t.Helper()
 	db, err := pebble.OpenReadOnly(filepath.Join(dir, "store"), pebble.Options{Logger: quiet})
 	if err != nil {
@@ -256,8 +261,8 @@ func wrapsOf(t *testing.T, dir string) (list []store.Row) {
 		t.Fatal(err)
 	}
 	defer snap.Close()
-	err = snap.Scan(t.Context(), store.TableWrap, nil, nil, 0, func(key, value []byte) error {
-		list = append(list, store.Row{Table: store.TableWrap, Key: append([]byte{}, key...), Value: append([]byte{}, value...)})
+	err = snap.Scan(t.Context(), table, nil, nil, 0, func(key, value []byte) error {
+		list = append(list, store.Row{Table: table, Key: append([]byte{}, key...), Value: append([]byte{}, value...)})
 		return nil
 	})
 	if err != nil {

@@ -48,8 +48,12 @@ type Settings struct {
 	Store string `json:"store,omitempty"`
 	// WitnessPolicy is the file (relative to the data directory) that names the
 	// witnesses to ask for cosignatures; "": none.
-	WitnessPolicy string       `json:"witness_policy,omitempty"`
-	PDND          PDNDSettings `json:"pdnd"`
+	WitnessPolicy string `json:"witness_policy,omitempty"`
+	// AuthorityKey is the X25519 public key of the authority that opens what is
+	// recorded without the operator, 32 bytes in base64url without padding (formats
+	// §6); "": none.
+	AuthorityKey string       `json:"authority_key,omitempty"`
+	PDND         PDNDSettings `json:"pdnd"`
 }
 
 // PDNDSettings says whose tokens are believed. A key source is a JWKS file
@@ -80,6 +84,9 @@ func ReadSettings(dir string) (Settings, error) {
 	}
 	if _, err := s.interval(); err != nil {
 		return Settings{}, fmt.Errorf("couldn't read %s: publish_interval: %w", path, err)
+	}
+	if _, err := s.Authority(); err != nil {
+		return Settings{}, fmt.Errorf("couldn't read %s: authority_key: %w", path, err)
 	}
 	if err := s.PDND.EService.check(); err != nil {
 		return Settings{}, fmt.Errorf("couldn't read %s: %w", path, err)

@@ -109,7 +109,8 @@ type rewrapping struct {
 
 	expect, write []store.Row
 	rewrapped     int
-	lost          int // wraps that nothing opens any more
+	lost          int  // wraps that nothing opens any more
+	unsure        bool // see restored
 }
 
 type renewedMonth struct {
@@ -170,7 +171,7 @@ func (r *rewrapping) row(ctx context.Context, key, value []byte) error {
 	row := store.Row{Table: store.TableWrap, Key: slices.Clone(key), Value: slices.Clone(value)}
 	r.expect = append(r.expect, row)
 	if row.Value = nil; survivor != nil {
-		row.Value = rows.FormatWrap(rows.Wrap{Month: wrap.Month, Stored: keys.FormatWrap(m.version, survivor)})
+		row.Value = rows.FormatWrap(rows.Wrap{Month: wrap.Month, Stored: keys.FormatWrap(m.version, survivor), Authority: wrap.Authority})
 	}
 	r.write = append(r.write, row)
 	if len(r.write) < rewrapBatch {
@@ -205,6 +206,9 @@ func (r *rewrapping) survivor(m *renewedMonth, month string, handle ledger.Hash,
 		if stored, err = m.kept.Find(handle); err != nil || stored == nil {
 			return nil, true, err
 		}
+		if err := r.restored(); err != nil {
+			return nil, false, err
+		}
 		return r.survivor(m, month, handle, m.kept.Version, stored)
 	case err != nil:
 		return nil, false, err
@@ -214,6 +218,16 @@ func (r *rewrapping) survivor(m *renewedMonth, month string, handle ledger.Hash,
 		return nil, false, nil
 	}
 	return seal.Wrap(&m.key, handle, &k), false, nil
+}
+
+// restored says, before the first wrap of a database from before an erasure is replaced, that not all wraps for the
+// authority are those of the keys beside them: who was erased may have another key since.
+func (r *rewrapping) restored() error {
+	if r.unsure {
+		return nil
+	}
+	r.unsure = true
+	return r.n.rows.Commit(context.Background(), nil, []store.Row{{Table: store.TableDayKey, Key: rows.AuthorityKey()}})
 }
 
 func (r *rewrapping) flush(ctx context.Context) error {

@@ -37,7 +37,15 @@ func healthy(t testing.TB, dir string) (checked, erased uint64) {
 		t.Fatal(err)
 	}
 	defer snap.Close()
-	report, err := fsck.Check(context.Background(), fsck.Config{Name: nodetest.Name, Rows: snap, Keys: k})
+	settings, err := node.ReadSettings(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	authority, err := settings.Authority()
+	if err != nil {
+		t.Fatal(err)
+	}
+	report, err := fsck.Check(context.Background(), fsck.Config{Name: nodetest.Name, Rows: snap, Keys: k, Authority: authority})
 	if err != nil {
 		t.Fatal(err)
 	}

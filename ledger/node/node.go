@@ -87,6 +87,8 @@ type Node struct {
 	clients pdnd.Keys
 	policy  *checkpoint.Policy // nil: nobody is asked to cosign
 
+	authority *[32]byte // for which sealing keys are wrapped too; nil: nobody
+
 	erasing sync.Mutex // held by one erasure, or record about erasures, at a time
 	telling sync.Mutex // held while a month's totals are made and recorded
 
@@ -170,6 +172,9 @@ func (n *Node) open(ctx context.Context) error {
 		return err
 	}
 	if err := n.finishErasures(ctx); err != nil {
+		return err
+	}
+	if err := n.wrapForAuthority(ctx); err != nil {
 		return err
 	}
 	if err := n.openTokens(); err != nil {

@@ -109,7 +109,7 @@ func (n *Node) removeYear(ctx context.Context, epoch uint32) error {
 	removed := &removal{n: n}
 	err := n.withSnapshot(ctx, func(snap store.Reader) error {
 		from := binary.BigEndian.AppendUint32(nil, epoch)
-		for _, table := range []store.Table{store.TableBody, store.TablePrivate, store.TableLookUp, store.TableConsent, store.TableCounter, store.TableLeft} {
+		for _, table := range []store.Table{store.TableBody, store.TablePrivate, store.TableLookUp, store.TableConsent, store.TableCounter, store.TableLeft, store.TableDayKey} {
 			err := snap.Scan(ctx, table, from, store.After(from), 0, func(key, _ []byte) error {
 				if table == store.TableCounter && !rows.IsRunning(key) {
 					return nil

@@ -231,7 +231,7 @@ func (y *year) begin(ctx context.Context) error {
 	}
 	y.seq, err = sequencer.Open(ctx, sequencer.Config{
 		Name: n.Settings.Name, Epoch: y.epoch, Shard: y.shard, Rows: n.rows, Registry: y.registry,
-		Signer: y.signer, Handle: y.handle, Months: n.months, Log: n.opt.Log, After: after,
+		Signer: y.signer, Handle: y.handle, Months: n.months, Log: n.opt.Log, After: after, Authority: n.authority,
 		IndexFile: indexFile(n.Dir, y.epoch),
 		Now:       n.opt.Now, MaxQueue: n.opt.MaxQueue, Step: n.opt.Step, Observe: n.opt.Metrics.commit,
 	})

@@ -217,21 +217,31 @@ func ParseCounter(b []byte, width int) (uint64, error) {
 // Wrap is a sealing key as it is kept: found by its handle, destroyed with its
 // month's key.
 //
-//	month, e.g. "2026-11" ‖ what the month's key made of it
+//	month, e.g. "2026-11" ‖ what the month's key made of it 76 [ ‖ what seal.SealWrap made for the authority 144 ]
 type Wrap struct {
-	Month  string // 7 bytes
-	Stored []byte
+	Month     string // 7 bytes
+	Stored    []byte
+	Authority []byte // nil without an authority
 }
 
 // FormatWrap returns the row.
-func FormatWrap(w Wrap) []byte { return append([]byte(w.Month), w.Stored...) }
+func FormatWrap(w Wrap) []byte { return append(append([]byte(w.Month), w.Stored...), w.Authority...) }
 
-// ParseWrap is the inverse of FormatWrap; Stored aliases b.
+const (
+	wrapSize      = 7 + 76
+	authoritySize = 144
+)
+
+// ParseWrap is the inverse of FormatWrap; what it returns aliases b.
 func ParseWrap(b []byte) (Wrap, error) {
 	if len(b) < 7 || b[4] != '-' {
 		return Wrap{}, ErrMalformed
 	}
-	return Wrap{Month: string(b[:7]), Stored: b[7:]}, nil
+	w := Wrap{Month: string(b[:7]), Stored: b[7:]}
+	if len(b) == wrapSize+authoritySize {
+		w.Stored, w.Authority = b[7:wrapSize:wrapSize], b[wrapSize:]
+	}
+	return w, nil
 }
 
 // RenewedKey finds the version of a month's key that all the month's wraps are

@@ -423,12 +423,34 @@ func (b *batch) key(ctx context.Context, class seal.Class, who string) (ledger.H
 		if err != nil {
 			return handle, k, fmt.Errorf("couldn't wrap a key of %s: %w", month, err)
 		}
+		authority, err := b.forAuthority(handle, &k)
+		if err != nil {
+			return handle, k, err
+		}
 		b.rows = append(b.rows, store.Row{
-			Table: store.TableWrap, Key: handle[:], Value: rows.FormatWrap(rows.Wrap{Month: month, Stored: wrapped}),
+			Table: store.TableWrap, Key: handle[:], Value: rows.FormatWrap(rows.Wrap{Month: month, Stored: wrapped, Authority: authority}),
 		})
 	}
 	b.keyOf[handle] = k
 	return handle, k, nil
+}
+
+// forAuthority wraps a new key for the authority too, if there is one.
+func (b *batch) forAuthority(handle ledger.Hash, k *[32]byte) ([]byte, error) {
+	if b.s.dayKeys == nil {
+		return nil, nil
+	}
+	sealed, fresh, err := b.s.dayKeys.Wrap(ledger.Origin(b.s.Name, b.s.Epoch), seal.Day(time.UnixMilli(int64(b.ms))), handle, k)
+	if err != nil {
+		return nil, fmt.Errorf("couldn't wrap a key for the authority: %w", err)
+	}
+	if fresh != nil {
+		b.rows = append(b.rows, store.Row{
+			Table: store.TableDayKey, Key: rows.DayKeyKey(b.s.Epoch, seal.NameDay(fresh.Stored)),
+			Value: rows.FormatDayKey(&b.s.Handle, b.s.Epoch, rows.DayKey{Day: fresh.Day, Public: *b.s.Authority, Stored: fresh.Stored}),
+		})
+	}
+	return sealed, nil
 }
 
 // publish takes over what the commit made durable, and signs it.

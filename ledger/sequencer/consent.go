@@ -81,7 +81,7 @@ func (b *batch) longKey(ctx context.Context, p *Pending, n int) (ledger.Hash, [3
 	if err != nil {
 		return handle, k, fmt.Errorf("couldn't wrap a key of %s: %w", month, err)
 	}
-	row := store.Row{Table: store.TableWrap, Key: handle[:], Value: rows.FormatWrap(rows.Wrap{Month: month, Stored: wrapped})}
+	row := store.Row{Table: store.TableWrap, Key: handle[:], Value: rows.FormatWrap(rows.Wrap{Month: month, Stored: wrapped, Authority: wrap.Authority})}
 	if at >= 0 {
 		b.rows[at] = row
 	} else {

@@ -36,6 +36,7 @@ import (
 	"github.com/traccia-ledger/traccia/ledger/checkpoint"
 	"github.com/traccia-ledger/traccia/ledger/engine"
 	"github.com/traccia-ledger/traccia/ledger/registry"
+	"github.com/traccia-ledger/traccia/ledger/seal"
 	"github.com/traccia-ledger/traccia/ledger/store"
 )
 
@@ -87,6 +88,9 @@ type Config struct {
 	Handle   [32]byte // the epoch's handle key
 	Months   Months
 	Log      *slog.Logger
+	// Authority is the public key of the authority for which each new sealing key
+	// is wrapped as well; nil: there is none.
+	Authority *[32]byte
 	// After is the unix_ms of the final head of the shard before, 0 for the
 	// ledger's first: this shard's clock begins after it.
 	After uint64
@@ -126,6 +130,7 @@ type Sequencer struct {
 
 	// Below: owned by the loop's goroutine.
 	follower  *follower
+	dayKeys   *seal.DayKeys // nil without an authority
 	counters  *lru.Cache[string, uint64]
 	subjectKs *lru.Cache[ledger.Hash, [32]byte]
 	lastMS    uint64 // last recorded instant, ms
@@ -225,6 +230,11 @@ func Open(ctx context.Context, cfg Config) (*Sequencer, error) {
 		closed: make(chan struct{}), done: make(chan struct{}),
 	}
 	var err error
+	if cfg.Authority != nil {
+		if s.dayKeys, err = seal.NewDayKeys(*cfg.Authority); err != nil {
+			return nil, err
+		}
+	}
 	if s.counters, err = lru.New[string, uint64](1 << 18); err != nil {
 		return nil, err
 	}

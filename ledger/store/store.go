@@ -53,6 +53,7 @@ const (
 	TableConsentEnd Table = 28 // consents by the end of their validity
 	TableSession    Table = 29 // sessions of the pages, each sealed under a secret that its browser alone has
 	TableLeft       Table = 30 // what citizens left with the ledger beside the log, sealed
+	TableDayKey     Table = 31 // the authority's day keys, wrapped to it
 )
 
 var tableNames = map[Table]string{
@@ -61,7 +62,7 @@ var tableNames = map[Table]string{
 	TableBody: "body", TablePrivate: "private", TableReceipt: "receipt", TableCounter: "counter",
 	TableWrap: "wrap", TableRecord: "record", TableBlob: "blob",
 	TableHead: "head", TableLookUp: "look_up",
-	TableConsent: "consent", TableConsentEnd: "consent_end", TableSession: "session", TableLeft: "left_by_citizen",
+	TableConsent: "consent", TableConsentEnd: "consent_end", TableSession: "session", TableLeft: "left_by_citizen", TableDayKey: "day_key",
 }
 
 // String returns the table's name in SQL.
