@@ -9,6 +9,7 @@ import (
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/history"
 	"github.com/traccia-ledger/traccia/ledger/index"
+	"github.com/traccia-ledger/traccia/ledger/registry"
 	"github.com/traccia-ledger/traccia/ledger/vrf"
 )
 
@@ -270,36 +271,48 @@ func (c *agencyCheck) judge(j *judgedPart, e *history.Event, tag ledger.Hash, on
 	if one.Opened = ev; ev == nil {
 		return
 	}
-	b, r := ev.Body, ev.Receipt
 	if d := ev.Decision; d != nil && d.Effect != ledger.EffectRecorded && ev.Bundle == nil {
 		one.unreplayed = true
 	}
-	one.Kind, one.RecordedAt, one.OccurredAt = b.Kind, instantText(time.UnixMilli(b.RecordedAt)), r.OccurredAt
-	one.Issuer, one.Provider, one.Purpose = r.Iss, r.Provider, r.Purpose
-	one.Attributes = s.registry.Attributes(r.Consumer, e.Index)
-	agency, _ := s.registry.Body(r.Consumer)
-	holder, _ := s.registry.Body(r.Provider)
-	one.Name, one.ProviderName = agency.Name, holder.Name
-	if b.Agency != j.Agency {
+	one.read(s.registry)
+	if b := ev.Body; b.Agency != j.Agency {
 		one.fault(CodeOtherAgency, "body#agency", j.Agency, b.Agency)
-	}
-	if r.Names([]ledger.Subject{b.Subject.Code}) {
-		one.fault(ledger.CodeNamesSubject, "body#receipt", "a receipt that names nobody", "one that names its citizen")
-	}
-	if o := ev.Order; o != nil && o.Names([]ledger.Subject{b.Subject.Code}) {
-		one.fault(ledger.CodeNamesSubject, "body#deferral", "an order that names nobody", "one that names its citizen")
-	}
-	kind, _ := ledger.KindOf(b.Kind)
-	if want := kind.RoleIn(b.Scope); want != "" && r.Role != want {
-		one.fault(CodeWrongRole, "receipt#role", want, r.Role)
 	}
 	if len(one.Faults) == before {
 		id := ev.Once()
 		one.once = &id
-		if asked, ok := history.ParseErasure(r.Operation); ok && b.Kind == ledger.KindRequest {
-			one.request = &request{asked, e.Index, s.epoch}
-		}
+		one.request = one.asks()
 	}
+}
+
+// read says what an opened event says of itself, and checks what its checker leaves to lists.
+func (e *ListedEvent) read(records *registry.Registry) {
+	b, r := e.Opened.Body, e.Opened.Receipt
+	e.Kind, e.RecordedAt, e.OccurredAt = b.Kind, instantText(time.UnixMilli(b.RecordedAt)), r.OccurredAt
+	e.Issuer, e.Provider, e.Purpose = r.Iss, r.Provider, r.Purpose
+	e.Attributes = records.Attributes(r.Consumer, e.Index)
+	agency, _ := records.Body(r.Consumer)
+	holder, _ := records.Body(r.Provider)
+	e.Name, e.ProviderName = agency.Name, holder.Name
+	if r.Names([]ledger.Subject{b.Subject.Code}) {
+		e.fault(ledger.CodeNamesSubject, "body#receipt", "a receipt that names nobody", "one that names its citizen")
+	}
+	if o := e.Opened.Order; o != nil && o.Names([]ledger.Subject{b.Subject.Code}) {
+		e.fault(ledger.CodeNamesSubject, "body#deferral", "an order that names nobody", "one that names its citizen")
+	}
+	kind, _ := ledger.KindOf(b.Kind)
+	if want := kind.RoleIn(b.Scope); want != "" && r.Role != want {
+		e.fault(CodeWrongRole, "receipt#role", want, r.Role)
+	}
+}
+
+// asks is what a citizen's request for erasure asks for; nil for other events.
+func (e *ListedEvent) asks() *request {
+	asked, ok := history.ParseErasure(e.Opened.Receipt.Operation)
+	if !ok || e.Opened.Body.Kind != ledger.KindRequest {
+		return nil
+	}
+	return &request{asked, e.Index, e.Epoch}
 }
 
 // settle counts an event by its state; whether one that isn't opened may be so, the end of the list can tell.

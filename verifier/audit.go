@@ -9,7 +9,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/traccia-ledger/traccia/ledger"
@@ -29,7 +28,10 @@ const MaxEvidence = 10
 
 // AuditConfig is what an audit of a body is made with. The period is of when accesses occurred.
 type AuditConfig struct {
-	Body      string
+	Body string
+	// All audits every body, of what the authority opened: Body is "". Operators and cases are each body's own, and the
+	// report sums each body up.
+	All       bool
 	From, To  time.Time // To not in it; zero: all
 	Zone      *time.Location
 	NewSorter func() (Sorter[AuditItem], error)
@@ -209,6 +211,8 @@ type AuditReport struct {
 	ConsentsUnseen uint64 `json:"consents_unseen"`  // others that name one
 	Outside        uint64 `json:"outside_period"`   // events
 
+	Bodies []AuditBody `json:"bodies,omitempty"` // of an audit of all
+
 	Provided *AuditProvided `json:"provided,omitempty"` // nil where the body gave no records
 
 	Subject []AuditSubjectEvent `json:"subject_events,omitempty"`
@@ -252,8 +256,10 @@ type Audit struct {
 	months   map[string]map[uint32]uint64
 	counts   struct{ kinds, days, months, profiles, flags, denials, signed, provided map[string]uint64 }
 	seed     []byte            // of pseudonyms
-	persons  uint64            // accesses by persons whose id is known
-	cased    uint64            // accesses with a case
+	persons  map[string]uint64 // by body, "" for the one: accesses by persons whose id is known
+	cased    map[string]uint64 // accesses with a case
+	bodies   map[string]*AuditBody
+	about    string            // the body that findings are about, in an audit of all
 	last     string            // receipt of the last event
 	names    map[string]string // of bodies
 
@@ -266,6 +272,7 @@ func NewAudit(c AuditConfig) (*Audit, error) {
 		AuditConfig: c, report: new(AuditReport), uses: map[string]uint32{}, purposes: map[string]uint32{}, findings: map[string]int{},
 		more: map[string]uint64{}, listed: map[string]int{}, special: map[string]*AuditSpecial{}, watched: map[ledger.Subject]int{},
 		weeks: map[string]map[uint32]uint64{}, months: map[string]map[uint32]uint64{}, names: map[string]string{},
+		persons: map[string]uint64{}, cased: map[string]uint64{}, bodies: map[string]*AuditBody{},
 	}
 	a.report.Body = c.Body
 	for n, who := range c.Watched {
@@ -295,6 +302,7 @@ func (a *Audit) Close() {
 
 // find counts an occurrence of a finding.
 func (a *Audit) find(class, code, about string, e AuditEvidence) error {
+	a.blame(class)
 	if class == ClassIntegrity || class == ClassConformity {
 		a.problem(ledger.Problem{Code: code, Where: fmt.Sprintf("%s/%d", e.Origin, e.Index), Expected: e.Expected, Found: e.Found})
 	}
@@ -356,96 +364,20 @@ func (a *Audit) pseudonym(kind, value string) string {
 
 // named is a value, or its pseudonym.
 func (a *Audit) named(kind, value string) string {
-	switch {
-	case value == "":
-		return ""
+	switch body, rest := a.bodyOf(value); {
+	case rest == "":
+		return body
 	case a.ShowOperators:
 		return value
+	case a.All:
+		return body + " " + a.pseudonym(kind, value)
 	}
 	return a.pseudonym(kind, value)
 }
 
-// List takes what a year's list proves, after its events.
-func (a *Audit) List(r *AgencyReport) error {
-	l := AuditList{
-		Origin: r.Origin, Complete: r.Complete, Events: r.Events, Open: r.Open, Erased: r.Erased, Withheld: r.Withheld, Unexplained: r.Unexplained,
-		Found: r.Found, TreeSize: r.Log.Size, Witnesses: r.Log.Witnesses, Monitors: r.Log.Monitors,
-	}
-	if !r.CompleteUntil.IsZero() {
-		l.CompleteUntil = instantText(r.CompleteUntil)
-	}
-	a.report.Lists = append(a.report.Lists, l)
-	problems := slices.Clone(r.Problems)
-	// Those of single events came with them; these only the whole list tells.
-	problems = slices.DeleteFunc(problems, func(p ledger.Problem) bool {
-		return strings.HasPrefix(p.Where, "events/") && p.Code != CodeTwice && p.Code != CodeNotOpened && p.Code != CodeNotItsOwn
-	})
-	if r.Malformed != nil {
-		problems = append(problems, *r.Malformed)
-	}
-	if r.Malformed == nil && r.Agency != a.Body {
-		problems = append(problems, *problem(CodeOtherList, "list", "the list of "+a.Body, "that of "+r.Agency))
-	}
-	if r.Malformed == nil && r.Found == 0 && !r.Complete {
-		problems = append(problems, *problem("incomplete", "list", "a complete list", "another"))
-	}
-	for _, p := range problems {
-		p.Where = strings.TrimPrefix(r.Origin+"/"+p.Where, "/")
-		if err := a.ofList(p); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// ofList tells of what is wrong with a list and not with one of its events.
-func (a *Audit) ofList(p ledger.Problem) error {
-	a.problem(p)
-	e := AuditEvidence{Origin: p.Where, Expected: p.Expected, Found: p.Found}
-	if f := a.finding(ClassIntegrity, p.Code, ""); f != nil {
-		if f.Count++; len(f.Evidence) < MaxEvidence {
-			f.Evidence = append(f.Evidence, e)
-		}
-	}
-	if a.Each == nil {
-		return nil
-	}
-	return a.Each(ClassIntegrity, p.Code, e)
-}
-
-// covered checks that the lists are of the years of the period, one behind the other, and complete to its end.
-func (a *Audit) covered() error {
-	lists := a.report.Lists
-	for i, l := range lists {
-		name, epoch, err := ledger.ParseOrigin(l.Origin)
-		if err != nil {
-			return nil // that is said elsewhere
-		}
-		expected := ""
-		if i > 0 {
-			if before, last, err := ledger.ParseOrigin(lists[i-1].Origin); err == nil && (before != name || last+1 != epoch) {
-				expected = fmt.Sprintf("%s, the year after the list before", ledger.Origin(before, last+1))
-			}
-		} else if !a.From.IsZero() && uint32(a.From.UTC().Year()) < epoch {
-			expected = "a list of the period's first year"
-		}
-		if expected != "" {
-			if err := a.ofList(*problem(CodePeriod, l.Origin, expected, l.Origin)); err != nil {
-				return err
-			}
-		}
-	}
-	if n := len(lists); n > 0 && !a.To.IsZero() && lists[n-1].CompleteUntil != "" && lists[n-1].CompleteUntil < instantText(a.To) {
-		return a.ofList(*problem(CodePeriod, lists[n-1].Origin, "a list that is complete to the period's end", "one to "+lists[n-1].CompleteUntil))
-	}
-	return nil
-}
-
-// CodePeriod: the lists don't cover the period.
-const CodePeriod = "period_not_covered"
-
 // Conclude goes through what was sorted, and says what all of it comes to.
 func (a *Audit) Conclude() (*AuditReport, error) {
+	a.about = ""
 	for _, step := range []func() error{a.covered, a.foldConsents, a.eachAccess, a.eachGroup} {
 		if err := step(); err != nil {
 			return nil, err
@@ -472,6 +404,9 @@ func (a *Audit) Conclude() (*AuditReport, error) {
 		if s := a.special[kind]; s != nil {
 			r.Special = append(r.Special, *s)
 		}
+	}
+	if a.All {
+		r.Bodies = a.sums()
 	}
 	for id, name := range a.names {
 		r.Names = append(r.Names, AuditName{id, name})

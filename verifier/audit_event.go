@@ -57,6 +57,9 @@ func (a *Audit) Event(e *ListedEvent) error {
 		a.seed = slices.Clone(e.Seed[:])
 	}
 	at := a.evidence(e)
+	if a.about = ""; e.Opened != nil {
+		a.about = e.Opened.Body.Agency
+	}
 	for _, f := range e.Faults {
 		one := at
 		one.Expected, one.Found = f.Expected, f.Found
@@ -183,7 +186,7 @@ func (a *Audit) access(e *ListedEvent, at AuditEvidence) error {
 		}
 	}
 	i := &AuditItem{
-		Time: r.Occurred().UnixMilli(), Epoch: e.Epoch, Index: e.Index, Receipt: at.Receipt, Operator: who, Subject: string(b.Subject.Code),
+		Time: r.Occurred().UnixMilli(), Epoch: e.Epoch, Index: e.Index, Receipt: at.Receipt, Subject: string(b.Subject.Code),
 		// The provider's receipt comes first, then the body's own of the same call.
 		Key: string(r.Pair[:]) + string(b.Subject.Code) + "\x00" + r.Provider + "\x00" + r.EService + "\x00" + r.Consumer + "\x00" + map[bool]string{true: "b", false: "a"}[r.Role == ledger.RoleConsumer],
 	}
@@ -193,8 +196,11 @@ func (a *Audit) access(e *ListedEvent, at AuditEvidence) error {
 	if r.Actor == ledger.ActorOperator && !strings.HasPrefix(who, servicePrefix) {
 		i.Flags |= flagPerson
 	}
-	if e.Private != nil {
-		i.Case = e.Private.Case
+	if who != "" {
+		i.Operator = a.ofBody(r.Consumer, who)
+	}
+	if e.Private != nil && e.Private.Case != "" {
+		i.Case = a.ofBody(r.Consumer, e.Private.Case)
 	}
 	if e.Private != nil || slices.Contains(b.Assurance.Flags, ledger.FlagCaseMissing) {
 		i.Flags |= flagCaseKnown

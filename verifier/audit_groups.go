@@ -132,15 +132,28 @@ func tally(units map[string]map[uint32]uint64, unit string) map[uint32]uint64 {
 // handOn gives an access to each group that it belongs to.
 func (a *Audit) handOn(i *AuditItem, person bool) error {
 	keys := []string{"s" + i.Subject}
+	body := ""
+	if a.All {
+		body = consumerOf(i)
+		keys = append(keys, "z"+body+"/"+i.Subject)
+		b := a.body(body)
+		if b.Accesses++; i.Flags&flagDenied != 0 {
+			b.Denied++
+		}
+	}
 	if person {
-		keys = append(keys, "o"+i.Operator)
+		operator := i.Operator
+		if operator == "" {
+			operator = a.ofBody(body, "")
+		}
+		keys = append(keys, "o"+operator)
 	}
 	if i.Case != "" {
 		keys = append(keys, "c"+i.Case)
-		a.cased++
+		a.cased[body]++
 	}
 	if person && i.Operator != "" {
-		a.persons++
+		a.persons[body]++
 	}
 	if b := a.Breach; b != nil && i.Use != noUse {
 		u := &a.report.Uses[i.Use]
@@ -313,6 +326,7 @@ func (a *Audit) evidenceOf(i *AuditItem) AuditEvidence {
 
 // unusual tells of an anomaly about a group.
 func (a *Audit) unusual(class, code, about string, count uint64, value string, some *auditSome) error {
+	a.blame(class)
 	f := a.finding(class, code, about)
 	if f == nil {
 		return nil
@@ -337,17 +351,23 @@ func (a *Audit) conclude(g *auditGroup, breach *breachFold) error {
 	if g == nil {
 		return nil
 	}
+	a.about = ""
 	switch value := g.key[1:]; g.key[0] {
 	case 'o':
 		return a.operator(g, value)
+	case 'z':
+		body, _ := a.bodyOf(value)
+		a.body(body).Citizens++
 	case 's':
 		a.report.Citizens++
 		if g.busiest >= a.Limits.Many {
 			return a.unusual(ClassAnomaly, CodeManyLooked, a.pseudonym("citizen", value), uint64(g.busiest), "", &g.peak)
 		}
 	case 'c':
-		if share := float64(g.accesses) / float64(max(1, a.cased)); a.cased >= uint64(a.Limits.LeastShared) && share > a.Limits.OneCase && g.people > 1 {
-			return a.unusual(ClassQuality, CodeCaseShared, a.named("case", value), g.accesses, percent(float64(g.accesses), float64(a.cased)), &g.peak)
+		a.about, _ = a.bodyOf(value)
+		cased := a.cased[a.about]
+		if share := float64(g.accesses) / float64(max(1, cased)); cased >= uint64(a.Limits.LeastShared) && share > a.Limits.OneCase && g.people > 1 {
+			return a.unusual(ClassQuality, CodeCaseShared, a.named("case", value), g.accesses, percent(float64(g.accesses), float64(cased)), &g.peak)
 		}
 	case 'p':
 		a.provided(g.first)
@@ -357,11 +377,16 @@ func (a *Audit) conclude(g *auditGroup, breach *breachFold) error {
 	return nil
 }
 
-func (a *Audit) operator(g *auditGroup, id string) error {
-	name := a.named("operator", id)
+func (a *Audit) operator(g *auditGroup, value string) error {
+	name := a.named("operator", value)
 	l := a.Limits
+	body, id := a.bodyOf(value)
+	persons := a.persons[body]
+	a.about = body
 	if id != "" {
-		a.report.Operators++
+		if a.report.Operators++; a.All {
+			a.body(body).Operators++
+		}
 		a.busy(AuditOperator{
 			Name: name, Calls: g.calls, OutOfHours: g.out.all, NoCase: g.bare.all, Busiest: g.busiest,
 			First: a.evidenceOf(g.first).OccurredAt, Last: a.evidenceOf(g.last).OccurredAt,
@@ -372,8 +397,8 @@ func (a *Audit) operator(g *auditGroup, id string) error {
 				return err
 			}
 		}
-		if share := float64(g.accesses) / float64(max(1, a.persons)); a.persons >= uint64(l.LeastShared) && share > l.OneOperator {
-			if err := a.unusual(ClassQuality, CodeOperatorShared, name, g.accesses, percent(float64(g.accesses), float64(a.persons)), &g.peak); err != nil {
+		if share := float64(g.accesses) / float64(max(1, persons)); persons >= uint64(l.LeastShared) && share > l.OneOperator {
+			if err := a.unusual(ClassQuality, CodeOperatorShared, name, g.accesses, percent(float64(g.accesses), float64(persons)), &g.peak); err != nil {
 				return err
 			}
 		}

@@ -86,6 +86,8 @@ type exportCheck struct {
 	progress func(int)
 	report   *ExportReport
 	listed   map[string]bool // files in SHA256SUMS
+	// authority opens what is sealed, once all logs were read; nil: nobody does.
+	authority *authorityCheck
 }
 
 func (c *exportCheck) problem(code, where, expected, found string) {
@@ -114,6 +116,11 @@ func (c *exportCheck) run() error {
 	}
 	for _, l := range m.Logs {
 		if err := c.log(l); err != nil {
+			return err
+		}
+	}
+	if c.authority != nil {
+		if err := c.authority.run(); err != nil {
 			return err
 		}
 	}
@@ -208,10 +215,13 @@ func (c *exportCheck) log(l export.Log) error {
 		return err
 	}
 	c.report.Logs = append(c.report.Logs, *found)
+	if c.authority != nil {
+		c.authority.add(e, signed)
+	}
 	c.roll(e)
 	want := export.Log{
 		Epoch: l.Epoch, Origin: cp.Origin, Size: cp.Size, Root: ledger.Hex(cp.Root),
-		Records: found.Records, Events: found.Events, Opened: l.Opened, Erased: l.Erased,
+		Records: found.Records, Events: found.Events, Opened: l.Opened, Erased: l.Erased, Sealed: l.Sealed,
 	}
 	if l != want {
 		c.problem(CodeManifest, export.ManifestFile, fmt.Sprintf("%d records and %d events of %s", want.Records, want.Events, l.Origin), fmt.Sprintf("%d and %d", l.Records, l.Events))
@@ -228,6 +238,9 @@ func (c *exportCheck) roll(e *exportedLog) {
 	if a, ok := e.registry.LogKey(next); ok {
 		if key, err := checkpoint.ParseKey(a.VKey); err == nil {
 			c.logs = append(slices.Clone(c.logs), key)
+			if c.authority != nil {
+				c.authority.trust(a.VKey)
+			}
 		}
 	}
 }
@@ -237,7 +250,7 @@ func (c *exportCheck) strangers() error {
 	known := func(path string) bool {
 		for _, l := range c.report.Manifest.Logs {
 			if strings.HasPrefix(path, export.LogPath(l.Epoch)+"/") || path == export.RecordsPath(l.Epoch) ||
-				path == export.EventsPath(l.Epoch) && c.report.Manifest.Bodies {
+				path == export.EventsPath(l.Epoch) && c.report.Manifest.Bodies || (path == export.SealedPath(l.Epoch) || path == export.DaysFile) && c.report.Manifest.Sealed {
 				return true
 			}
 		}

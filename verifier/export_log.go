@@ -16,6 +16,7 @@ import (
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/checkpoint"
 	"github.com/traccia-ledger/traccia/ledger/export"
+	"github.com/traccia-ledger/traccia/ledger/history"
 	"github.com/traccia-ledger/traccia/ledger/opened"
 	"github.com/traccia-ledger/traccia/ledger/registry"
 	"github.com/traccia-ledger/traccia/ledger/replay"
@@ -33,6 +34,8 @@ type exportedLog struct {
 	replay   replay.Report
 	totals   *statistics.Reader
 	records  uint64
+	vrfKey   [32]byte // as the preamble has it
+	terms    []term   // of retention
 }
 
 // maxLine bounds a line of records or events: the largest body or leaf, in base64.
@@ -112,6 +115,7 @@ func (e *exportedLog) count(index uint64, seen replay.Seen) {
 	}
 	switch leaf := seen.Leaf.(type) {
 	case ledger.Preamble:
+		e.vrfKey = leaf.VRFKey
 		e.totals.Preamble(leaf.PreviousSize)
 	case ledger.Event:
 		e.totals.Event()
@@ -123,6 +127,9 @@ func (e *exportedLog) count(index uint64, seen replay.Seen) {
 // record folds a record and compares it with the next line.
 func (e *exportedLog) record(index uint64, record []byte, records *lineReader) error {
 	e.records++
+	if months, ok := history.ParseRetention(record); ok {
+		e.terms = append(e.terms, term{place{e.entry.Epoch, index}, months})
+	}
 	if err := e.registry.Apply(index, record); err != nil {
 		e.problem(CodeAlarm, e.leafAt(index), "a record that the registry's rules accept", err.Error())
 	}
@@ -299,6 +306,20 @@ func (r *lineReader) next() ([]byte, error) {
 		return r.scanner.Bytes(), nil
 	}
 	return nil, r.end("a line for each leaf of its kind", "fewer")
+}
+
+// more reads the next line of a file that has any number; false at its end.
+func (r *lineReader) more() bool {
+	r.line++
+	return r.scanner.Scan()
+}
+
+// failed reports what kept more from reading on; an error is one of reading.
+func (r *lineReader) failed() error {
+	if r.ended || r.scanner.Err() == nil {
+		return nil
+	}
+	return r.end("lines", "something else")
 }
 
 // end reports a file that doesn't end where it should; an error is one of reading.

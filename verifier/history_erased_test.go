@@ -28,16 +28,18 @@ type erasable struct {
 	policy  *checkpoint.Policy
 	subject ledger.Subject
 	sent    int
+	dir     string
+	opt     node.Options
 }
 
 func newErasable(t *testing.T, now time.Time) *erasable {
 	e := &erasable{T: t, subject: nodetest.Person(1)}
 	e.at(now)
-	dir := filepath.Join(t.TempDir(), "ledger")
-	opt := node.Options{Now: func() time.Time { return time.UnixMilli(e.clock.Load()) }}
-	e.policy = withWitness(t, e.world, dir, opt)
+	e.dir = filepath.Join(t.TempDir(), "ledger")
+	e.opt = node.Options{Now: func() time.Time { return time.UnixMilli(e.clock.Load()) }}
+	e.policy = withWitness(t, e.world, e.dir, e.opt)
 	var err error
-	if e.node, err = node.Open(t.Context(), dir, opt); err != nil {
+	if e.node, err = node.Open(t.Context(), e.dir, e.opt); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { e.node.Close() })

@@ -225,15 +225,21 @@ func (e *historyEvent) expired(terms []term, latest time.Time) bool {
 	if !ok || after == 0 {
 		return false
 	}
+	return termOver(e.at, head.UnixMS, terms, latest)
+}
+
+// termOver says whether the term of an event before a head of this instant was over at the latest cosignature: of the last
+// record before the event, or a later one if longer.
+func termOver(at place, headMS uint64, terms []term, latest time.Time) bool {
 	months, said := 0, false
 	for _, t := range terms {
-		if t.at.before(e.at) {
+		if t.at.before(at) {
 			months, said = t.months, true
 		} else {
 			months = max(months, t.months)
 		}
 	}
-	return said && instantOf(head.UnixMS).AddDate(0, months, 0).Before(latest)
+	return said && instantOf(headMS).AddDate(0, months, 0).Before(latest)
 }
 
 // requestFor is where the citizen asked for the erasure of this event, or of its month, after it; nil if nowhere.

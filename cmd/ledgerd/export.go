@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -25,6 +26,7 @@ type exportAnswer struct {
 	cli.Done
 	Folder string       `json:"folder"`
 	Bodies bool         `json:"bodies"`
+	Sealed bool         `json:"sealed,omitempty"` // for the authority
 	Logs   []export.Log `json:"logs"`
 }
 
@@ -35,7 +37,15 @@ func (a *exportAnswer) Text(w io.Writer) {
 		if a.Bodies {
 			fmt.Fprintf(w, " of which %d opened and %d erased", l.Opened, l.Erased)
 		}
+		if a.Sealed {
+			fmt.Fprintf(w, " of which %d are handed over sealed and %d are erased", l.Sealed, l.Erased)
+		}
 		fmt.Fprintln(w)
+	}
+	if a.Sealed {
+		fmt.Fprintln(w, "What is in sealed/ opens with the authority's key and no other. Erasing someone in the ledger doesn't reach this copy.")
+		fmt.Fprintf(w, "The authority checks it with: verifier audit --all %s --authority-key FILE --policy FILE\n", a.Folder)
+		return
 	}
 	if a.Bodies {
 		fmt.Fprintln(w, "IT HOLDS PERSONAL DATA: who consulted which person's file, when and why. Erasing someone in the ledger")
@@ -47,9 +57,9 @@ func (a *exportAnswer) Text(w io.Writer) {
 func exportCommand() *cobra.Command {
 	var flags ledgerFlags
 	var out string
-	var bodies bool
+	var bodies, authority bool
 	cmd := &cobra.Command{
-		Use:   "export --data DIR --out FOLDER [--bodies]",
+		Use:   "export --data DIR --out FOLDER [--bodies | --authority]",
 		Short: "Write a ledger as a folder of plain files",
 		Long: `Writes the ledger, as it was last published, to a new folder that anyone can
 read without this software: the log's checkpoint, tiles and entries as
@@ -58,9 +68,15 @@ every file. docs/export.md describes each byte; verifier export checks it all.
 
 That much is public, needs no passphrase, and can be exported while the ledger
 is served. With --bodies the opened events are written too: PERSONAL DATA, and
-the ledger must not be served meanwhile.`,
+the ledger must not be served meanwhile.
+
+With --authority the events are written as the ledger keeps them, each with the
+wrap of its key that only the authority opens whose key the configuration names
+(ledgerd authority). It works while the ledger is served, and needs the
+passphrase of the ledger's keys: tags can only be shown with the year's VRF key.`,
 		Example: `  ledgerd export --data /var/lib/traccia --out traccia-2026
-  ledgerd export --data /var/lib/traccia --out /secure/traccia-2026 --bodies`,
+  ledgerd export --data /var/lib/traccia --out /secure/traccia-2026 --bodies
+  ledgerd export --data /var/lib/traccia --out /secure/for-the-garante --authority`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if out == "" {
@@ -69,17 +85,21 @@ the ledger must not be served meanwhile.`,
 			run := exportPublic
 			if bodies {
 				run = exportBodies
+			} else if authority {
+				run = exportSealed
 			}
 			m, err := run(cmd, flags, out)
 			if err != nil {
 				return err
 			}
-			return cli.Print(cmd, &exportAnswer{Folder: out, Bodies: bodies, Logs: m.Logs})
+			return cli.Print(cmd, &exportAnswer{Folder: out, Bodies: bodies, Sealed: authority, Logs: m.Logs})
 		},
 	}
 	flags.add(cmd)
 	cmd.Flags().StringVar(&out, "out", "", "new folder for the export")
 	cmd.Flags().BoolVar(&bodies, "bodies", false, "also write the opened events: personal data")
+	cmd.Flags().BoolVar(&authority, "authority", false, "also write the events sealed, for the authority alone")
+	cmd.MarkFlagsMutuallyExclusive("bodies", "authority")
 	return cmd
 }
 
@@ -104,18 +124,11 @@ func exportPublic(cmd *cobra.Command, flags ledgerFlags, out string) (m *export.
 	}
 	db, err := where.OpenReadOnly(cmd.Context(), opt.Log)
 	if errors.Is(err, store.ErrLocked) {
-		temp, err := os.MkdirTemp(filepath.Dir(filepath.Clean(out)), ".export-")
-		if err != nil {
-			return nil, fmt.Errorf("couldn't make room for a copy of the store: %w", err)
-		}
-		defer os.RemoveAll(temp)
-		path, err := filepath.Abs(filepath.Join(temp, "store"))
+		path, remove, err := copyServed(cmd.Context(), flags.data, out)
 		if err != nil {
 			return nil, err
 		}
-		if err := askForCopy(cmd.Context(), flags.data, path); err != nil {
-			return nil, err
-		}
+		defer remove()
 		copied, err := place.Parse(path, "")
 		if err != nil {
 			return nil, err
@@ -128,6 +141,61 @@ func exportPublic(cmd *cobra.Command, flags ledgerFlags, out string) (m *export.
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	e := exporting{cmd: cmd, data: flags.data, name: settings.Name, published: published, db: db}
+	return e.write(out)
+}
+
+// copyServed has the process that serves the ledger copy its store beside the folder to be made.
+func copyServed(ctx context.Context, data, out string) (path string, remove func(), err error) {
+	temp, err := os.MkdirTemp(filepath.Dir(filepath.Clean(out)), ".export-")
+	if err != nil {
+		return "", nil, fmt.Errorf("couldn't make room for a copy of the store: %w", err)
+	}
+	remove = func() { os.RemoveAll(temp) }
+	if path, err = filepath.Abs(filepath.Join(temp, "store")); err == nil {
+		err = askForCopy(ctx, data, path)
+	}
+	if err != nil {
+		remove()
+		return "", nil, err
+	}
+	return path, remove, nil
+}
+
+// exportSealed hands the events over to the authority, of a ledger that is served or not.
+func exportSealed(cmd *cobra.Command, flags ledgerFlags, out string) (m *export.Manifest, err error) {
+	ctx := cmd.Context()
+	opt, err := flags.options(cmd)
+	if err != nil {
+		return nil, err
+	}
+	settings, err := node.ReadSettings(flags.data)
+	if err != nil {
+		return nil, err
+	}
+	// First what is published, then the store, which is no older.
+	published, err := node.LastPublished(flags.data, settings)
+	if err != nil {
+		return nil, err
+	}
+	l, err := node.OpenAtRest(ctx, flags.data, opt)
+	if errors.Is(err, store.ErrLocked) {
+		var remove func()
+		if opt.Place, remove, err = copyServed(ctx, flags.data, out); err != nil {
+			return nil, err
+		}
+		defer remove()
+		l, err = node.OpenAtRest(ctx, flags.data, opt)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, l.Close()) }()
+	sealed, err := l.Sealed(ctx, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, sealed.Close()) }()
+	e := exporting{cmd: cmd, data: flags.data, name: settings.Name, published: published, db: l.Store, sealed: sealed}
 	return e.write(out)
 }
 
@@ -172,6 +240,7 @@ type exporting struct {
 	published []node.LastCheckpoint
 	db        store.Store
 	open      func(ctx context.Context, epoch uint32, index uint64, leaf []byte) ([32]byte, []byte, error)
+	sealed    *node.SealedEvents // nil but for the authority
 }
 
 func (e exporting) write(out string) (m *export.Manifest, err error) {
@@ -197,6 +266,9 @@ func (e exporting) write(out string) (m *export.Manifest, err error) {
 		Blob: func(ctx context.Context, digest ledger.Hash) ([]byte, error) {
 			return snap.Get(ctx, store.TableBlob, digest[:])
 		},
+	}
+	if e.sealed != nil {
+		src.Seal, src.Days = e.sealed.Line, e.sealed.Days
 	}
 	var leaves uint64
 	for _, p := range e.published {

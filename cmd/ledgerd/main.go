@@ -37,7 +37,7 @@ Run one of your own:
 	}
 	root.AddCommand(
 		devCommand(), initCommand(), serveCommand(), statusCommand(), loginCommand(),
-		bodyCommand(), scopeCommand(), policyCommand(), verifierCommand(), eraseCommand(), retentionCommand(), historyCommand(), consentsCommand(),
+		bodyCommand(), scopeCommand(), policyCommand(), verifierCommand(), eraseCommand(), retentionCommand(), authorityCommand(), historyCommand(), consentsCommand(),
 		fsckCommand(), reindexCommand(), backupCommand(), restoreCommand(), migrateCommand(), exportCommand(),
 	)
 	return root

@@ -4,7 +4,6 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"os"
 	"strings"
 	"time"
@@ -13,7 +12,6 @@ import (
 
 	"github.com/traccia-ledger/traccia/cmd/internal/cli"
 	"github.com/traccia-ledger/traccia/ledger"
-	"github.com/traccia-ledger/traccia/ledger/checkpoint"
 	"github.com/traccia-ledger/traccia/ledger/own"
 	"github.com/traccia-ledger/traccia/verifier"
 )
@@ -24,7 +22,16 @@ type auditAnswer struct {
 	Period auditPeriod `json:"period"`
 	Limits auditLimits `json:"limits"`
 	*verifier.AuditReport
-	Compared auditCompared `json:"compared"`
+	Compared  auditCompared   `json:"compared"`
+	Authority *auditAuthority `json:"authority,omitempty"` // nil but for an audit of all
+}
+
+// auditAuthority says what the authority's key came to.
+type auditAuthority struct {
+	Days     uint64 `json:"day_keys"`
+	Live     uint64 `json:"private_kept_back"` // a token in them may still be good
+	ByTerm   uint64 `json:"erased_by_term"`
+	ByAsking uint64 `json:"erased_at_request"`
 }
 
 type auditPeriod struct {
@@ -70,6 +77,8 @@ type auditFlags struct {
 	by                                verifier.AuditBreach
 	limits                            verifier.AuditLimits
 	source                            auditFetch
+	all, authorityPassphrase          string
+	authorityKeys                     []string
 }
 
 const auditLong = `audit looks at all that a body consulted in a period, for its data protection
@@ -100,20 +109,27 @@ Further documents from the same data:
                                    data, which, since when; --breach-operator and
                                    others say which accesses it is about
 
+For the authority, --all audits every body, from the folder that ledgerd export
+--authority wrote: each event is opened with --authority-key, without the operator,
+or erased on a ground that is checked; both its tags recompute; a wrap that doesn't
+open what it is beside is a finding. Then the same rules and methods, and a sum for
+each body. --authority-key may be repeated, for keys that were in force before.
+
 The verdict is about rules and what was declared. What is unusual isn't wrong by
 itself, and doesn't change it.`
 
 func auditCommand() *cobra.Command {
 	f := auditFlags{limits: verifier.DefaultAuditLimits()}
 	cmd := &cobra.Command{
-		Use:   "audit --body ID --list FILE --policy FILE [--from DAY --to DAY]",
-		Short: "Audit what a body consulted, for its DPO",
+		Use:   "audit (--body ID --list FILE | --all FOLDER --authority-key FILE) --policy FILE [--from DAY --to DAY]",
+		Short: "Audit what a body consulted, for its DPO; or all bodies, for the authority",
 		Long:  auditLong,
 		Example: `  verifier audit --body c_a944 --list c_a944-2026.list --url https://registro.example --key c_a944.key \
     --ledger registro.example --policy policy.txt --html audit.html
   verifier audit --body c_a944 --list c_a944-2026.list --policy policy.txt --from 2026-01-01 --to 2026-06-30 \
     --purposes purposes.json --html audit.html --csv findings.csv
-  verifier audit --body c_a944 --list c_a944-2026.list --policy policy.txt --subject-file who.txt --answer answer.html`,
+  verifier audit --body c_a944 --list c_a944-2026.list --policy policy.txt --subject-file who.txt --answer answer.html
+  verifier audit --all for-the-garante --authority-key garante.key --policy policy.txt --html audit.html --csv findings.csv`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			a, err := f.run(cmd)
@@ -130,6 +146,9 @@ func auditCommand() *cobra.Command {
 func (f *auditFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.body, "body", "", "id of the body")
+	flags.StringVar(&f.all, "all", "", "folder that ledgerd export --authority wrote: audit all bodies")
+	flags.StringArrayVar(&f.authorityKeys, "authority-key", nil, "the authority's private key file, which opens what is in the folder; may be repeated")
+	flags.StringVar(&f.authorityPassphrase, "authority-passphrase-file", "", "file with the passphrase of the authority's keys")
 	flags.StringArrayVar(&f.lists, "list", nil, "file with a year of the body's list; may be repeated, year after year")
 	flags.StringVar(&f.policy, "policy", "", "file with the keys of logs, witnesses and monitors that you trust")
 	f.source.add(cmd)
@@ -163,16 +182,22 @@ func (f *auditFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.by.Provider, "breach-provider", "", "and of data of this body")
 	flags.StringVar(&f.lang, "lang", "it", "language of the pages: it or en")
 	flags.StringVar(&f.temp, "temp", "", "directory to sort in; the system's if left out")
-	for _, name := range []string{"body", "policy", "list"} {
-		cmd.MarkFlagRequired(name)
+	cmd.MarkFlagRequired("policy")
+	cmd.MarkFlagsOneRequired("body", "all")
+	cmd.MarkFlagsRequiredTogether("body", "list")
+	cmd.MarkFlagsRequiredTogether("all", "authority-key")
+	for _, name := range []string{"body", "seen", "purposes", "records", "register", "answer", "breach", "url"} {
+		cmd.MarkFlagsMutuallyExclusive("all", name) // they are about one body
 	}
+	cmd.MarkFlagDirname("all")
+	cmd.MarkFlagFilename("authority-key", "key")
 	cmd.MarkFlagsRequiredTogether("subject-file", "answer")
 	cmd.MarkFlagDirname("temp")
 }
 
 // config checks the flags, and reads the small files.
 func (f *auditFlags) config() (c verifier.AuditConfig, err error) {
-	if ledger.CheckID(f.body) != nil {
+	if f.all == "" && ledger.CheckID(f.body) != nil {
 		return c, cli.Usagef("--body: expected the id of a body, such as c_a944")
 	}
 	if f.lang != "it" && f.lang != "en" {
@@ -189,7 +214,7 @@ func (f *auditFlags) config() (c verifier.AuditConfig, err error) {
 			return c, cli.Usagef("%s: expected 1 or more", name)
 		}
 	}
-	c = verifier.AuditConfig{Body: f.body, Consents: rules.Consents, ShowOperators: f.showOperators, Limits: f.limits}
+	c = verifier.AuditConfig{Body: f.body, All: f.all != "", Consents: rules.Consents, ShowOperators: f.showOperators, Limits: f.limits}
 	if c.Zone, c.From, c.To, err = periodOf(f.from, f.to, f.zone); err != nil {
 		return c, err
 	}
@@ -332,7 +357,13 @@ func (f *auditFlags) run(cmd *cobra.Command) (*auditAnswer, error) {
 		return nil, err
 	}
 	defer audit.Close()
-	if err := f.read(cmd, audit); err != nil {
+	var opened *auditAuthority
+	if f.all != "" {
+		opened, err = f.readAll(cmd, &c, audit)
+	} else {
+		err = f.read(cmd, audit)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if f.records != "" {
@@ -350,18 +381,15 @@ func (f *auditFlags) run(cmd *cobra.Command) (*auditAnswer, error) {
 		return nil, fmt.Errorf("couldn't conclude the audit: %w", err)
 	}
 	a := f.newAnswer(&c, report)
+	a.Authority = opened
 	return a, f.writePages(&c, a)
 }
 
 // read gives the lists to the audit, as the verifier judges them.
 func (f *auditFlags) read(cmd *cobra.Command, audit *verifier.Audit) error {
-	text, err := cli.ReadFile(f.policy, maxKeys)
+	policy, err := readPolicy(f.policy)
 	if err != nil {
-		return fmt.Errorf("couldn't read the policy: %w", err)
-	}
-	policy, err := checkpoint.ParsePolicy(text)
-	if err != nil {
-		return cli.Usagef("--policy %s: %w", f.policy, err)
+		return err
 	}
 	bundles, err := f.bundles.read()
 	if err != nil {
@@ -429,48 +457,4 @@ func (f *auditFlags) newAnswer(c *verifier.AuditConfig, r *verifier.AuditReport)
 		a.Result = cli.Proven
 	}
 	return a
-}
-
-// Text says the audit to people.
-func (a *auditAnswer) Text(w io.Writer) {
-	said := auditWords["en"]
-	fmt.Fprintf(w, "%s, %s to %s: %d accesses (%d denied) to data of %d citizens by %d known operators\n", a.Body, orDash(a.Period.From), orDash(a.Period.To), a.Accesses, a.Denied, a.Citizens, a.Operators)
-	for _, l := range a.Lists {
-		state := "NOT COMPLETE"
-		if l.Complete {
-			state = "complete up to " + l.CompleteUntil
-		}
-		fmt.Fprintf(w, "%s: %d events, %s\n", l.Origin, l.Events, state)
-	}
-	if p := a.Provided; p != nil {
-		fmt.Fprintf(w, "%d accesses of others to data of %d citizens that the body holds, by its own records\n", p.Events, p.Citizens)
-	}
-	class := ""
-	for _, f := range a.Findings {
-		if f.Class != class {
-			class = f.Class
-			fmt.Fprintf(w, "\n%s\n", said["class_"+class])
-		}
-		title, _ := auditFinding("en", f.Code)
-		fmt.Fprintf(w, "  - %s: %d", title, f.Count)
-		for _, more := range []string{aboutFinding("en", &f), f.Value} {
-			if more != "" {
-				fmt.Fprintf(w, ", %s", more)
-			}
-		}
-		if len(f.Evidence) > 0 && f.Evidence[0].Index > 0 {
-			fmt.Fprintf(w, " (first at %s/%d)", f.Evidence[0].Origin, f.Evidence[0].Index)
-		}
-		fmt.Fprintln(w)
-	}
-	if len(a.Findings) == 0 {
-		fmt.Fprintln(w, "\nnothing was found")
-	}
-	if a.SubjectDeferred > 0 {
-		fmt.Fprintf(w, "\n"+said["answer_deferred"]+"\n", a.SubjectDeferred)
-	}
-	fmt.Fprintln(w, "\nNot proven by this:")
-	for _, n := range a.limitsOf("en") {
-		fmt.Fprintf(w, "  - %s\n", n)
-	}
 }

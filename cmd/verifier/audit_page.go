@@ -117,6 +117,9 @@ func (f *auditFlags) writePages(c *verifier.AuditConfig, a *auditAnswer) error {
 func newAuditPage(lang, title string, zone *time.Location, a *auditAnswer) *auditPage {
 	w := auditWords[lang]
 	p := &auditPage{Lang: lang, zone: zone, speak: words.In(lang, pageTime), Title: w[title], W: w, A: a, Body: a.bodies().of(a.Body)}
+	if a.Authority != nil {
+		p.Body = w["all_bodies"]
+	}
 	p.Days = fmt.Sprintf(w["from_to"], orDash(dayText(a.Period.From)), orDash(dayText(a.Period.To)))
 	p.Period = fmt.Sprintf(w["period"], p.Days, a.Period.Zone)
 	for _, l := range a.Lists {

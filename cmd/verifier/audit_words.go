@@ -71,6 +71,13 @@ var auditFindings = map[string]map[string]said{
 		verifier.CodeStale:           {"Elenco non aggiornato", "Lo stato mostrato è più vecchio dell'ultima cofirma."},
 		verifier.CodeOtherAgency:     {"Evento di un altro ente", "Un evento dell'elenco è spiegato con quello di un altro ente."},
 		verifier.CodeFork:            {"Il registro mostra due storie", "Due parti del file mostrano due registri diversi: conserva il file come prova."},
+		verifier.CodeSealedDay:       {"Chiave del giorno che non si apre", "Nessuna chiave dell'Autorità la apre: o manca una chiave di prima, o il gestore ha cifrato per altri."},
+		verifier.CodeSealedWrap:      {"Chiave di un evento che non si apre", "La chiave consegnata all'Autorità non è quella del suo giorno: conserva la cartella come prova."},
+		verifier.CodeSealedBody:      {"Evento che non si apre con la sua chiave", "Ciò che il gestore ha consegnato non si apre, o non è ciò a cui la voce del registro si lega: conserva la cartella come prova."},
+		verifier.CodeSealedTags:      {"Tag non ricalcolabile", "Manca ciò da cui i tag dell'evento sono fatti."},
+		verifier.CodeWrongTag:        {"Tag di un'altra persona o di un altro ente", "L'evento non sta nell'elenco di chi lo riguarda: è nascosto."},
+		verifier.CodeNumberAbsent:    {"Numero saltato in un elenco", "Ciò che segue nell'elenco è nascosto all'interessato."},
+		verifier.CodeNotSealed:       {"Cartella non fatta per l'Autorità", "Il gestore la fa con ledgerd export --authority."},
 		ledger.CodeNamesSubject:      {"Ricevuta che nomina una persona", "Il codice di una persona sta nella ricevuta."},
 	},
 	"en": {
@@ -120,6 +127,13 @@ var auditFindings = map[string]map[string]said{
 		verifier.CodeStale:           {"A list that is out of date", "The state shown is older than the latest cosignature."},
 		verifier.CodeOtherAgency:     {"An event of another body", "An event of the list is explained with that of another body."},
 		verifier.CodeFork:            {"The ledger shows two histories", "Two parts of the file show two logs: keep the file as evidence."},
+		verifier.CodeSealedDay:       {"A day key that doesn't open", "No key of the authority opens it: an earlier key is missing, or the operator wrapped it for somebody else."},
+		verifier.CodeSealedWrap:      {"An event's key that doesn't open", "The key handed over to the authority isn't its day's: keep the folder as evidence."},
+		verifier.CodeSealedBody:      {"An event that its key doesn't open", "What the operator handed over doesn't open, or isn't what the entry commits to: keep the folder as evidence."},
+		verifier.CodeSealedTags:      {"Tags that can't be recomputed", "What the event's tags are made from isn't there."},
+		verifier.CodeWrongTag:        {"A tag of another citizen or body", "The event isn't in the list of whom it is about: it is hidden."},
+		verifier.CodeNumberAbsent:    {"A number left out of a list", "What follows in the list is hidden from its citizen."},
+		verifier.CodeNotSealed:       {"A folder that isn't for the authority", "The operator makes it with ledgerd export --authority."},
 		ledger.CodeNamesSubject:      {"A receipt that names a person", "A person's code stands in the receipt."},
 	},
 }
@@ -164,13 +178,16 @@ func (a *auditAnswer) limitsOf(lang string) (list []string) {
 	for _, n := range []struct {
 		missing bool
 		key     string
-	}{{a.Compared.Declared == 0, "limit_declared"}, {a.Compared.Watched == 0, "limit_watch"}, {!a.Compared.Answers, "limit_answers"}} {
+	}{{a.Compared.Declared == 0, "limit_declared"}, {a.Compared.Watched == 0, "limit_watch"}, {!a.Compared.Answers && a.Authority == nil, "limit_answers"}} {
 		if n.missing {
 			list = append(list, w[n.key])
 		}
 	}
 	if a.Provided != nil {
 		list = append(list, w["limit_records"])
+	}
+	if a.Authority != nil && a.Unopened > 0 {
+		list = append(list, w["limit_authority"])
 	}
 	for _, key := range []string{"limit_tokens", "limit_keys", "limit_truth", "limit_unusual"} {
 		list = append(list, w[key])
@@ -188,11 +205,15 @@ func (a *auditAnswer) methodsOf(lang string) []string {
 	if len(l.Closed) > 0 {
 		saturday += fmt.Sprintf(w["closed"], strings.Join(l.Closed, ", "))
 	}
-	return []string{
+	var methods []string
+	if a.Authority != nil {
+		methods = append(methods, w["method_authority"])
+	}
+	return append(methods,
 		w["method_integrity"], w["method_tokens"], w["method_declared"], w["method_access"],
 		fmt.Sprintf(w["method_burst"], l.Burst), fmt.Sprintf(w["method_hours"], l.Hours, saturday, a.Period.Zone, l.OutOfHours),
 		fmt.Sprintf(w["method_many"], l.Many, l.ManyDays), fmt.Sprintf(w["method_case"], l.NoCase),
 		fmt.Sprintf(w["method_shift"], l.LeastInShift, l.ShiftV), w["method_watch"],
 		fmt.Sprintf(w["method_quality"], int(100*l.OneOperator), int(100*l.OneCase), l.LeastShared), w["method_pseudonym"],
-	}
+	)
 }

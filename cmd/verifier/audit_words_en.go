@@ -3,7 +3,11 @@
 package main
 
 var auditEnglish = map[string]string{
-	"title": "Audit of accesses", "period": "Period: %s (%s)", "summary": "In short", "of": "Body",
+	"all_bodies": "all bodies", "by_body": "Body by body",
+	"authority":        "Day keys opened with the authority's key: %d. Erased events: %d when their term of retention was over, %d at their citizen's request. Private parts not handed over yet, because a token may still be good: %d.",
+	"method_authority": "Opening. Each event of the logs is opened with the authority's key, without the operator, or erased on a ground that is checked; both tags recompute from the VRF's proofs, and the numbers of each citizen and each body follow on one another without a gap. Operators and cases are counted body by body; changes of purpose over all bodies together.",
+	"limit_authority":  "Of an event erased at a request nothing is known but that it is of who asked. Of those that don't open the numbers aren't known: they may cover for as many missing ones.",
+	"title":            "Audit of accesses", "period": "Period: %s (%s)", "summary": "In short", "of": "Body",
 	"proven":     "The lists are complete, every event is right by the rules, and nothing contradicts what was declared.",
 	"not_proven": "Rules or declarations are broken: %s cases. Details are below.",
 	"unusual":    "Besides, %d findings to look at: they aren't wrong by themselves.",

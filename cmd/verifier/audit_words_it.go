@@ -9,7 +9,11 @@ var auditWords = map[string]map[string]string{
 }
 
 var auditItalian = map[string]string{
-	"title": "Verifica degli accessi", "period": "Periodo: %s (%s)", "summary": "In sintesi", "of": "Ente",
+	"all_bodies": "tutti gli enti", "by_body": "Ente per ente",
+	"authority":        "Chiavi del giorno aperte con la chiave dell'Autorità: %d. Eventi cancellati: %d a termine di conservazione finito, %d su richiesta dell'interessato. Parti riservate non ancora consegnate, perché un token può essere ancora valido: %d.",
+	"method_authority": "Apertura. Ogni evento dei registri è aperto con la chiave dell'Autorità, senza il gestore, o cancellato per un motivo che si controlla; entrambi i tag si ricalcolano dalle prove VRF, e i numeri di ogni persona e di ogni ente si seguono senza salti. Operatori e pratiche sono contati ente per ente; i cambi di finalità su tutti gli enti insieme.",
+	"limit_authority":  "Di un evento cancellato su richiesta si sa solo che è di chi l'ha chiesto. Di quelli che non si aprono non si conoscono i numeri: possono coprirne altrettanti mancanti.",
+	"title":            "Verifica degli accessi", "period": "Periodo: %s (%s)", "summary": "In sintesi", "of": "Ente",
 	"proven":     "Gli elenchi sono completi, ogni evento rispetta le regole, e nulla contrasta con quanto dichiarato.",
 	"not_proven": "Regole o dichiarazioni non rispettate: %s casi. I dettagli sono sotto.",
 	"unusual":    "Inoltre %d segnalazioni da valutare: non sono di per sé irregolarità.",

@@ -19,6 +19,19 @@ const (
 	maxState      = 1 << 20
 )
 
+// readPolicy reads a policy, which --policy names.
+func readPolicy(path string) (*checkpoint.Policy, error) {
+	text, err := cli.ReadFile(path, maxKeys)
+	if err != nil {
+		return nil, fmt.Errorf("couldn't read the policy: %w", err)
+	}
+	policy, err := checkpoint.ParsePolicy(text)
+	if err != nil {
+		return nil, cli.Usagef("--policy %s: %w", path, err)
+	}
+	return policy, nil
+}
+
 // readKeys reads the verifier keys of logs.
 func readKeys(path string) ([]note.Verifier, error) {
 	data, err := cli.ReadFile(path, maxKeys)

@@ -104,13 +104,8 @@ func (f *historyFlags) read(file string) (policy *checkpoint.Policy, data []byte
 	if f.lang != "it" && f.lang != "en" {
 		return nil, nil, with, cli.Usagef("--lang: expected it or en, found %q", f.lang)
 	}
-	text, err := cli.ReadFile(f.policy, maxKeys)
-	if err != nil {
-		return nil, nil, with, fmt.Errorf("couldn't read the policy: %w", err)
-	}
-	policy, err = checkpoint.ParsePolicy(text)
-	if err != nil {
-		return nil, nil, with, cli.Usagef("--policy %s: %w", f.policy, err)
+	if policy, err = readPolicy(f.policy); err != nil {
+		return nil, nil, with, err
 	}
 	data, err = cli.ReadFile(file, history.MaxFile)
 	if err != nil {

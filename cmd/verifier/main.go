@@ -30,6 +30,6 @@ A command says what is proven and what isn't. It ends with 0 when all is proven,
   verifier log https://registro.example --key log.vkey --state log.state
   verifier export traccia-2026 --key log.vkey`,
 	}
-	root.AddCommand(receiptCommand(), logCommand(), exportCommand(), monitorCommand(), statisticsCommand(), historyCommand(), complaintCommand(), providerCommand(), agencyCommand(), reconcileCommand(), auditCommand())
+	root.AddCommand(receiptCommand(), logCommand(), exportCommand(), monitorCommand(), statisticsCommand(), historyCommand(), complaintCommand(), providerCommand(), agencyCommand(), reconcileCommand(), auditCommand(), authorityCommand())
 	return root
 }

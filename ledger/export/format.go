@@ -9,6 +9,7 @@
 //	log/2026/checkpoint            signed note; with tile/… and blob/… beside it
 //	records/2026.ndjson            Record lines
 //	events/2026.ndjson             Event lines, in an export with bodies: personal data, 0600
+//	sealed/2026.ndjson             Sealed lines, in an export for the authority, with sealed/days.ndjson beside them
 //
 // What must always hold: a folder that has its final name is whole, and its tiles and entries hash to its checkpoints.
 // A checkpoint is one that the ledger published: an export signs nothing and shows nothing of the log that is newer.
@@ -51,9 +52,10 @@ func EventsPath(epoch uint32) string { return fmt.Sprintf("events/%d.ndjson", ep
 type Manifest struct {
 	Format string `json:"format"`
 	Ledger string `json:"ledger"`
-	MadeAt string `json:"made_at"` // RFC 3339, UTC
-	Bodies bool   `json:"bodies"`  // events were opened: the folder holds personal data
-	Logs   []Log  `json:"logs"`    // by epoch
+	MadeAt string `json:"made_at"`          // RFC 3339, UTC
+	Bodies bool   `json:"bodies"`           // events were opened: the folder holds personal data
+	Sealed bool   `json:"sealed,omitempty"` // events are there as the authority opens them
+	Logs   []Log  `json:"logs"`             // by epoch
 }
 
 // Log is one log in a Manifest.
@@ -62,10 +64,11 @@ type Log struct {
 	Origin  string     `json:"origin"`
 	Size    uint64     `json:"size"` // of its checkpoint
 	Root    ledger.Hex `json:"root"`
-	Records uint64     `json:"records"` // leaves of type 4
-	Events  uint64     `json:"events"`  // leaves of type 1
-	Opened  uint64     `json:"opened"`  // events with their body, 0 without bodies
-	Erased  uint64     `json:"erased"`  // events whose body is gone, 0 without bodies
+	Records uint64     `json:"records"`          // leaves of type 4
+	Events  uint64     `json:"events"`           // leaves of type 1
+	Opened  uint64     `json:"opened"`           // events with their body, 0 without bodies
+	Erased  uint64     `json:"erased"`           // events whose body is gone, 0 without bodies, sealed or not
+	Sealed  uint64     `json:"sealed,omitempty"` // events that are there for the authority
 }
 
 // ParseManifest reads a manifest.

@@ -32,6 +32,10 @@ type Source struct {
 	Blob func(ctx context.Context, digest ledger.Hash) ([]byte, error)
 	// Open, when set, returns the body of an event, verified against its leaf, or ErrErased.
 	Open func(ctx context.Context, epoch uint32, index uint64, leaf []byte) (nonce [32]byte, body []byte, err error)
+	// Seal, when set, returns the line of an event as it is handed to the authority, and Days, which is called when all
+	// logs are written, the day keys that the lines name.
+	Seal func(ctx context.Context, epoch uint32, index uint64, leaf []byte) (*Sealed, error)
+	Days func(ctx context.Context) ([]Day, error)
 	// Progress, when set, is told of leaves written.
 	Progress func(leaves int)
 }
@@ -56,7 +60,7 @@ var ErrErased = errors.New("erased")
 // Write makes the folder out, which must not exist, whole or not at all.
 func Write(ctx context.Context, out string, src Source) (*Manifest, error) {
 	mode := fs.FileMode(0o755)
-	if src.Open != nil {
+	if src.Open != nil || src.Seal != nil {
 		mode = 0o700
 	}
 	folder, err := durable.NewFolder(out, mode)
@@ -81,13 +85,18 @@ type writer struct {
 }
 
 func (w *writer) write(ctx context.Context) (*Manifest, error) {
-	m := &Manifest{Format: Format, Ledger: w.Name, MadeAt: time.Now().UTC().Format(time.RFC3339), Bodies: w.Open != nil, Logs: []Log{}}
+	m := &Manifest{Format: Format, Ledger: w.Name, MadeAt: time.Now().UTC().Format(time.RFC3339), Bodies: w.Open != nil, Sealed: w.Seal != nil, Logs: []Log{}}
 	for _, l := range w.Logs {
 		log, err := w.log(ctx, l)
 		if err != nil {
 			return nil, fmt.Errorf("couldn't export the log of %d: %w", l.Epoch, err)
 		}
 		m.Logs = append(m.Logs, *log)
+	}
+	if w.Seal != nil {
+		if err := w.days(ctx); err != nil {
+			return nil, err
+		}
 	}
 	data, err := FormatManifest(m)
 	if err != nil {
@@ -101,6 +110,29 @@ func (w *writer) write(ctx context.Context) (*Manifest, error) {
 	}
 	slices.SortFunc(w.sums, func(a, b Sum) int { return strings.Compare(a.Path, b.Path) })
 	return m, w.folder.Write(SumsFile, 0o644, FormatSums(w.sums))
+}
+
+// days writes the authority's day keys.
+func (w *writer) days(ctx context.Context) (err error) {
+	days, err := w.Days(ctx)
+	if err != nil {
+		return err
+	}
+	file, err := w.lines(DaysFile, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.close(file)) }()
+	for i := range days {
+		line, err := FormatDay(&days[i])
+		if err != nil {
+			return err
+		}
+		if err := file.add(line); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // file writes a whole file.
@@ -149,6 +181,7 @@ type logWriter struct {
 	tree    *compact.Range
 	records *lines
 	events  *lines // nil without bodies
+	sealed  *lines // nil but for the authority
 	blobs   map[ledger.Hash]bool
 }
 
@@ -169,6 +202,12 @@ func (w *writer) log(ctx context.Context, src SourceLog) (log *Log, err error) {
 		}
 	}
 	defer func() { err = errors.Join(err, w.close(l.events)) }()
+	if w.Seal != nil {
+		if l.sealed, err = w.lines(SealedPath(src.Epoch), 0o600); err != nil {
+			return nil, err
+		}
+	}
+	defer func() { err = errors.Join(err, w.close(l.sealed)) }()
 	if err := l.entries(ctx); err != nil {
 		return nil, err
 	}
@@ -233,6 +272,11 @@ func (l *logWriter) leaf(ctx context.Context, index uint64, leaf []byte) error {
 		return l.record(ctx, index, parsed.JSON)
 	case ledger.Event:
 		l.log.Events++
+		if l.Seal != nil {
+			if err := l.seal(ctx, index, leaf); err != nil {
+				return err
+			}
+		}
 		if l.Open != nil {
 			return l.event(ctx, index, leaf)
 		}
@@ -293,6 +337,23 @@ func (l *logWriter) event(ctx context.Context, index uint64, leaf []byte) error 
 		return err
 	}
 	return l.events.add(line)
+}
+
+func (l *logWriter) seal(ctx context.Context, index uint64, leaf []byte) error {
+	s, err := l.Seal(ctx, l.src.Epoch, index, leaf)
+	if err != nil {
+		return err
+	}
+	if s.Erased {
+		l.log.Erased++
+	} else {
+		l.log.Sealed++
+	}
+	line, err := FormatSealed(s)
+	if err != nil {
+		return err
+	}
+	return l.sealed.add(line)
 }
 
 // tiles writes the hash tiles of every level.
