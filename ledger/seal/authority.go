@@ -18,8 +18,8 @@ type DayKey struct {
 }
 
 // DayKeys wraps sealing keys for an authority, each under the day key W of its day. W is random, in this memory alone, and
-// overwritten when another shard or day begins: from then on only the authority opens what is under it. It belongs to one
-// goroutine.
+// overwritten by Forget or when another shard or day begins: from then on only the authority opens what is under it. It
+// belongs to one goroutine.
 type DayKeys struct {
 	public []byte
 	day    DayKey
@@ -49,6 +49,13 @@ func (d *DayKeys) Wrap(origin, day string, handle ledger.Hash, k *[32]byte) (sea
 		fresh = &made
 	}
 	return SealWrap(k, handle, d.name, Wrap(&d.w, handle, k)), fresh, nil
+}
+
+// Forget overwrites W unless it is of this day.
+func (d *DayKeys) Forget(day string) {
+	if d.day.Day != day {
+		d.w, d.day, d.name = [32]byte{}, DayKey{}, ledger.Hash{}
+	}
 }
 
 // SealWrap seals the authority's wrap of K, with the name of the day key that it is under, by K itself: whoever destroys

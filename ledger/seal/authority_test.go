@@ -55,6 +55,13 @@ func TestDayKeys(t *testing.T) {
 			t.Errorf("%d: the authority unwraps %x, %v", i, got, err)
 		}
 	}
+	days.Forget("2026-11-23")
+	if days.w == [32]byte{} {
+		t.Error("the day's key is forgotten before the day is over")
+	}
+	if days.Forget("2026-11-24"); days.w != [32]byte{} {
+		t.Error("a day key is kept after its day")
+	}
 	if _, err := NewDayKeys([32]byte{}); err == nil {
 		t.Error("day keys for nobody")
 	}

@@ -131,6 +131,10 @@ func (s *Sequencer) build(ctx context.Context, jobs []*job) (*batch, error) {
 	clock := s.checkClock(now)
 	s.clockWrong = clock != nil
 	b.ms = max(uint64(now.UnixMilli()), s.lastMS)
+	if s.dayKeys != nil {
+		// Heads come every few minutes, whatever else does.
+		s.dayKeys.Forget(seal.Day(time.UnixMilli(int64(b.ms))))
+	}
 	if b.snap, err = s.prefetch(ctx, snap, jobs, b.ms); err != nil {
 		return nil, err
 	}
