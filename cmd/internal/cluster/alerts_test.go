@@ -12,6 +12,6 @@ import (
 // TestAlerts: what the alerts about nodes ask for is exported.
 func TestAlerts(t *testing.T) {
 	metrics := alertstest.NewRegistry()
-	New(Config{URL: "https://node1.registro.example", Log: slog.New(slog.DiscardHandler), Metrics: metrics})
+	New(Config{URL: "https://node1.registro.example", Logger: slog.New(slog.DiscardHandler), Metrics: metrics})
 	alertstest.Check(t, metrics, "../../..", "nodes")
 }
