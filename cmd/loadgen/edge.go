@@ -23,6 +23,7 @@ import (
 	"github.com/traccia-ledger/traccia/cmd/internal/agencykey"
 	"github.com/traccia-ledger/traccia/cmd/internal/dev"
 	"github.com/traccia-ledger/traccia/cmd/internal/dev/waas"
+	"github.com/traccia-ledger/traccia/cmd/internal/gateway/config"
 	gatewaymemory "github.com/traccia-ledger/traccia/cmd/internal/gateway/memory"
 	"github.com/traccia-ledger/traccia/cmd/internal/gateway/service"
 	"github.com/traccia-ledger/traccia/cmd/internal/serving"
@@ -106,11 +107,20 @@ func serveAlone(cmd *cobra.Command, h http.Handler) error {
 	}
 }
 
-// configure writes the gateway's file and what it names.
-func (p *path) configure(provider string) (file string, err error) {
+// configure writes the gateway's file and what it names. Its memory is in a database,
+// where one is named.
+func (p *path) configure(ctx context.Context, provider, database string) (file string, err error) {
 	const body = "inps"
 	dir := filepath.Join(p.dir, "gateway")
-	if err := gatewaymemory.Create(filepath.Join(dir, "memory"), body, p.name); err != nil {
+	o, err := service.MemoryOptions(&config.Config{Database: database}, slog.New(slog.DiscardHandler))
+	switch memory := filepath.Join(dir, "memory"); {
+	case err != nil:
+	case o.Database != nil:
+		err = gatewaymemory.CreateInstance(ctx, memory, body, p.name, "", o)
+	default:
+		err = gatewaymemory.Create(memory, body, p.name)
+	}
+	if err != nil {
 		return "", err
 	}
 	public, _ := p.world.Key(body)
@@ -160,6 +170,9 @@ e_services:
         response: [{json: /beneficiario/codice_fiscale}]
 `, p.url, p.name, body, dev.Issuer, devDir, dev.PDNDKeysFile, devDir, dev.ClientKeysFile, consumer, tenant,
 		p.service.ID, p.service.Provider.Tenant, p.service.Descriptor, audience, audience, provider)
+	if database != "" {
+		text += fmt.Sprintf("database: %q\n", database)
+	}
 	for name, data := range map[string][]byte{"gateway.yaml": []byte(text), "inps.key": key, "policy.txt": policy} {
 		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
 			return "", fmt.Errorf("couldn't write the gateway's files: %w", err)

@@ -28,6 +28,7 @@ import (
 type gatewaySettings struct {
 	calls, rounds, reuse int
 	rate                 float64
+	database             string
 }
 
 func gatewayCommand() *cobra.Command {
@@ -66,6 +67,7 @@ Latency counts from the instant at which a call was due.`,
 	f.IntVar(&s.rounds, "rounds", 4, "turns of proxy and gateway")
 	f.IntVar(&s.reuse, "voucher-reuse", 1, "calls that rest on one voucher and its evidence")
 	f.Float64Var(&s.rate, "rate", 200, "calls per second")
+	f.StringVar(&s.database, "database", "", "URL of an empty database for the gateway's memory, as instances share it; none: Pebble")
 	return cmd
 }
 
@@ -136,7 +138,7 @@ type preparedCall struct {
 
 func (s *gatewaySettings) measure(cmd *cobra.Command) (r *gatewayReport, err error) {
 	ctx := cmd.Context()
-	p, err := newPath(cmd)
+	p, err := newPath(cmd, s.database)
 	if p != nil {
 		defer func() { err = errors.Join(err, p.close()) }()
 	}
@@ -342,7 +344,7 @@ const (
 )
 
 // newPath starts them all.
-func newPath(cmd *cobra.Command) (p *path, err error) {
+func newPath(cmd *cobra.Command, database string) (p *path, err error) {
 	dir, err := os.MkdirTemp("", "traccia-loadgen-")
 	if err != nil {
 		return nil, err
@@ -374,7 +376,7 @@ func newPath(cmd *cobra.Command) (p *path, err error) {
 	if err := spawned("a proxy", &p.proxy, proxyUse, provider.URL); err != nil {
 		return p, err
 	}
-	file, err := p.configure(provider.URL)
+	file, err := p.configure(cmd.Context(), provider.URL, database)
 	if err != nil {
 		return p, err
 	}
