@@ -3,6 +3,7 @@
 package sequencer_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"sync"
@@ -121,10 +122,15 @@ func TestProve(t *testing.T) {
 	f.must(err)
 	leaf, err := ledger.ParseLeaf(at.Leaf)
 	f.must(err)
-	match := index.Result{Kind: index.Match, Index: c.First}
-	for i, want := range []index.Result{match, {Kind: index.Absent}, match} {
-		if got, err := index.Check(leaf.(ledger.Head).Root, keys[i], proofs[i]); got != want || err != nil {
-			t.Errorf("key %d: %v, %v, want %v", i, got, err, want)
+	tree := index.New()
+	tree.Insert(tags.SubjectTag, c.First)
+	tree.Insert(tags.AgencyTag, c.First)
+	if root := leaf.(ledger.Head).Root; root != tree.Root() {
+		t.Fatalf("root %x, want %x", root, tree.Root())
+	}
+	for i, key := range keys {
+		if want := tree.Prove(key); !bytes.Equal(proofs[i], want) {
+			t.Errorf("key %d: %x, want %x", i, proofs[i], want)
 		}
 	}
 	if _, _, err := f.seq.Prove(t.Context(), make([]ledger.Hash, sequencer.MaxProve+1)); err == nil {
