@@ -34,7 +34,8 @@ type nodes struct {
 	dir  string
 	list []*process
 
-	unready sync.Map // of processes: those that a balancer leaves out
+	unready sync.Map                // of processes: those that a balancer leaves out
+	still   atomic.Pointer[process] // stands still: all go to the others; nil: none does
 
 	next atomic.Int64 // number of the next submission
 	mu   sync.Mutex
@@ -122,7 +123,7 @@ func (n *nodes) send(number, through int) (status int, a *ledger.Answer, err err
 		n.mu.Lock()
 		p := n.list[through%len(n.list)]
 		n.mu.Unlock()
-		if _, unready := n.unready.Load(p); unready {
+		if !n.ready(p) {
 			through++
 			time.Sleep(time.Millisecond)
 			continue
@@ -136,6 +137,15 @@ func (n *nodes) send(number, through int) (status int, a *ledger.Answer, err err
 		through++
 		time.Sleep(time.Millisecond)
 	}
+}
+
+// ready says whether clients may go to a node.
+func (n *nodes) ready(p *process) bool {
+	if still := n.still.Load(); still != nil {
+		return p != still
+	}
+	_, unready := n.unready.Load(p)
+	return !unready
 }
 
 // clients is how many submit at a time.
@@ -330,6 +340,12 @@ func (n *nodes) kill(i int) {
 // standStill stops the process until another has its place, and lets it go on: both
 // then believe to hold the lease.
 func (n *nodes) standStill(i int) {
+	other := n.list[1-i]
+	waitUntil(n.t, "the other node is ready", func() bool { return n.ready(other) })
+	// From here on clients go to the other one, whether or not it is ready: else
+	// all of them might wait for the one that stands still.
+	n.still.Store(n.list[i])
+	defer n.still.Store(nil)
 	n.list[i].signal(syscall.SIGSTOP)
 	// Else the other waits for eight seconds: the process is there.
 	address, err := url.Parse(n.w.Store)
@@ -337,7 +353,6 @@ func (n *nodes) standStill(i int) {
 		n.t.Fatal(err)
 	}
 	n.db.Exec(n.t, "UPDATE "+address.Query().Get("search_path")+".store_use SET until = now()")
-	other := n.list[1-i]
 	waitUntil(n.t, "the other node sequences", func() bool { return leads(other) })
 	n.await(5)
 	n.list[i].signal(syscall.SIGCONT)
