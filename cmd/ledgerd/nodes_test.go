@@ -35,7 +35,7 @@ type nodes struct {
 	list []*process
 
 	unready sync.Map                // of processes: those that a balancer leaves out
-	still   atomic.Pointer[process] // stands still: all go to the others; nil: none does
+	still   atomic.Pointer[process] // stands still: every other client goes past it; nil: none does
 
 	next atomic.Int64 // number of the next submission
 	mu   sync.Mutex
@@ -119,11 +119,12 @@ func (n *nodes) sequencer() int {
 // send submits a submission, as a balancer does: to a node that is ready and
 // listens, until the request is answered or breaks.
 func (n *nodes) send(number, through int) (status int, a *ledger.Answer, err error) {
+	careful := through%2 == 0
 	for {
 		n.mu.Lock()
 		p := n.list[through%len(n.list)]
 		n.mu.Unlock()
-		if !n.ready(p) {
+		if still := n.still.Load(); careful && still == p || (still == nil || !careful) && !n.ready(p) {
 			through++
 			time.Sleep(time.Millisecond)
 			continue
@@ -141,9 +142,6 @@ func (n *nodes) send(number, through int) (status int, a *ledger.Answer, err err
 
 // ready says whether clients may go to a node.
 func (n *nodes) ready(p *process) bool {
-	if still := n.still.Load(); still != nil {
-		return p != still
-	}
 	_, unready := n.unready.Load(p)
 	return !unready
 }
@@ -342,10 +340,10 @@ func (n *nodes) kill(i int) {
 func (n *nodes) standStill(i int) {
 	other := n.list[1-i]
 	waitUntil(n.t, "the other node is ready", func() bool { return n.ready(other) })
-	// From here on clients go to the other one, whether or not it is ready: else
-	// all of them might wait for the one that stands still.
+	// Else all clients might wait for the one that stands still.
 	n.still.Store(n.list[i])
 	defer n.still.Store(nil)
+	n.await(2 * clients)
 	n.list[i].signal(syscall.SIGSTOP)
 	// Else the other waits for eight seconds: the process is there.
 	address, err := url.Parse(n.w.Store)
