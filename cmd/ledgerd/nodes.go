@@ -59,10 +59,12 @@ func runNode(ctx context.Context, dir string, opt node.Options, flags serveFlags
 	}
 	registry := newRegistry()
 	opt.MaxQueue = flags.maxQueuedLeaves
-	leading := &leader{dir: dir, url: l.url, opt: opt, flags: flags}
+	leading := &leader{dir: dir, url: l.url, opt: opt, flags: flags, follower: follower}
 	registry.MustRegister(leading, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "traccia_follower_lag_seconds", Help: "How old what this node shows of the public log may be while another one sequences.",
-	}, func() float64 { return follower.Lag().Seconds() }))
+	}, func() float64 { return follower.Lag().Seconds() }), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "traccia_follower_index_lag_leaves", Help: "How many published leaves this node would have to read into its index before it sequences.",
+	}, func() float64 { return float64(leading.indexLag()) }))
 	m := cluster.New(cluster.Config{
 		URL: advertised(flags.advertise, l.public), Lease: shared.Lease, Lead: leading.lead, Roots: roots,
 		Log: api.LogHandler(follower, opt.Log), LogTrouble: follower.Trouble, Logger: opt.Log, Metrics: registry,
@@ -76,6 +78,7 @@ func runNode(ctx context.Context, dir string, opt node.Options, flags serveFlags
 	defer end()
 	go m.Watch(looking)
 	go follower.Run(looking, opt.Log)
+	go follower.RunIndex(looking, opt.Log)
 	ran := make(chan error, 1)
 	stop, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -149,19 +152,22 @@ type leader struct {
 	dir, url string
 	opt      node.Options
 	flags    serveFlags
+	follower *node.Follower
 	metrics  atomic.Pointer[prometheus.Registry] // nil while it doesn't
 }
 
 func (l *leader) lead(ctx context.Context, claim place.Claim) (*cluster.Service, error) {
 	registry := prometheus.NewRegistry()
 	opt := l.opt
-	opt.Claim, opt.Metrics = claim, node.NewMetrics(registry)
+	opt.Claim, opt.Metrics, opt.Warm = claim, node.NewMetrics(registry), l.follower.Lend
 	n, err := node.Open(ctx, l.dir, opt)
 	if err != nil {
+		l.follower.Resume()
 		return nil, err
 	}
 	s, err := newServed(context.WithoutCancel(ctx), n, l.url, opt.Log, registry, l.flags)
 	if err != nil {
+		defer l.follower.Resume()
 		return nil, errors.Join(err, n.Close())
 	}
 	l.metrics.Store(registry)
@@ -171,9 +177,18 @@ func (l *leader) lead(ctx context.Context, claim place.Claim) (*cluster.Service,
 			l.metrics.Store(nil)
 			s.api.Batches.End()
 			s.close()
+			defer l.follower.Resume()
 			return n.Close()
 		},
 	}, nil
+}
+
+// indexLag is 0 while this node sequences: the ledger has the index then.
+func (l *leader) indexLag() uint64 {
+	if l.metrics.Load() != nil {
+		return 0
+	}
+	return l.follower.IndexLag()
 }
 
 // Describe says nothing: which metrics there are depends on whether a ledger is open.

@@ -38,6 +38,9 @@ type Follower struct {
 	shown   map[uint32]*followed // by epoch; never changed in place; guarded by mu
 	agreed  time.Time            // when all that is published was last seen to agree; guarded by mu
 	trouble error                // why it doesn't; guarded by mu
+	differs error                // an index isn't what a head states; guarded by mu
+
+	index warmIndex
 }
 
 type followed struct {
@@ -136,6 +139,8 @@ func (f *Follower) Trouble() error {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	switch {
+	case f.differs != nil:
+		return f.differs
 	case errors.Is(f.trouble, ErrFork), errors.Is(f.trouble, ErrBehind):
 		return f.trouble
 	case lag > staleAfter:

@@ -67,6 +67,9 @@ type Options struct {
 	Consents ConsentRules
 	// Store, when set, wraps the store that was opened; tests use it to fail.
 	Store func(store.Store) store.Store
+	// Warm gives the index of the log that is recorded in, as Follower kept it; nil:
+	// it is read.
+	Warm func(epoch uint32) *sequencer.Warm
 	// Step is the sequencer's, for tests that kill the process at a named
 	// step of a commit.
 	Step func(name string)

@@ -229,11 +229,15 @@ func (y *year) begin(ctx context.Context) error {
 		}
 		after = head.UnixMS
 	}
+	var warm *sequencer.Warm
+	if n.opt.Warm != nil {
+		warm = n.opt.Warm(y.epoch)
+	}
 	y.seq, err = sequencer.Open(ctx, sequencer.Config{
 		Name: n.Settings.Name, Epoch: y.epoch, Shard: y.shard, Rows: n.rows, Registry: y.registry,
 		Signer: y.signer, Handle: y.handle, Months: n.months, Log: n.opt.Log, After: after, Authority: n.authority,
-		IndexFile: indexFile(n.Dir, y.epoch),
-		Now:       n.opt.Now, MaxQueue: n.opt.MaxQueue, Step: n.opt.Step, Observe: n.opt.Metrics.commit,
+		IndexFile: indexFile(n.Dir, y.epoch), Warm: warm,
+		Now: n.opt.Now, MaxQueue: n.opt.MaxQueue, Step: n.opt.Step, Observe: n.opt.Metrics.commit,
 	})
 	if err != nil {
 		return err

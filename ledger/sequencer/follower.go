@@ -91,6 +91,9 @@ func newFollower(cfg *Config) *follower {
 // a shard that has its final head is read when somebody asks.
 func follow(ctx context.Context, cfg *Config) (*follower, error) {
 	f := newFollower(cfg)
+	if cfg.Warm != nil {
+		f = cfg.Warm.continued(cfg)
+	}
 	size := cfg.Shard.Root().Size
 	at, head, err := lastHead(ctx, cfg.Shard, size)
 	switch {
@@ -116,22 +119,29 @@ func follow(ctx context.Context, cfg *Config) (*follower, error) {
 // read brings the index up to size, from the key file as far as the last head,
 // at this index, vouches for it and from the log for the rest, and compares it
 // with that head.
-func (f *follower) read(ctx context.Context, size, at uint64, head *ledger.Head) error {
+func (f *follower) read(ctx context.Context, size, at uint64, head *ledger.Head) (err error) {
 	if f.cfg.IndexFile != "" {
 		limit := uint64(0)
 		if head != nil {
 			limit = at
 		}
-		if err := f.load(ctx, f.cfg.Shard, f.cfg.IndexFile, limit, size); err != nil {
+		if f.size > 0 {
+			err = f.fill(ctx, f.cfg.Shard, f.cfg.IndexFile, size)
+		} else {
+			err = f.load(ctx, f.cfg.Shard, f.cfg.IndexFile, limit, size)
+		}
+		if err != nil {
 			return err
 		}
+	}
+	if head != nil {
+		f.lastHead, f.lastAt = head.UnixMS, at
 	}
 	fromFile := f.tree.Len()
 	compare := func(i uint64, h *ledger.Head) error {
 		if i != at {
 			return nil
 		}
-		f.lastHead, f.lastAt = h.UnixMS, i
 		wrong := f.compare(i, h)
 		if wrong != nil && fromFile > 0 {
 			return fmt.Errorf("%w (%d of the keys came from %s: try ledgerd reindex)", wrong, fromFile, f.cfg.IndexFile)
@@ -261,10 +271,7 @@ func (f *follower) insert(raw []byte, atHead func(uint64, *ledger.Head) error) e
 		}
 		f.key(at, leaf.SubjectTag)
 		f.key(at, leaf.AgencyTag)
-		f.last, f.upTo = raw, f.size
-		if len(f.rows) > (maxBlock-2)*keyRow {
-			f.keep()
-		}
+		f.event(raw, f.size)
 	case ledger.Head:
 		if leaf.Epoch != f.epoch {
 			break
@@ -279,6 +286,14 @@ func (f *follower) insert(raw []byte, atHead func(uint64, *ledger.Head) error) e
 	return nil
 }
 
+// event ends the rows of an event, the last of the log's first size leaves.
+func (f *follower) event(raw []byte, size uint64) {
+	f.last, f.upTo = raw, size
+	if len(f.rows) > (maxBlock-2)*keyRow {
+		f.keep()
+	}
+}
+
 func (f *follower) key(at uint64, tag ledger.Hash) {
 	first, ok := f.tree.Insert(tag, at)
 	if !ok {
@@ -287,6 +302,11 @@ func (f *follower) key(at uint64, tag ledger.Hash) {
 	}
 	f.atHead = false
 	f.stale++
+	f.row(at, tag)
+}
+
+// row is to stand in the key file.
+func (f *follower) row(at uint64, tag ledger.Hash) {
 	if f.file != nil {
 		f.rows = append(f.rows, tag[:]...)
 		f.rows = binary.BigEndian.AppendUint64(f.rows, at)

@@ -223,40 +223,70 @@ func (k *keyFile) abandon() {
 // load takes the keys of the log's first leaves, at most limit of them, from the key file; a file that isn't this log's is
 // made again. Trouble with the file is no reason not to start: the log has it all.
 func (f *follower) load(ctx context.Context, shard *engine.Shard, path string, limit, size uint64) error {
+	covered, err := f.openFile(ctx, shard, path, limit, size, f.takeBlock)
+	if err != nil {
+		return err
+	}
+	if covered == 0 {
+		f.tree = index.New()
+	}
+	f.size = covered
+	return nil
+}
+
+// takeBlock puts the keys of a block into the tree.
+func (f *follower) takeBlock(b *keyBlock) error {
+	for row := b.rows; len(row) > 0; row = row[keyRow:] {
+		if _, ok := f.tree.Insert(ledger.Hash(row), binary.BigEndian.Uint64(row[32:])); !ok {
+			return errBadBlock
+		}
+	}
+	return nil
+}
+
+// openFile opens the key file, hands over its blocks as openKeys does, and says how many leaves they cover: 0 where it had to
+// be made anew, whatever was handed over.
+func (f *follower) openFile(ctx context.Context, shard *engine.Shard, path string, limit, size uint64, take func(*keyBlock) error) (covered uint64, err error) {
 	var last ledger.Hash
 	file, torn, err := openKeys(path, f.origin, limit, size, func(b *keyBlock) error {
-		for row := b.rows; len(row) > 0; row = row[keyRow:] {
-			if _, ok := f.tree.Insert(ledger.Hash(row), binary.BigEndian.Uint64(row[32:])); !ok {
-				return errBadBlock
-			}
-		}
-		f.size, last = b.size, b.last
-		return nil
+		covered, last = b.size, b.last
+		return take(b)
 	})
-	if err == nil && f.size > 0 {
-		leaves, readErr := shard.Leaves(ctx, f.size-1, 1)
-		if readErr != nil || len(leaves) == 0 {
+	if err == nil {
+		if err = isLeaf(ctx, shard, covered, last); err != nil {
 			file.abandon()
-			return fmt.Errorf("couldn't read the log at %d: %w", f.size-1, readErr)
-		}
-		if ledger.HashLeaf(leaves[0]) != last {
-			file.abandon()
-			err = errForeignKeys
+			if !errors.Is(err, errForeignKeys) {
+				return 0, err
+			}
 		}
 	}
 	if err == nil {
 		if torn {
-			f.log.Warn("cut what a crash left of the index's key file", "file", path, "covers", f.size)
+			f.log.Warn("cut what a crash left of the index's key file", "file", path, "covers", covered)
 		}
 		f.file = file
-		return nil
+		return covered, nil
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		f.log.Warn("discarded the index's key file: it is made again from the log", "file", path, "reason", err)
 	}
-	f.tree, f.size = index.New(), 0
 	if f.file, err = createKeys(path, f.origin); err != nil {
 		f.log.Warn("the index has no key file: the next start reads the whole log", "file", path, "error", err)
+	}
+	return 0, nil
+}
+
+// isLeaf says whether the log's first size leaves end with the one of this hash: errForeignKeys if they don't.
+func isLeaf(ctx context.Context, shard *engine.Shard, size uint64, last ledger.Hash) error {
+	if size == 0 {
+		return nil
+	}
+	leaves, err := shard.Leaves(ctx, size-1, 1)
+	if err != nil || len(leaves) == 0 {
+		return fmt.Errorf("couldn't read the log at %d: %w", size-1, err)
+	}
+	if ledger.HashLeaf(leaves[0]) != last {
+		return errForeignKeys
 	}
 	return nil
 }

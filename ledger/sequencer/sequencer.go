@@ -98,6 +98,9 @@ type Config struct {
 	// IndexFile is where the keys of the index are kept (formats §5); ""
 	// keeps them in RAM alone, and each start reads the whole log.
 	IndexFile string
+	// Warm is the index as this process kept it while another one sequenced; nil:
+	// it is read from IndexFile and the log. The sequencer goes on with it.
+	Warm *Warm
 
 	Now       func() time.Time // nil: time.Now
 	MaxBatch  int              // leaves in one commit; 0: 4096. One submission may exceed it
