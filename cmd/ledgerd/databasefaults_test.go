@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,7 +17,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/traccia-ledger/traccia/ledger"
-	"github.com/traccia-ledger/traccia/ledger/node"
 	"github.com/traccia-ledger/traccia/ledger/node/nodetest"
 	"github.com/traccia-ledger/traccia/ledger/postgres/pgtest"
 )
@@ -94,19 +92,7 @@ func newDatabaseData(t *testing.T, text string, hosts ...string) (*nodetest.Worl
 	if len(hosts) > 0 {
 		u.Host = strings.Join(hosts, ",")
 	}
-	w := nodetest.NewWorld(t, time.Now())
-	w.Store = u.String()
-	dir := filepath.Join(t.TempDir(), "data")
-	w.Create(t, dir, node.Options{})
-	n, err := node.Open(t.Context(), dir, node.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.Register(t, n)
-	if err := n.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return w, dir
+	return newDataIn(t, u.String())
 }
 
 // TestDatabaseFaults does to a database under load what networks and operators

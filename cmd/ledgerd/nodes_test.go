@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -21,7 +20,6 @@ import (
 	"time"
 
 	"github.com/traccia-ledger/traccia/ledger"
-	"github.com/traccia-ledger/traccia/ledger/node"
 	"github.com/traccia-ledger/traccia/ledger/node/nodetest"
 	"github.com/traccia-ledger/traccia/ledger/postgres/pgtest"
 )
@@ -46,19 +44,9 @@ type nodes struct {
 
 func newNodes(t *testing.T, count int) *nodes {
 	t.Helper()
-	w := nodetest.NewWorld(t, time.Now())
 	db := pgtest.Postgres(t)
-	w.Store = db.Database(t)
-	n := &nodes{t: t, db: db, w: w, dir: filepath.Join(t.TempDir(), "data"), acks: map[int]*ledger.Answer{}}
-	w.Create(t, n.dir, node.Options{})
-	first, err := node.Open(t.Context(), n.dir, node.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.Register(t, first)
-	if err := first.Close(); err != nil {
-		t.Fatal(err)
-	}
+	w, dir := newDataIn(t, db.Database(t))
+	n := &nodes{t: t, db: db, w: w, dir: dir, acks: map[int]*ledger.Answer{}}
 	for range count {
 		n.list = append(n.list, n.start())
 	}

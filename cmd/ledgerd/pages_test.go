@@ -4,7 +4,6 @@ package main
 
 import (
 	"encoding/json"
-	"io"
 	"net/http"
 	"net/url"
 	"os"
@@ -41,19 +40,7 @@ func TestServeLogin(t *testing.T) {
 		t.Errorf("messages of another file: exit %d\n%s", p.code, p.stderr.String())
 	}
 	p := serve(t, "serve", "--data", dir, "--login", file)
-	get := func(path string) (int, string) {
-		t.Helper()
-		response, err := http.Get(p.ready.URL + path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer response.Body.Close()
-		body, err := io.ReadAll(response.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return response.StatusCode, string(body)
-	}
+	get := func(path string) (int, string) { return p.get(t, path) }
 	for path, want := range map[string]string{
 		"/it": "Ente gestore", "/it/entra": "Entra con CIE", "/entra/jwks.json": made["kids"].([]any)[0].(string), "/status": "published_size", "/openapi.yaml": "openapi:",
 	} {

@@ -177,7 +177,14 @@ func (p *process) answer() map[string]any {
 // newData makes a ledger with the world's bodies.
 func newData(t *testing.T) (*nodetest.World, string) {
 	t.Helper()
+	return newDataIn(t, "")
+}
+
+// newDataIn makes one in a database, or in its directory if that is "".
+func newDataIn(t *testing.T, database string) (*nodetest.World, string) {
+	t.Helper()
 	w := nodetest.NewWorld(t, time.Now())
+	w.Store = database
 	dir := filepath.Join(t.TempDir(), "data")
 	w.Create(t, dir, node.Options{})
 	n, err := node.Open(t.Context(), dir, node.Options{})
@@ -189,6 +196,21 @@ func newData(t *testing.T) (*nodetest.World, string) {
 		t.Fatal(err)
 	}
 	return w, dir
+}
+
+// get asks the process for a path.
+func (p *process) get(t *testing.T, path string) (int, string) {
+	t.Helper()
+	response, err := http.Get(p.ready.URL + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, string(body)
 }
 
 // post sends one submission. The error is the connection's.

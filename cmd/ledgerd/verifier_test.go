@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -74,19 +73,7 @@ func TestVerifierPublish(t *testing.T) {
 		t.Fatalf("while it is off: exit %d, %s", p.code, p.stderr.String())
 	}
 	p := serve(t, "serve", "--data", data, "--browser-verifier", dir)
-	get := func(path string) (int, string) {
-		t.Helper()
-		response, err := http.Get(p.ready.URL + path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer response.Body.Close()
-		body, err := io.ReadAll(response.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return response.StatusCode, string(body)
-	}
+	get := func(path string) (int, string) { return p.get(t, path) }
 	if status, _ := get("/verificatore/verifier.wasm"); status != http.StatusNotFound {
 		t.Errorf("before it is recorded: %d", status)
 	}

@@ -16,9 +16,6 @@ import (
 	"github.com/traccia-ledger/traccia/ledger/engine"
 	"github.com/traccia-ledger/traccia/ledger/keys"
 	"github.com/traccia-ledger/traccia/ledger/node"
-	"github.com/traccia-ledger/traccia/ledger/node/nodetest"
-	"github.com/traccia-ledger/traccia/ledger/place"
-	"github.com/traccia-ledger/traccia/ledger/postgres/pgtest"
 	"github.com/traccia-ledger/traccia/ledger/sequencer"
 )
 
@@ -26,10 +23,7 @@ import (
 // lent to the next one, which goes on with it; where a head states another index,
 // nothing is shown any more.
 func TestFollowerIndex(t *testing.T) {
-	w := nodetest.NewWorld(t, time.Now())
-	w.Store = pgtest.Postgres(t).Database(t)
-	dir := filepath.Join(t.TempDir(), "data")
-	w.Create(t, dir, node.Options{})
+	w, dir, where := inDatabase(t)
 	quiet := slog.New(slog.DiscardHandler)
 	must := func(err error) {
 		t.Helper()
@@ -37,21 +31,13 @@ func TestFollowerIndex(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	where, err := place.Parse(w.Store, dir)
-	must(err)
-	shared, err := where.Follow(t.Context(), quiet)
-	must(err)
-	defer shared.Close()
-	settings, err := node.ReadSettings(dir)
-	must(err)
 	n, err := node.Open(t.Context(), dir, node.Options{})
 	must(err)
 	w.Register(t, n)
 	_, _, err = n.Submit(t.Context(), w.Submission(t, 0))
 	must(err)
 	must(n.Close())
-	f, err := node.Follow(t.Context(), dir, settings, shared)
-	must(err)
+	f := follow(t, dir, where)
 	looking, end := context.WithCancel(t.Context())
 	defer end()
 	go f.RunIndex(looking, quiet)

@@ -21,20 +21,24 @@ import (
 	"github.com/traccia-ledger/traccia/ledger/postgres/pgtest"
 )
 
-// TestFollower shows the public log beside the process that records, as that one
-// publishes it; not an older one, and none that the store doesn't have.
-func TestFollower(t *testing.T) {
-	w := nodetest.NewWorld(t, time.Now())
+// inDatabase makes a ledger whose rows are in PostgreSQL.
+func inDatabase(t *testing.T) (w *nodetest.World, dir string, where place.Place) {
+	t.Helper()
+	w = nodetest.NewWorld(t, time.Now())
 	w.Store = pgtest.Postgres(t).Database(t)
-	dir := filepath.Join(t.TempDir(), "data")
+	dir = filepath.Join(t.TempDir(), "data")
 	w.Create(t, dir, node.Options{})
-	n, err := node.Open(t.Context(), dir, node.Options{})
+	where, err := place.Parse(w.Store, dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer n.Close()
-	w.Register(t, n)
-	where, err := place.Parse(w.Store, dir)
+	return w, dir, where
+}
+
+// follow shows the ledger in dir beside whoever records.
+func follow(t *testing.T, dir string, where place.Place) *node.Follower {
+	t.Helper()
+	settings, err := node.ReadSettings(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,11 +46,25 @@ func TestFollower(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer shared.Close()
-	f, err := node.Follow(t.Context(), dir, n.Settings, shared)
+	t.Cleanup(func() { shared.Close() })
+	f, err := node.Follow(t.Context(), dir, settings, shared)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return f
+}
+
+// TestFollower shows the public log beside the process that records, as that one
+// publishes it; not an older one, and none that the store doesn't have.
+func TestFollower(t *testing.T) {
+	w, dir, where := inDatabase(t)
+	n, err := node.Open(t.Context(), dir, node.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	w.Register(t, n)
+	f := follow(t, dir, where)
 	file := filepath.Join(dir, "keys", "published", fmt.Sprintf("%d.checkpoint", n.Epoch()))
 	older, err := os.ReadFile(file)
 	if err != nil {
