@@ -190,8 +190,8 @@ func (s *shared) join(ctx context.Context) error {
 	rand.Read(id[:])
 	var ticket int64
 	err := s.db.Persist(ctx, func(ctx context.Context, pool *pgxpool.Pool) error {
-		const insert = `INSERT INTO memory_instance (id, who, joined, oldest, calls, late, until)
-			VALUES ($1, $2, nextval('memory_ticket'), 0, 0, 0, now() + CAST($3 AS FLOAT8) * INTERVAL '1 second')
+		const insert = `INSERT INTO memory_instance (id, who, joined, oldest, late, until)
+			VALUES ($1, $2, nextval('memory_ticket'), 0, 0, now() + CAST($3 AS FLOAT8) * INTERVAL '1 second')
 			ON CONFLICT (id) DO UPDATE SET until = excluded.until RETURNING joined`
 		return pool.QueryRow(ctx, insert, id[:], postgres.WhoAmI(), instanceLife.Seconds()).Scan(&ticket)
 	})
@@ -231,7 +231,7 @@ type neighbour struct {
 // of instances that are over.
 func (s *shared) renew(ctx context.Context) error {
 	for {
-		id, oldest, calls, late := s.own()
+		id, oldest, _, late := s.own()
 		s.mu.Lock()
 		gone := s.gone
 		s.mu.Unlock()
@@ -242,8 +242,8 @@ func (s *shared) renew(ctx context.Context) error {
 		err := s.db.Persist(ctx, func(ctx context.Context, pool *pgxpool.Pool) (err error) {
 			there, others, eldest = false, nil, true
 			b := &pgx.Batch{}
-			b.Queue(`UPDATE memory_instance SET oldest = $2, calls = $3, late = $4, until = now() + CAST($5 AS FLOAT8) * INTERVAL '1 second' WHERE id = $1 RETURNING joined`,
-				id[:], int64(oldest), calls, late, instanceLife.Seconds())
+			b.Queue(`UPDATE memory_instance SET oldest = $2, late = $3, until = now() + CAST($4 AS FLOAT8) * INTERVAL '1 second' WHERE id = $1 RETURNING joined`,
+				id[:], int64(oldest), late, instanceLife.Seconds())
 			b.Queue(`SELECT nextval('memory_ticket')`)
 			b.Queue(`SELECT id, who, joined, until < now() FROM memory_instance WHERE id <> $1`, id[:])
 			b.Queue(`DELETE FROM memory_call WHERE instance = $1 AND jti = ANY($2)`, id[:], gone)
@@ -424,13 +424,13 @@ func (s *shared) close() error {
 	s.stop()
 	s.work.Wait()
 	defer s.db.Close()
-	id, oldest, calls, late := s.own()
+	id, oldest, _, late := s.own()
 	if id == ([16]byte{}) {
 		return nil
 	}
 	err := s.persist(func(ctx context.Context, pool *pgxpool.Pool) error {
 		b := &pgx.Batch{}
-		b.Queue(`UPDATE memory_instance SET oldest = $2, calls = $3, late = $4, until = now() - INTERVAL '1 second' WHERE id = $1`, id[:], int64(oldest), calls, late)
+		b.Queue(`UPDATE memory_instance SET oldest = $2, late = $3, until = now() - INTERVAL '1 second' WHERE id = $1`, id[:], int64(oldest), late)
 		b.Queue(`DELETE FROM memory_instance WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM memory_call WHERE instance = $1)`, id[:])
 		return pool.SendBatch(ctx, b).Close()
 	})

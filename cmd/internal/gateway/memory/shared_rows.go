@@ -173,8 +173,9 @@ func (s *shared) state() (st Status, err error) {
 	err = s.persist(func(ctx context.Context, pool *pgxpool.Pool) error {
 		st = Status{}
 		// A ticket first, and then the own calls: those that begin later have greater
-		// ones. Then the others', of which a row says what was so before, and the gaps
-		// as they are then or later.
+		// ones. Then the calls that are noted, whosever they are, also those of an
+		// instance that died just now; how many of them are late, of which each
+		// instance's row says what was so before; and the gaps as they are then or later.
 		var ticket int64
 		if err := pool.QueryRow(ctx, `SELECT nextval('memory_ticket')`).Scan(&ticket); err != nil {
 			return err
@@ -184,14 +185,14 @@ func (s *shared) state() (st Status, err error) {
 		s.known = max(s.known, s.mark)
 		s.mu.Unlock()
 		id, oldest, calls, _ := s.own()
-		var others int
+		var noted int
 		b := &pgx.Batch{}
-		b.Queue(`SELECT CAST(COALESCE(sum(calls), 0) AS INT8), CAST(COALESCE(sum(late), 0) AS INT8) FROM memory_instance WHERE id <> $1`, id[:])
+		b.Queue(`SELECT (SELECT count(*) FROM memory_call), CAST(COALESCE(sum(late), 0) AS INT8) FROM memory_instance WHERE id <> $1`, id[:])
 		b.Queue(`SELECT CAST(COALESCE(sum(last - first + 1), 0) AS INT8) FROM memory_gap
 			WHERE ticket < $1 AND ticket < (SELECT COALESCE(min(oldest), CAST($2 AS INT8)) FROM memory_instance WHERE id <> $3)`, int64(oldest), int64(math.MaxInt64), id[:])
 		b.Queue(`SELECT value FROM memory_checkpoint`)
 		r := pool.SendBatch(ctx, b)
-		err := r.QueryRow().Scan(&others, &st.Elsewhere)
+		err := r.QueryRow().Scan(&noted, &st.Elsewhere)
 		if err == nil {
 			var missing int64
 			err = r.QueryRow().Scan(&missing)
@@ -209,7 +210,7 @@ func (s *shared) state() (st Status, err error) {
 				return nil
 			})
 		}
-		st.Unsettled = calls + others
+		st.Unsettled = max(calls, noted)
 		return errors.Join(err, r.Close())
 	})
 	if err != nil {

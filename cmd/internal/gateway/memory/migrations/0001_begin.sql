@@ -16,7 +16,6 @@ CREATE TABLE IF NOT EXISTS memory_instance (
 	who TEXT NOT NULL,
 	joined INT8 NOT NULL,
 	oldest INT8 NOT NULL,
-	calls INT8 NOT NULL,
 	late INT8 NOT NULL,
 	until TIMESTAMPTZ NOT NULL
 );
