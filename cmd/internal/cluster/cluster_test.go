@@ -229,8 +229,8 @@ func testForward(t *testing.T, secure bool) {
 			t.Errorf("the %s took what was forwarded to another: %d %s", name, response.StatusCode, body)
 		}
 	}
+	first.handle = func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, `{"origin":"a"}`) }
 	for n, role := range map[*testNode]string{first: "sequencer", second: "follower"} {
-		n.handle = func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, `{"origin":"a"}`) }
 		want := `{"node":{"role":"` + role + `","sequencer":"` + first.URL + `"},"origin":"a"}`
 		if response, body := ask(t, n, "GET", "/status", ""); response.StatusCode != http.StatusOK || body != want {
 			t.Errorf("status of the %s: %d %s", role, response.StatusCode, body)
