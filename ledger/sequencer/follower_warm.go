@@ -29,9 +29,6 @@ func NewWarm(name string, epoch uint32, log *slog.Logger) *Warm {
 // Size is how many leaves of the log it has read.
 func (w *Warm) Size() uint64 { return w.f.size }
 
-// Final says that the shard's final head was read: nothing will follow.
-func (w *Warm) Final() bool { return w.f.final }
-
 // Follow reads the log on to size, which the shard has, and compares every head on
 // the way with the leaves before it; the error wraps ErrIndex if one differs. The
 // first time it takes keys from the key file of the process that sequences, which
@@ -107,7 +104,8 @@ func (f *follower) fill(ctx context.Context, shard *engine.Shard, path string, s
 			return fmt.Errorf("couldn't read the log from %d: %w", at, err)
 		}
 		for _, raw := range leaves {
-			if e, ok := parsedEvent(raw); ok && e.Epoch == f.epoch {
+			leaf, _ := ledger.ParseLeaf(raw) // one that is none adds nothing
+			if e, ok := leaf.(ledger.Event); ok && e.Epoch == f.epoch {
 				f.row(at, e.SubjectTag)
 				f.row(at, e.AgencyTag)
 				f.event(raw, at+1)
@@ -116,13 +114,4 @@ func (f *follower) fill(ctx context.Context, shard *engine.Shard, path string, s
 		}
 	}
 	return nil
-}
-
-func parsedEvent(raw []byte) (ledger.Event, bool) {
-	leaf, err := ledger.ParseLeaf(raw)
-	if err != nil {
-		return ledger.Event{}, false
-	}
-	e, ok := leaf.(ledger.Event)
-	return e, ok
 }
