@@ -166,13 +166,18 @@ func CheckScope(scope string) error {
 	return CheckID(scope)
 }
 
+// AllScopes are the reserved words and ids, each once, ascending by their bytes.
+func AllScopes(ids []string) []string {
+	all := slices.Concat(reservedScopes, ids)
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
 // ScopesHash is what a head says of the scopes before it: H(LP(s_0) ‖ LP(s_1) ‖
 // …) over the reserved words and ids, each once, ascending by their bytes.
 func ScopesHash(ids []string) Hash {
-	all := slices.Concat(reservedScopes, ids)
-	slices.Sort(all)
 	var b []byte
-	for _, s := range slices.Compact(all) {
+	for _, s := range AllScopes(ids) {
 		b = appendLP(b, s)
 	}
 	return sha256.Sum256(b)

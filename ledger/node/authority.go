@@ -137,10 +137,8 @@ func (w *authorityWraps) wrap(ctx context.Context, handle ledger.Hash, wrap rows
 		return err
 	}
 	if fresh != nil {
-		w.write = append(w.write, store.Row{
-			Table: store.TableDayKey, Key: rows.DayKeyKey(w.year.epoch, seal.NameDay(fresh.Stored)),
-			Value: rows.FormatDayKey(&w.year.handle, w.year.epoch, rows.DayKey{Day: fresh.Day, Public: *w.n.authority, Stored: fresh.Stored}),
-		})
+		key, row := rows.FormatDayKey(&w.year.handle, w.year.epoch, rows.DayKey{Day: fresh.Day, Public: *w.n.authority, Stored: fresh.Stored})
+		w.write = append(w.write, store.Row{Table: store.TableDayKey, Key: key, Value: row})
 	}
 	wrap.Authority = sealed
 	row.Value = rows.FormatWrap(wrap)

@@ -37,11 +37,11 @@ type DayKey struct {
 
 const dayKeySize = 10 + 32 + 80
 
-// FormatDayKey returns the row of a day key, with the handle key of its epoch.
-func FormatDayKey(handleKey *[32]byte, epoch uint32, d DayKey) []byte {
+// FormatDayKey returns the row of a day key and what finds it, with the handle key of its epoch.
+func FormatDayKey(handleKey *[32]byte, epoch uint32, d DayKey) (key, row []byte) {
 	b := append(append(make([]byte, 0, dayKeySize+16), d.Day...), d.Public[:]...)
 	b = append(b, d.Stored...)
-	return append(b, dayKeySum(handleKey, epoch, b)...)
+	return DayKeyKey(epoch, seal.NameDay(d.Stored)), append(b, dayKeySum(handleKey, epoch, b)...)
 }
 
 func dayKeySum(handleKey *[32]byte, epoch uint32, b []byte) []byte {

@@ -449,10 +449,8 @@ func (b *batch) forAuthority(handle ledger.Hash, k *[32]byte) ([]byte, error) {
 		return nil, fmt.Errorf("couldn't wrap a key for the authority: %w", err)
 	}
 	if fresh != nil {
-		b.rows = append(b.rows, store.Row{
-			Table: store.TableDayKey, Key: rows.DayKeyKey(b.s.Epoch, seal.NameDay(fresh.Stored)),
-			Value: rows.FormatDayKey(&b.s.Handle, b.s.Epoch, rows.DayKey{Day: fresh.Day, Public: *b.s.Authority, Stored: fresh.Stored}),
-		})
+		key, row := rows.FormatDayKey(&b.s.Handle, b.s.Epoch, rows.DayKey{Day: fresh.Day, Public: *b.s.Authority, Stored: fresh.Stored})
+		b.rows = append(b.rows, store.Row{Table: store.TableDayKey, Key: key, Value: row})
 	}
 	return sealed, nil
 }
