@@ -61,20 +61,26 @@ func Follow(ctx context.Context, dir string, s Settings, rows store.Store) (*Fol
 
 // Run looks for what was published until ctx ends.
 func (f *Follower) Run(ctx context.Context, log *slog.Logger) {
+	f.keepUp(ctx, log, "couldn't follow the published log: others answer for it", f.Refresh)
+}
+
+// keepUp takes a step at once, and again and again until ctx ends. Of steps that
+// fail one after another the first is logged, if it wasn't interrupted.
+func (f *Follower) keepUp(ctx context.Context, log *slog.Logger, message string, step func(context.Context) error) {
 	tick := time.NewTicker(followEvery)
 	defer tick.Stop()
 	failed := false
 	for {
+		err := step(ctx)
+		if err != nil && !failed && ctx.Err() == nil && !errors.Is(err, context.Canceled) {
+			log.Error(message, "error", err)
+		}
+		failed = err != nil
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return
 		}
-		err := f.Refresh(ctx)
-		if err != nil && !failed && ctx.Err() == nil {
-			log.Error("couldn't follow the published log: others answer for it", "error", err)
-		}
-		failed = err != nil
 	}
 }
 

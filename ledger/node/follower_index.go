@@ -11,7 +11,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/traccia-ledger/traccia/ledger/sequencer"
 )
@@ -32,21 +31,9 @@ type warmIndex struct {
 // and compares it with each head on the way. Once it differs, Trouble says so for
 // good.
 func (f *Follower) RunIndex(ctx context.Context, log *slog.Logger) {
-	tick := time.NewTicker(followEvery)
-	defer tick.Stop()
-	failed := false
-	for {
-		err := f.readIndex(ctx, log)
-		if err != nil && !failed && !errors.Is(err, context.Canceled) {
-			log.Error("couldn't follow the log with the index: this node would read it before it sequences", "error", err)
-		}
-		failed = err != nil
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
-	}
+	f.keepUp(ctx, log, "couldn't follow the log with the index: this node would read it before it sequences", func(ctx context.Context) error {
+		return f.readIndex(ctx, log)
+	})
 }
 
 // readIndex brings the index up to what is shown now, unless this process

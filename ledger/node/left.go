@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/rows"
@@ -20,33 +21,25 @@ type Left struct {
 }
 
 // Left returns what a citizen left of a kind, nil if nothing.
-func (n *Node) Left(ctx context.Context, kind rows.LeftKind, subject ledger.Subject) (*Left, error) {
-	done, err := n.use()
-	if err != nil {
-		return nil, err
-	}
-	defer done()
-	snap, err := n.rows.Snapshot(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer snap.Close()
-	years := n.all()
-	for i := len(years) - 1; i >= 0; i-- { // the newest first
-		y := years[i]
-		if y.gone {
-			continue
+func (n *Node) Left(ctx context.Context, kind rows.LeftKind, subject ledger.Subject) (left *Left, err error) {
+	err = n.reading(ctx, func(snap store.Reader) error {
+		for _, y := range slices.Backward(n.all()) { // the newest first
+			if y.gone {
+				continue
+			}
+			key := rows.LeftKey(&y.handle, y.epoch, kind, subject)
+			sealed, err := snap.Get(ctx, store.TableLeft, key)
+			if err != nil {
+				return err
+			}
+			if sealed != nil {
+				left, err = y.openLeft(key, sealed)
+				return err
+			}
 		}
-		key := rows.LeftKey(&y.handle, y.epoch, kind, subject)
-		sealed, err := snap.Get(ctx, store.TableLeft, key)
-		if err != nil {
-			return nil, err
-		}
-		if sealed != nil {
-			return y.openLeft(key, sealed)
-		}
-	}
-	return nil, nil
+		return nil
+	})
+	return left, err
 }
 
 func (y *year) openLeft(key, sealed []byte) (*Left, error) {
@@ -91,12 +84,7 @@ func (n *Node) Leave(ctx context.Context, kind rows.LeftKind, subject ledger.Sub
 
 // EachLeft calls f with all that citizens left of a kind, the oldest year first.
 func (n *Node) EachLeft(ctx context.Context, kind rows.LeftKind, f func(*Left) error) error {
-	done, err := n.use()
-	if err != nil {
-		return err
-	}
-	defer done()
-	return n.withSnapshot(ctx, func(snap store.Reader) error {
+	return n.reading(ctx, func(snap store.Reader) error {
 		for _, y := range n.all() {
 			if y.gone {
 				continue

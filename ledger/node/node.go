@@ -231,15 +231,13 @@ func (n *Node) openTokens() error {
 // store. Submissions are refused from its beginning; those under way get their
 // answers.
 func (n *Node) Close() error {
-	err := n.year().seq.Close()
+	n.year().seq.Close() // endYears says how that went
 	close(n.stop)
 	n.stopped.Wait()
 	n.using.Lock() // the last acknowledged submissions have got their proofs
 	n.closed = true
 	n.using.Unlock()
-	if ended := n.endYears(); err == nil || !errors.Is(ended, err) { // it says the same again
-		err = errors.Join(err, ended)
-	}
+	err := n.endYears()
 	if err == nil {
 		err = errors.Join(n.publishAll(), n.dropRequests(context.Background()))
 	}

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/traccia-ledger/traccia/ledger"
-	"github.com/traccia-ledger/traccia/ledger/checkpoint"
 	"github.com/traccia-ledger/traccia/ledger/store"
 )
 
@@ -105,13 +104,9 @@ func (y *year) resumePublished() error {
 	if !y.seq.Finished() {
 		return nil
 	}
-	signed, err := y.n.keys.Published(y.epoch)
+	signed, cp, err := y.lastPublished()
 	if err != nil || signed == nil {
 		return err
-	}
-	cp, err := checkpoint.Open(signed, y.verifier)
-	if err != nil {
-		return fmt.Errorf("couldn't read the last published checkpoint: %w", err)
 	}
 	if root := y.seq.Latest().Root; cp.Size == root.Size {
 		for i, w := range y.witnesses {
@@ -164,13 +159,9 @@ func (y *year) publish() error {
 // notBehindPublished refuses to publish less than was published: a process that
 // stood still, and doesn't know yet that another one records, would.
 func (y *year) notBehindPublished(size uint64) error {
-	signed, err := y.n.keys.Published(y.epoch)
+	signed, cp, err := y.lastPublished()
 	if err != nil || signed == nil {
 		return err
-	}
-	cp, err := checkpoint.Open(signed, y.verifier)
-	if err != nil {
-		return fmt.Errorf("couldn't read the last published checkpoint: %w", err)
 	}
 	if cp.Size > size {
 		return fmt.Errorf("%w: the log ends at %d here, %d leaves were published: another process records", ErrBehind, size, cp.Size)

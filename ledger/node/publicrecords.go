@@ -18,12 +18,12 @@ func (n *Node) eachRecord(ctx context.Context, epoch uint32, f func(index uint64
 }
 
 func (n *Node) records(ctx context.Context, from, to []byte, f func(index uint64, record []byte)) error {
-	snap, err := n.rows.Snapshot(ctx)
-	if err != nil {
-		return err
-	}
-	defer snap.Close()
-	err = snap.Scan(ctx, store.TableRecord, from, to, 0, func(key, value []byte) error {
+	return n.withSnapshot(ctx, func(snap store.Reader) error { return scanRecords(ctx, snap, from, to, f) })
+}
+
+// scanRecords calls f with the records that a snapshot has between two keys (rows.LeafKey), in order.
+func scanRecords(ctx context.Context, snap store.Reader, from, to []byte, f func(index uint64, record []byte)) error {
+	err := snap.Scan(ctx, store.TableRecord, from, to, 0, func(key, value []byte) error {
 		_, index, err := rows.ParseLeafKey(key)
 		if err == nil {
 			f(index, value)
@@ -68,23 +68,17 @@ func (n *Node) LastPublicHead(ctx context.Context, epoch uint32) (PublicHead, bo
 }
 
 func (n *Node) publicHead(ctx context.Context, epoch uint32, find func(h *heads) (headAt, error)) (PublicHead, bool, error) {
-	done, err := n.use()
-	if err != nil {
-		return PublicHead{}, false, err
-	}
-	defer done()
-	y, p := n.yearOf(epoch), Published{}
-	if p, err = n.Published(epoch); err != nil {
-		return PublicHead{}, false, err
-	}
-	snap, err := n.rows.Snapshot(ctx)
-	if err != nil {
-		return PublicHead{}, false, err
-	}
-	defer snap.Close()
-	h := headsOf(snap, y.shard, epoch)
-	h.size = p.Root.Size
-	at, err := find(h)
+	var at headAt
+	err := n.reading(ctx, func(snap store.Reader) error {
+		p, err := n.Published(epoch)
+		if err != nil {
+			return err
+		}
+		h := headsOf(snap, n.yearOf(epoch).shard, epoch)
+		h.size = p.Root.Size
+		at, err = find(h)
+		return err
+	})
 	if err != nil || at.Leaf == 0 {
 		return PublicHead{}, false, err
 	}

@@ -255,6 +255,17 @@ func (n *Node) withSnapshot(ctx context.Context, f func(store.Reader) error) err
 	return errors.Join(f(snap), snap.Close())
 }
 
+// reading is withSnapshot for a caller of the node: the store stays open until f is
+// done.
+func (n *Node) reading(ctx context.Context, f func(store.Reader) error) error {
+	done, err := n.use()
+	if err != nil {
+		return err
+	}
+	defer done()
+	return n.withSnapshot(ctx, f)
+}
+
 // monthAfter is the calendar month after one like 2026-11.
 func monthAfter(month string) string {
 	_, end := monthSpan(month)

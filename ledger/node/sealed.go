@@ -98,14 +98,10 @@ func (s *SealedEvents) open(ctx context.Context, public *[32]byte) error {
 // scopes are those that the records of a year list, and the reserved ones.
 func (s *SealedEvents) scopes(ctx context.Context, epoch uint32) ([]string, error) {
 	r := registry.New(s.a.Settings.Name)
-	err := s.snap.Scan(ctx, store.TableRecord, rows.LeafKey(epoch, 0), rows.LeafKey(epoch+1, 0), 0, func(key, value []byte) error {
-		_, index, err := rows.ParseLeafKey(key)
-		if err == nil {
-			_ = r.Apply(index, value) // one that the rules refuse changes nothing
-		}
-		return err
+	err := scanRecords(ctx, s.snap, rows.LeafKey(epoch, 0), rows.LeafKey(epoch+1, 0), func(index uint64, record []byte) {
+		_ = r.Apply(index, record) // one that the rules refuse changes nothing
 	})
-	return append([]string{ledger.ScopeConsent, ledger.ScopeDeferred, ledger.ScopeLedger, ledger.ScopeReported}, r.Scopes()...), err
+	return ledger.AllScopes(r.Scopes()), err
 }
 
 // Line hands over the event of this leaf.
@@ -124,57 +120,37 @@ func (s *SealedEvents) Line(ctx context.Context, epoch uint32, index uint64, lea
 
 // fill puts the sealed event into its line, and returns when it was recorded.
 func (y *sealedYear) fill(ctx context.Context, s *SealedEvents, line *export.Sealed, leaf []byte) (recorded time.Time, err error) {
-	opened, err := y.Open(ctx, line.Index, leaf)
+	opened, with, err := y.open(ctx, line.Index, leaf)
 	if err != nil {
 		return recorded, err
-	}
-	row, err := y.Rows.Get(ctx, store.TableBody, rows.LeafKey(y.Epoch, line.Index))
-	if err != nil {
-		return recorded, err
-	}
-	event, err := rows.ParseEvent(&y.Handle, y.Epoch, line.Index, row)
-	if err != nil {
-		return recorded, fmt.Errorf("event %d: %w", line.Index, err)
 	}
 	body, err := ledger.ParseBody(opened.Body)
 	if err != nil {
 		return recorded, fmt.Errorf("event %d: %w", line.Index, err)
 	}
-	wrapped, k, err := y.wrapped(ctx, s, event.Handle, event.Sealed)
+	wrapped, err := s.wrapped(&with)
 	if err != nil {
 		return recorded, fmt.Errorf("event %d: %w", line.Index, err)
 	}
 	tags := &export.Tags{
-		Subject: y.proof(ledger.SubjectAlpha(body.Subject.Code, body.Scope, y.Epoch)), Agency: y.proof(ledger.AgencyAlpha(body.Agency, y.Epoch)), I: event.I, J: event.J,
+		Subject: y.proof(ledger.SubjectAlpha(body.Subject.Code, body.Scope, y.Epoch)), Agency: y.proof(ledger.AgencyAlpha(body.Agency, y.Epoch)), I: opened.I, J: opened.J,
 	}
 	if tags.Lists, err = s.lists(ctx, body); err != nil {
 		return recorded, fmt.Errorf("event %d: %w", line.Index, err)
 	}
 	line.Event, line.Erased = wrapped, false
-	line.Tags = seal.SealTags(k, ledger.HashLeaf(leaf), export.FormatTags(tags))
+	line.Tags = seal.SealTags(&with.k, ledger.HashLeaf(leaf), export.FormatTags(tags))
 	return time.UnixMilli(body.RecordedAt), nil
 }
 
-// wrapped adds to something sealed what the authority opens it with, and returns its K too.
-func (y *sealedYear) wrapped(ctx context.Context, s *SealedEvents, handle ledger.Hash, sealed []byte) (*export.Wrapped, *[32]byte, error) {
-	k, err := y.key(ctx, handle)
+// wrapped adds to something sealed what the authority opens it with.
+func (s *SealedEvents) wrapped(with *sealedWith) (*export.Wrapped, error) {
+	name, under, err := seal.OpenWrap(&with.k, with.handle, with.wrap.Authority)
 	if err != nil {
-		return nil, nil, err
-	}
-	row, err := y.Rows.Get(ctx, store.TableWrap, handle[:])
-	if err != nil {
-		return nil, nil, err
-	}
-	wrap, err := rows.ParseWrap(row)
-	if err != nil {
-		return nil, nil, err
-	}
-	name, under, err := seal.OpenWrap(&k, handle, wrap.Authority)
-	if err != nil {
-		return nil, nil, fmt.Errorf("%w: a key without its wrap for the authority (run ledgerd fsck)", ErrNoAuthority)
+		return nil, fmt.Errorf("%w: a key without its wrap for the authority (run ledgerd fsck)", ErrNoAuthority)
 	}
 	s.names[name] = true
-	return &export.Wrapped{Handle: handle[:], Day: name[:], Wrap: under, Sealed: sealed}, &k, nil
+	return &export.Wrapped{Handle: with.handle[:], Day: name[:], Wrap: under, Sealed: with.sealed}, nil
 }
 
 // private puts the private part that is kept at an event into its line, if there is one that opens.
@@ -188,13 +164,17 @@ func (y *sealedYear) private(ctx context.Context, s *SealedEvents, line *export.
 	if err != nil {
 		return fmt.Errorf("private part of event %d: %w", index, err)
 	}
-	wrapped, k, err := y.wrapped(ctx, s, part.Handle, part.Sealed)
+	with, err := y.key(ctx, part.Handle, part.Sealed)
 	if errors.Is(err, ErrErased) {
 		return nil
 	} else if err != nil {
 		return fmt.Errorf("private part of event %d: %w", index, err)
 	}
-	_, content, err := seal.OpenPrivate(k, part.Digest, part.Sealed)
+	wrapped, err := s.wrapped(&with)
+	if err != nil {
+		return fmt.Errorf("private part of event %d: %w", index, err)
+	}
+	_, content, err := seal.OpenPrivate(&with.k, part.Digest, part.Sealed)
 	if err != nil {
 		return fmt.Errorf("private part of event %d: %w", index, err)
 	}

@@ -17,18 +17,12 @@ const sweepAtOnce = 1000
 
 // Session returns the row of a session of the pages (rows.SessionKey), nil if there is none. What it holds is sealed under
 // a secret that the ledger doesn't keep.
-func (n *Node) Session(ctx context.Context, key []byte) ([]byte, error) {
-	done, err := n.use()
-	if err != nil {
-		return nil, err
-	}
-	defer done()
-	snap, err := n.rows.Snapshot(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer snap.Close()
-	return snap.Get(ctx, store.TableSession, key)
+func (n *Node) Session(ctx context.Context, key []byte) (row []byte, err error) {
+	err = n.reading(ctx, func(snap store.Reader) error {
+		row, err = snap.Get(ctx, store.TableSession, key)
+		return err
+	})
+	return row, err
 }
 
 // ChangeSession puts a session's row in the place of another; nil is none. store.ErrConflict: the row isn't that other one

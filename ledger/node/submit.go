@@ -208,29 +208,41 @@ type Opener struct {
 // Open returns the event of this leaf, its body verified against the leaf's
 // commitment. ErrErased where the key that sealed it is gone.
 func (o Opener) Open(ctx context.Context, index uint64, leaf []byte) (sequencer.Event, error) {
+	e, _, err := o.open(ctx, index, leaf)
+	return e, err
+}
+
+// sealedWith is what the store keeps with a leaf, and what opens it.
+type sealedWith struct {
+	handle ledger.Hash
+	sealed []byte
+	wrap   rows.Wrap
+	k      [32]byte
+}
+
+func (o Opener) open(ctx context.Context, index uint64, leaf []byte) (opened sequencer.Event, with sealedWith, err error) {
 	row, err := o.Rows.Get(ctx, store.TableBody, rows.LeafKey(o.Epoch, index))
 	if err != nil {
-		return sequencer.Event{}, err
+		return opened, with, err
 	}
 	if row == nil {
-		return sequencer.Event{}, fmt.Errorf("event %d: %w", index, ErrErased)
+		return opened, with, fmt.Errorf("event %d: %w", index, ErrErased)
 	}
 	e, err := rows.ParseEvent(&o.Handle, o.Epoch, index, row)
-	if err != nil {
-		return sequencer.Event{}, fmt.Errorf("event %d: %w", index, err)
+	if err == nil {
+		with, err = o.key(ctx, e.Handle, e.Sealed)
 	}
-	k, err := o.key(ctx, e.Handle)
 	if err != nil {
-		return sequencer.Event{}, fmt.Errorf("event %d: %w", index, err)
+		return opened, with, fmt.Errorf("event %d: %w", index, err)
 	}
-	nonce, body, err := seal.OpenEvent(&k, leaf, e.Sealed)
+	nonce, body, err := seal.OpenEvent(&with.k, leaf, e.Sealed)
 	if err != nil && o.Erased(e.Handle) {
 		err = ErrErased
 	}
 	if err != nil {
-		return sequencer.Event{}, fmt.Errorf("event %d: %w", index, err)
+		return opened, with, fmt.Errorf("event %d: %w", index, err)
 	}
-	return sequencer.Event{Leaf: leaf, Nonce: nonce, Body: body, I: e.I, J: e.J}, nil
+	return sequencer.Event{Leaf: leaf, Nonce: nonce, Body: body, I: e.I, J: e.J}, with, nil
 }
 
 // OpenPrivate returns the private part of the receipt whose first event is the
@@ -248,9 +260,9 @@ func (o Opener) OpenPrivate(ctx context.Context, first uint64, digest ledger.Has
 	if err != nil {
 		return salt, nil, fmt.Errorf("private part of event %d: %w", first, err)
 	}
-	k, err := o.key(ctx, p.Handle)
+	with, err := o.key(ctx, p.Handle, p.Sealed)
 	if err == nil {
-		salt, content, err = seal.OpenPrivate(&k, digest, p.Sealed)
+		salt, content, err = seal.OpenPrivate(&with.k, digest, p.Sealed)
 	}
 	if err != nil {
 		return salt, nil, fmt.Errorf("private part of event %d: %w", first, err)
@@ -258,23 +270,24 @@ func (o Opener) OpenPrivate(ctx context.Context, first uint64, digest ledger.Has
 	return salt, content, nil
 }
 
-func (o Opener) key(ctx context.Context, handle ledger.Hash) (k [32]byte, err error) {
+// key unwraps the key that opens what is sealed.
+func (o Opener) key(ctx context.Context, handle ledger.Hash, sealed []byte) (with sealedWith, err error) {
 	row, err := o.Rows.Get(ctx, store.TableWrap, handle[:])
 	if err != nil {
-		return k, err
+		return with, err
 	}
 	if row == nil {
-		return k, ErrErased
+		return with, ErrErased
 	}
-	wrap, err := rows.ParseWrap(row)
-	if err != nil {
-		return k, err
+	with.handle, with.sealed = handle, sealed
+	if with.wrap, err = rows.ParseWrap(row); err != nil {
+		return with, err
 	}
-	k, err = o.Months.Unwrap(wrap.Month, handle, wrap.Stored)
+	with.k, err = o.Months.Unwrap(with.wrap.Month, handle, with.wrap.Stored)
 	if errors.Is(err, keys.ErrDestroyed) {
 		err = ErrErased
 	}
-	return k, err
+	return with, err
 }
 
 // answer puts together what the submitter gets, and verifies it as they will.

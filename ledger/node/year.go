@@ -19,9 +19,7 @@ import (
 	"github.com/traccia-ledger/traccia/ledger/intake"
 	"github.com/traccia-ledger/traccia/ledger/keys"
 	"github.com/traccia-ledger/traccia/ledger/registry"
-	"github.com/traccia-ledger/traccia/ledger/rows"
 	"github.com/traccia-ledger/traccia/ledger/sequencer"
-	"github.com/traccia-ledger/traccia/ledger/store"
 	"github.com/traccia-ledger/traccia/ledger/vrf"
 	"github.com/traccia-ledger/traccia/ledger/witness"
 )
@@ -275,15 +273,23 @@ func (y *year) newIntake() (*intake.Intake, error) {
 	})
 }
 
+// lastPublished reads and opens what was published last, signed is nil if nothing
+// was.
+func (y *year) lastPublished() (signed []byte, cp checkpoint.Checkpoint, err error) {
+	if signed, err = y.n.keys.Published(y.epoch); err != nil || signed == nil {
+		return nil, cp, err
+	}
+	if cp, err = checkpoint.Open(signed, y.verifier); err != nil {
+		return nil, cp, fmt.Errorf("couldn't read the last published checkpoint: %w", err)
+	}
+	return signed, cp, nil
+}
+
 // checkPublished refuses a store that went back or aside.
 func (y *year) checkPublished(ctx context.Context) error {
-	signed, err := y.n.keys.Published(y.epoch)
+	signed, cp, err := y.lastPublished()
 	if err != nil || signed == nil {
 		return err
-	}
-	cp, err := checkpoint.Open(signed, y.verifier)
-	if err != nil {
-		return fmt.Errorf("couldn't read the last published checkpoint: %w", err)
 	}
 	root := y.shard.Root()
 	if cp.Size > root.Size {
@@ -302,25 +308,14 @@ func (y *year) checkPublished(ctx context.Context) error {
 
 // readRegistry folds the records of the year.
 func (y *year) readRegistry(ctx context.Context) (*registry.Registry, error) {
-	snap, err := y.n.rows.Snapshot(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer snap.Close()
 	reg := registry.New(y.n.Settings.Name)
-	from, to := rows.LeafKey(y.epoch, 0), rows.LeafKey(y.epoch+1, 0)
-	err = snap.Scan(ctx, store.TableRecord, from, to, 1<<30, func(key, value []byte) error {
-		_, index, err := rows.ParseLeafKey(key)
-		if err != nil {
-			return err
-		}
-		if err := reg.Apply(index, value); err != nil {
+	err := y.n.eachRecord(ctx, y.epoch, func(index uint64, record []byte) {
+		if err := reg.Apply(index, record); err != nil {
 			y.n.opt.Log.Warn("a record of the log isn't a registration", "index", index, "error", err)
 		}
-		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("couldn't read the records: %w", err)
+		return nil, err
 	}
 	return reg, nil
 }
