@@ -47,7 +47,7 @@ func measure(cmd *cobra.Command, s settings) (r *report, err error) {
 	if err != nil {
 		return nil, err
 	}
-	src, err := openSource(t.dir, t.name, uint64(time.Now().UnixNano()), s)
+	src, err := openSource(t.dir, t.name, s)
 	if err != nil {
 		return nil, err
 	}

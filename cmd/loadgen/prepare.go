@@ -42,12 +42,11 @@ type source struct {
 	keys  map[string]crypto.PublicKey // of PDND and its clients, by kid
 }
 
-// openSource uses the keys of a data directory of ledgerd dev. A source makes
-// the same subjects and accesses for the same seed and instant only.
-func openSource(dir, name string, seed uint64, s settings) (*source, error) {
+// openSource uses the keys of a data directory of ledgerd dev. Each makes the same accesses, under other ids.
+func openSource(dir, name string, s settings) (*source, error) {
 	keysDir := filepath.Join(dir, devDir)
 	world, err := dev.NewWorld(dev.Config{
-		Dir: keysDir, Ledger: name, Seed: seed, VoucherReuse: s.reuse, Profile: ledger.ProfileAudit01,
+		Dir: keysDir, Ledger: name, VoucherReuse: s.reuse, Profile: ledger.ProfileAudit01,
 		Subjects: s.perReceipt, NewSubjects: s.subjects == "new",
 	})
 	if err != nil {
@@ -144,7 +143,7 @@ func warm(dir, name string, s settings) ([]prepared, error) {
 	if s.subjects == "seen" {
 		s.perReceipt = max(population, s.perReceipt)
 	}
-	src, err := openSource(dir, name, uint64(time.Now().UnixNano()), s)
+	src, err := openSource(dir, name, s)
 	if err != nil {
 		return nil, err
 	}

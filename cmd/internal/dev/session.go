@@ -88,8 +88,7 @@ func (w *World) session(n int) (*session, error) {
 }
 
 func (w *World) begin(s *session, number int) error {
-	source := w.random("session", number)
-	r := rand.New(source)
+	r, ids := w.choices("session", number), w.ids("session", number)
 	list := w.others
 	if r.Float64() < hubShare {
 		list = w.hubbed
@@ -112,7 +111,7 @@ func (w *World) begin(s *session, number int) error {
 	clientID := fixedUUID("client of " + s.consumer.ID)
 	s.client = int(clientID[0]) % clientKeys
 	audience := "https://api." + s.provider.ID + ".example/rest/" + s.service.slug + "/v1"
-	s.voucherJTI = uuid(source)
+	s.voucherJTI = uuid(ids)
 	claims := voucherClaims{
 		JTI: s.voucherJTI, Issuer: Issuer, Audience: audience, ClientID: clientID, Subject: clientID,
 		IssuedAt: issued, NotBefore: issued, Expires: issued + 600, PurposeID: s.purposeID(),
@@ -122,7 +121,7 @@ func (w *World) begin(s *session, number int) error {
 	s.explain(w.config.Profile == "", r)
 	s.evidenceClaims = evidenceClaims{
 		Issuer: clientID, Audience: audience, PurposeID: claims.PurposeID, Dnonce: 1_000_000_000_000 + r.Int64N(9_000_000_000_000),
-		JTI: uuid(source), IssuedAt: issued - 1, Expires: issued + 599, UserID: s.operator, Location: fmt.Sprintf("sportello-%d", 1+r.IntN(30)), LoA: "LOA3",
+		JTI: uuid(ids), IssuedAt: issued - 1, Expires: issued + 599, UserID: s.operator, Location: fmt.Sprintf("sportello-%d", 1+r.IntN(30)), LoA: "LOA3",
 	}
 	if w.config.Profile == "" {
 		s.evidenceClaims.vary(s.sensitive(), r)

@@ -19,11 +19,10 @@ func (w *World) Submission(n int) (*ledger.Submission, error) {
 	if err != nil {
 		return nil, fmt.Errorf("couldn't begin a session: %w", err)
 	}
-	source := w.random("access", n)
-	r := rand.New(source)
+	r, ids := w.choices("access", n), w.ids("access", n)
 	sub := &ledger.Submission{Voucher: s.voucher, Evidence: s.evidence}
 	for _, subject := range w.subjects(n, w.count(n, r), s.service, r) {
-		sub.Subjects = append(sub.Subjects, ledger.SaltedSubject{Subject: subject, Salt: salt(source)})
+		sub.Subjects = append(sub.Subjects, ledger.SaltedSubject{Subject: subject, Salt: salt(ids)})
 	}
 	tree, err := ledger.NewSubjectTree(sub.Subjects)
 	if err != nil {
@@ -32,7 +31,7 @@ func (w *World) Submission(n int) (*ledger.Submission, error) {
 	occurred := w.config.Now.Add(-time.Duration(r.IntN(30_000)) * time.Millisecond)
 	if w.config.Profile == ledger.ProfileAudit01 {
 		own := s.evidenceClaims
-		own.JTI = uuid(source)
+		own.JTI = uuid(ids)
 		if sub.Evidence, err = signToken(w.tokens.clients[s.client], own); err != nil {
 			return nil, fmt.Errorf("couldn't sign evidence: %w", err)
 		}
@@ -41,7 +40,7 @@ func (w *World) Submission(n int) (*ledger.Submission, error) {
 	if sub.Private.Content, err = ledger.FormatPrivate(private); err != nil {
 		return nil, err
 	}
-	sub.Private.Salt = salt(source)
+	sub.Private.Salt = salt(ids)
 
 	receipt := s.receipt()
 	if len(sub.Subjects) > massive {
@@ -49,7 +48,7 @@ func (w *World) Submission(n int) (*ledger.Submission, error) {
 		receipt.Purpose, receipt.LegalBasis, receipt.LegalReference, receipt.DataCategories = e.purpose, e.basis, e.reference, e.data
 		receipt.Actor = ledger.ActorService
 	}
-	receipt.Aud, receipt.JTI, receipt.IssuedAt = w.config.Ledger, uuid(source), occurred.Unix()
+	receipt.Aud, receipt.JTI, receipt.IssuedAt = w.config.Ledger, uuid(ids), occurred.Unix()
 	receipt.OccurredAt = occurred.Format("2006-01-02T15:04:05.000Z")
 	evidenceDigest := ""
 	if sub.Evidence != "" {

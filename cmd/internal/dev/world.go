@@ -28,7 +28,7 @@ import (
 type Config struct {
 	Dir    string    // keeps keys; exists
 	Ledger string    // the ledger's name: aud of receipts
-	Seed   uint64    // the same seed, time and keys give the same claims, tokens, subjects and salts
+	Seed   uint64    // the same seed gives the same accesses; with the same time and keys also the same ids, tokens and salts
 	Now    time.Time // accesses took place in the half minute before; zero stands for the time of NewWorld
 
 	// VoucherReuse is how many receipts in a row rest on one voucher, and on the evidence whose digest it carries; 0 stands
@@ -77,7 +77,7 @@ func NewWorld(c Config) (*World, error) {
 	if err := ledger.CheckName(c.Ledger); err != nil {
 		return nil, err
 	}
-	c.Now = cmp.Or(c.Now, time.Now()).UTC().Truncate(time.Millisecond)
+	c.Now = cmp.Or(c.Now, time.Now()).UTC()
 	c.VoucherReuse = cmp.Or(c.VoucherReuse, 10)
 	w := &World{config: c, byID: make(map[string]Body), sessions: make(map[int]*session)}
 	all, err := AllBodies()
@@ -121,7 +121,7 @@ func NewWorld(c Config) (*World, error) {
 			return nil, fmt.Errorf("couldn't use the development keys: %w", err)
 		}
 	}
-	w.run = w.random("run", 0).Uint64() % 500_000_000
+	w.run = w.ids("run", 0).Uint64() % 500_000_000
 	if w.tokens, err = newTokens(w.secrets); err != nil {
 		return nil, fmt.Errorf("couldn't sign as PDND: %w", err)
 	}
@@ -145,12 +145,18 @@ func (w *World) Key(id string) (jws.Key, bool) {
 // Signer returns the private key of a body; nil if the body has none here.
 func (w *World) Signer(id string) crypto.Signer { return w.secrets[bodyKey(id)] }
 
-// random is the source for one thing: the same for the same seed, time, kind and number.
-func (w *World) random(kind string, n int) *rand.ChaCha8 {
-	b := fmt.Appendf(nil, "%s %d ", kind, n)
-	b = binary.BigEndian.AppendUint64(b, w.config.Seed)
-	b = binary.BigEndian.AppendUint64(b, uint64(w.config.Now.UnixNano()))
-	return rand.NewChaCha8(sha256.Sum256(b))
+// choices is what decides on one thing: the same for the same seed, kind and number.
+func (w *World) choices(kind string, n int) *rand.Rand {
+	return rand.New(w.source(fmt.Appendf(nil, "%s %d ", kind, n)))
+}
+
+// ids is the source of one thing's ids and salts, which are others at another time.
+func (w *World) ids(kind string, n int) *rand.ChaCha8 {
+	return w.source(binary.BigEndian.AppendUint64(fmt.Appendf(nil, "ids of %s %d ", kind, n), uint64(w.config.Now.UnixNano())))
+}
+
+func (w *World) source(what []byte) *rand.ChaCha8 {
+	return rand.NewChaCha8(sha256.Sum256(binary.BigEndian.AppendUint64(what, w.config.Seed)))
 }
 
 func uuid(r *rand.ChaCha8) string {

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/traccia-ledger/traccia/cmd/internal/web/webtest"
 	"github.com/traccia-ledger/traccia/ledger"
@@ -24,7 +25,10 @@ var attachedEvents = regexp.MustCompile(`name="evento" value="([^"]*)"`)
 // TestComplaints: letters have the facts of the citizen's own list and nothing of others, and go with an excerpt that proves them.
 func TestComplaints(t *testing.T) {
 	l := webtest.NewLedger(t, webtest.Config{Years: 1, Accesses: 30})
-	l.Access(webtest.Citizen, func(r *ledger.Receipt) { r.Actor, r.LegalBasis = ledger.ActorModel, "PUBLIC_INTEREST_TASK" })
+	// The latest of all, so that it is on the list's first page.
+	l.Access(webtest.Citizen, func(r *ledger.Receipt) {
+		r.Actor, r.LegalBasis, r.OccurredAt = ledger.ActorModel, "PUBLIC_INTEREST_TASK", l.Now().UTC().Format(time.RFC3339)
+	})
 	l.State(ledger.StatementError, "Pratica di un'altra persona")
 	s := serveNode(t, l.Node, nil)
 	b := s.enter(webtest.Citizen)
