@@ -42,7 +42,7 @@ func (f *auditFlags) readAll(cmd *cobra.Command, c *verifier.AuditConfig, audit 
 	if _, err := os.Stat(filepath.Join(f.all, export.ManifestFile)); err != nil {
 		return nil, fmt.Errorf("couldn't read the export: %w", err)
 	}
-	bar := cli.NewProgress(cmd, "auditing", leavesOf(f.all))
+	bar := cli.NewProgress(cmd, "auditing", 2*leavesToRead(f.all)) // each is read twice
 	defer bar.Close()
 	r, err := verifier.Authority(cmd.Context(), os.DirFS(f.all), verifier.AuthorityConfig{
 		Policy: policy, Rules: verifier.Rules{Policies: bundles.find}, Open: opener, NewSorter: c.NewSorter,
@@ -62,20 +62,4 @@ func (f *auditFlags) readAll(cmd *cobra.Command, c *verifier.AuditConfig, audit 
 		}
 	}
 	return &auditAuthority{Days: r.Days, Live: r.Live, ByTerm: r.ByTerm, ByAsking: r.ByAsking}, nil
-}
-
-// leavesOf is how many leaves of an export are read, each twice: for a progress bar alone.
-func leavesOf(folder string) (n int64) {
-	data, err := cli.ReadFile(filepath.Join(folder, export.ManifestFile), maxKeys)
-	if err != nil {
-		return 0
-	}
-	m, err := export.ParseManifest(data)
-	if err != nil {
-		return 0
-	}
-	for _, l := range m.Logs {
-		n += 2 * int64(l.Size)
-	}
-	return n
 }

@@ -125,7 +125,7 @@ func checkExport(cmd *cobra.Command, folder, keyFile string) (*exportAnswer, err
 
 // leavesToRead is how long the bar will be; 0 when the manifest doesn't tell.
 func leavesToRead(folder string) (leaves int64) {
-	data, err := os.ReadFile(filepath.Join(folder, export.ManifestFile))
+	data, err := cli.ReadFile(filepath.Join(folder, export.ManifestFile), maxKeys)
 	if err != nil {
 		return 0
 	}

@@ -70,7 +70,7 @@ func (s *Server) judge(err error) (int, ledger.Problem) {
 	var p *ledger.Problem
 	var denied *node.Denied
 	later := func(code, found string) (int, ledger.Problem) {
-		return http.StatusServiceUnavailable, tryLater(code, found)
+		return http.StatusServiceUnavailable, TryLater(code, found)
 	}
 	switch {
 	case errors.As(err, &denied):
@@ -111,22 +111,27 @@ func (s *Server) judge(err error) (int, ledger.Problem) {
 		s.log.Error("couldn't check tokens", "error", err)
 		return later("keys_unavailable", "a source of PDND's keys that doesn't answer")
 	case errors.Is(err, sequencer.ErrStopped):
-		return later("stopped", "a ledger that stopped after a failed write")
+		return later(CodeStopped, "a ledger that stopped after a failed write")
 	}
 	s.log.Error("couldn't answer", "error", err)
 	return http.StatusInternalServerError, internal
 }
 
-// tryLater is a problem of the moment: nothing was recorded, or the same may be sent
+// TryLater is a problem of the moment: nothing was recorded, or the same may be sent
 // again without harm.
-func tryLater(code, found string) ledger.Problem {
-	return ledger.Problem{Code: code, Expected: "the same submission again, later", Found: found}
+func TryLater(code, found string) ledger.Problem {
+	return ledger.Problem{Code: code, Expected: "the same request again, later", Found: found}
 }
 
-var shuttingDown = tryLater("shutting_down", "a ledger that is shutting down")
+var shuttingDown = TryLater(CodeShuttingDown, "a ledger that is shutting down")
 
-// codeDenied: the access is denied by policy, and recorded so.
-const codeDenied = "denied"
+// Codes of problems that aren't of one place alone.
+const (
+	CodeShuttingDown = "shutting_down"
+	CodeStopped      = "stopped"      // after a failed write, until a restart
+	CodeNoSequencer  = "no_sequencer" // of several nodes none sequences
+	codeDenied       = "denied"       // the access is denied by policy, and recorded so
+)
 
 // WriteProblem answers a request with a problem.
 func WriteProblem(w http.ResponseWriter, status int, p ledger.Problem) {
@@ -159,7 +164,7 @@ func retryAfter(code string) int {
 	switch code {
 	case "busy":
 		return 1
-	case "no_sequencer": // it was waited for already
+	case CodeNoSequencer: // it was waited for already
 		return 5
 	}
 	return 30

@@ -304,7 +304,7 @@ func (s *Server) serveStatus(w http.ResponseWriter, _ *http.Request) {
 	st.HeadAt = s.node.LastHead().UTC().Format(time.RFC3339)
 	st.QueuedPercent = s.node.QueuedPercent()
 	if st.Status != http.StatusOK {
-		w.Header().Set("Retry-After", strconv.Itoa(retryAfter("stopped")))
+		w.Header().Set("Retry-After", strconv.Itoa(retryAfter(CodeStopped)))
 	}
 	w.Header().Set("Cache-Control", "no-store")
 	writeJSON(w, "application/problem+json", st.Status, st)

@@ -36,13 +36,8 @@ const (
 	logPath    = "/log/"
 )
 
-// Codes of problems after which a request goes to another node, or to the same one
-// again.
-const (
-	codeNotHolder    = "not_holder"
-	codeShuttingDown = "shutting_down"
-	codeStopped      = "stopped"
-)
+// codeNotHolder is the problem of a request that is for the holder of another lease.
+const codeNotHolder = "not_holder"
 
 // ServeHTTP answers itself or has another node answer.
 func (m *Member) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -73,13 +68,13 @@ func (m *Member) serveLog(w http.ResponseWriter, r *http.Request) (done bool) {
 		return false
 	}
 	before := maps.Clone(w.Header())
-	held := &heldAnswer{ResponseWriter: w, but: func(status int) bool { return status >= 400 }}
-	m.Log.ServeHTTP(held, r)
-	if held.status != 0 {
+	a := &heldAnswer{ResponseWriter: w, holds: func(status int) bool { return status >= 400 }}
+	m.Log.ServeHTTP(a, r)
+	if a.held {
 		clear(w.Header())
 		maps.Copy(w.Header(), before)
 	}
-	return held.status == 0
+	return !a.held
 }
 
 // serveForwarded answers a request that another node forwards.
@@ -182,11 +177,10 @@ func (m *Member) submit(ctx context.Context, r *http.Request, raw []byte) api.Ou
 
 // nobody is the answer to a request that no node took.
 func (m *Member) nobody() ledger.Problem {
-	p := ledger.Problem{Code: "no_sequencer", Expected: "the same request again, later", Found: "no node that sequences"}
 	if m.isLeaving() {
-		p.Code, p.Found = codeShuttingDown, "a node that is shutting down"
+		return api.TryLater(api.CodeShuttingDown, "a node that is shutting down")
 	}
-	return p
+	return api.TryLater(api.CodeNoSequencer, "no node that sequences")
 }
 
 // attempts are those at one request.
@@ -227,48 +221,51 @@ func (m *Member) here(v *view, w http.ResponseWriter, r *http.Request, content [
 	r.Body = io.NopCloser(bytes.NewReader(content))
 	r.ContentLength = int64(len(content))
 	before := maps.Clone(w.Header())
-	held := &heldAnswer{ResponseWriter: w, but: func(status int) bool { return status == http.StatusServiceUnavailable }}
+	a := &heldAnswer{ResponseWriter: w, holds: func(status int) bool { return status == http.StatusServiceUnavailable }}
 	m.inHand.Add(1)
 	defer m.inHand.Add(-1)
-	v.service.Handler.ServeHTTP(held, r)
-	if held.status == 0 {
+	v.service.Handler.ServeHTTP(a, r)
+	if !a.held {
 		return true
 	}
-	if elsewhere(held.body.Bytes()) || isSafe(r.Method) && v != m.view() {
+	if elsewhere(a.body.Bytes()) || isSafe(r.Method) && v != m.view() {
 		clear(w.Header())
 		maps.Copy(w.Header(), before)
 		return false
 	}
-	w.WriteHeader(held.status)
-	w.Write(held.body.Bytes())
+	w.WriteHeader(a.status)
+	w.Write(a.body.Bytes())
 	return true
 }
 
-// heldAnswer lets answers through but some, which it keeps.
+// heldAnswer keeps answers of some statuses back, and lets others through.
 type heldAnswer struct {
 	http.ResponseWriter
-	but    func(status int) bool
-	status int // 0: nothing is kept
+	holds  func(status int) bool
+	status int // 0: none yet
+	held   bool
 	body   bytes.Buffer
 }
 
-func (h *heldAnswer) WriteHeader(status int) {
-	if h.but(status) {
-		h.status = status
-		return
+func (a *heldAnswer) WriteHeader(status int) {
+	a.status, a.held = status, a.holds(status)
+	if !a.held {
+		a.ResponseWriter.WriteHeader(status)
 	}
-	h.ResponseWriter.WriteHeader(status)
 }
 
-func (h *heldAnswer) Write(b []byte) (int, error) {
-	if h.status != 0 {
-		return h.body.Write(b)
+func (a *heldAnswer) Write(b []byte) (int, error) {
+	if a.status == 0 {
+		a.WriteHeader(http.StatusOK)
 	}
-	return h.ResponseWriter.Write(b)
+	if a.held {
+		return a.body.Write(b)
+	}
+	return a.ResponseWriter.Write(b)
 }
 
 // Unwrap is for http.ResponseController.
-func (h *heldAnswer) Unwrap() http.ResponseWriter { return h.ResponseWriter }
+func (a *heldAnswer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
 // elsewhere says whether a problem means that the request wasn't taken, or may be
 // sent again, because the node isn't the sequencer any more.
@@ -277,7 +274,7 @@ func elsewhere(body []byte) bool {
 	if json.Unmarshal(body, &p) != nil {
 		return false
 	}
-	return p.Code == codeNotHolder || p.Code == codeShuttingDown || p.Code == codeStopped
+	return p.Code == codeNotHolder || p.Code == api.CodeShuttingDown || p.Code == api.CodeStopped
 }
 
 func isSafe(method string) bool { return method == http.MethodGet || method == http.MethodHead }

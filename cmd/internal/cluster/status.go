@@ -3,7 +3,6 @@
 package cluster
 
 import (
-	"bytes"
 	"encoding/json"
 	"net/http"
 	"strconv"
@@ -30,10 +29,13 @@ func (v *view) status(own string) nodeStatus {
 // serveStatus answers with the status of the ledger, as the node that sequences
 // gives it, and with this node's own.
 func (m *Member) serveStatus(w http.ResponseWriter, r *http.Request) {
-	whole := &wholeAnswer{ResponseWriter: w, status: http.StatusOK}
+	whole := &heldAnswer{ResponseWriter: w, holds: func(int) bool { return true }}
 	method := r.Method
 	r.Method = http.MethodGet
 	m.serve(whole, r)
+	if whole.status == 0 {
+		return // the client is gone
+	}
 	body := whole.body.Bytes()
 	var st map[string]any
 	if json.Unmarshal(body, &st) == nil && st["origin"] != nil { // else it is a problem: nobody gave it
@@ -48,17 +50,3 @@ func (m *Member) serveStatus(w http.ResponseWriter, r *http.Request) {
 		w.Write(body)
 	}
 }
-
-// wholeAnswer keeps a short answer until it is whole.
-type wholeAnswer struct {
-	http.ResponseWriter
-	status int
-	body   bytes.Buffer
-}
-
-func (a *wholeAnswer) WriteHeader(status int) { a.status = status }
-
-func (a *wholeAnswer) Write(b []byte) (int, error) { return a.body.Write(b) }
-
-// Unwrap is for http.ResponseController.
-func (a *wholeAnswer) Unwrap() http.ResponseWriter { return a.ResponseWriter }

@@ -416,19 +416,22 @@ func (f *fixture) stated() {
 	}
 }
 
+// loseAcknowledgements records submissions, and cuts their answers off.
+func loseAcknowledgements(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	if isSubmission(r) {
+		next.ServeHTTP(httptest.NewRecorder(), r)
+		cut(w)
+		return
+	}
+	next.ServeHTTP(w, r)
+}
+
 // TestRestart: what a gateway didn't learn before it ended, the next one does.
 func TestRestart(t *testing.T) {
 	f := newFixture(t)
 	f.gateway.patience = 100 * time.Millisecond
 	s := f.person(1)
-	f.onTheWay(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
-		if isSubmission(r) {
-			next.ServeHTTP(httptest.NewRecorder(), r)
-			cut(w)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
+	f.onTheWay(loseAcknowledgements)
 	if g := f.post("/persona", about(s)); g.status != 503 {
 		t.Fatalf("%d %s", g.status, g.body)
 	}
@@ -475,14 +478,7 @@ func TestKilledBeforeStatement(t *testing.T) {
 			f := newFixture(t)
 			f.gateway.Close() // what settles is this test alone
 			f.gateway.patience = 100 * time.Millisecond
-			f.onTheWay(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
-				if isSubmission(r) {
-					next.ServeHTTP(httptest.NewRecorder(), r)
-					cut(w)
-					return
-				}
-				next.ServeHTTP(w, r)
-			})
+			f.onTheWay(loseAcknowledgements)
 			if g := f.post("/persona", about(f.person(1))); g.status != 503 {
 				t.Fatalf("%d %s", g.status, g.body)
 			}
