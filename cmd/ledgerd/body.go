@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -187,19 +188,23 @@ func (a *listAnswer) Text(w io.Writer) {
 
 func bodyListCommand() *cobra.Command {
 	var flags ledgerFlags
+	var id string
 	cmd := &cobra.Command{
-		Use: "list", Short: "List the bodies, their keys and scopes",
-		Example: "  ledgerd body list --data /var/lib/traccia --json",
-		Args:    cobra.NoArgs,
+		Use: "list [--id ID]", Short: "List the bodies, their keys and scopes",
+		Example: `  ledgerd body list --data /var/lib/traccia --json
+  ledgerd body list --id c_a944`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			reply, err := adminDo(cmd, &flags, adminCall{List: true})
 			if err != nil {
 				return err
 			}
-			return cli.Print(cmd, &listAnswer{Bodies: reply.Bodies})
+			others := func(b listedBody) bool { return id != "" && b.ID != id }
+			return cli.Print(cmd, &listAnswer{Bodies: slices.DeleteFunc(reply.Bodies, others)})
 		},
 	}
 	flags.add(cmd)
+	cmd.Flags().StringVar(&id, "id", "", "only this body")
 	return cmd
 }
 

@@ -216,6 +216,10 @@ func TestBodyCommands(t *testing.T) {
 		if list["exit"] != 0 || listed != i+1 {
 			t.Errorf("%s: list: %v", how, list)
 		}
+		one := run("list", "--id", id)
+		if bodies, _ := one["bodies"].([]any); one["exit"] != 0 || len(bodies) != 1 || bodies[0].(map[string]any)["id"] != id {
+			t.Errorf("%s: list of one: %v", how, one)
+		}
 		if p != nil && how == "served" {
 			p.stop()
 		}
