@@ -160,13 +160,18 @@ func TestJudge(t *testing.T) {
 }
 
 func TestUsage(t *testing.T) {
-	for _, args := range [][]string{
-		{"--subjects", "old"}, {"--endpoint", "both"}, {"--receipts", "0"}, {"--voucher-reuse", "0"}, {"--connections", "0"},
-		{"--subjects-per-receipt", strconv.Itoa(ledger.MaxSubjects + 1)}, {"--rate", "-1"},
-		{"--url", "http://127.0.0.1:1"}, {"--world", "."}, {"extra"},
+	const together = "--url and --world go together"
+	for _, test := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"--subjects", "old"}, "--subjects: expected seen or new"}, {[]string{"--endpoint", "both"}, "--endpoint: expected batch or single"},
+		{[]string{"--receipts", "0"}, "--receipts"}, {[]string{"--voucher-reuse", "0"}, "--voucher-reuse"}, {[]string{"--connections", "0"}, "--connections"},
+		{[]string{"--subjects-per-receipt", strconv.Itoa(ledger.MaxSubjects + 1)}, "--subjects-per-receipt"}, {[]string{"--rate", "-1"}, "--rate"},
+		{[]string{"--url", "http://127.0.0.1:1"}, together}, {[]string{"--world", "."}, together}, {[]string{"extra"}, `"extra"`},
 	} {
-		if code, _, errs := runLoadgen(t, args...); code != cli.ExitUsage {
-			t.Errorf("%s: exit %d: %s", strings.Join(args, " "), code, errs)
+		if code, _, errs := runLoadgen(t, test.args...); code != cli.ExitUsage || !strings.Contains(errs, test.want) {
+			t.Errorf("%s: exit %d: %s", strings.Join(test.args, " "), code, errs)
 		}
 	}
 }
