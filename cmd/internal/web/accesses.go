@@ -82,17 +82,13 @@ func speaker(lang string) *words.Speaker {
 	return words.In(lang, func(t time.Time) string { return at(lang, t) })
 }
 
-// at writes an instant in the middle of a sentence: il 22 novembre 2026 alle 09:30.
+// at writes an instant as sentences have it: 22 novembre 2026 alle 09:30.
 func at(lang string, t time.Time) string {
+	between := " at "
 	if lang == "it" {
-		article := "il"
-		if d := t.In(italy).Day(); d == 8 || d == 11 {
-			article = "l'"
-			return article + day(lang, t) + " alle " + t.In(italy).Format("15:04")
-		}
-		return article + " " + day(lang, t) + " alle " + t.In(italy).Format("15:04")
+		between = " alle "
 	}
-	return "on " + day(lang, t) + " at " + t.In(italy).Format("15:04")
+	return day(lang, t) + between + t.In(italy).Format("15:04")
 }
 
 func serveAccesses(s *server, w http.ResponseWriter, r *http.Request) error {

@@ -13,6 +13,8 @@ import (
 	_ "time/tzdata" // pages say Italy's time wherever they are served
 
 	"golang.org/x/text/language"
+
+	"github.com/traccia-ledger/traccia/cmd/internal/words"
 )
 
 // Words that citizens read, catalogs/<page>.<language>.json: one object of keys and texts. A text may have fmt's verbs.
@@ -73,7 +75,7 @@ func (c catalog) text(key string, arguments ...any) (string, error) {
 		return "", fmt.Errorf("no text %q", key)
 	}
 	if len(arguments) > 0 {
-		text = fmt.Sprintf(text, arguments...)
+		text = words.Elided(fmt.Sprintf(text, arguments...))
 	}
 	return text, nil
 }

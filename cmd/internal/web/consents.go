@@ -266,10 +266,10 @@ func (s *server) consentLine(lang string, c ledger.ConsentSummary) (l consentLin
 	if c.Relation != "" {
 		relation = s.texts[lang]["others.relation."+c.Relation]
 	}
-	l.Sentence = strings.NewReplacer(
+	l.Sentence = words.Elided(strings.NewReplacer(
 		"{to}", s.listed(lang, to), "{data}", s.quoted(lang, l.Data), "{why}", s.quoted(lang, l.Purposes), "{from}", day(lang, c.From),
 		"{until}", day(lang, c.Until), "{ended}", day(lang, cmp.Or(c.Ended, c.Until)), "{recorded}", day(lang, c.Recorded), "{who}", collector, "{as}", relation,
-	).Replace(form)
+	).Replace(form))
 	return l, nil
 }
 

@@ -141,7 +141,7 @@ func TestConsentsGive(t *testing.T) {
 	if a := b.post("/it/consensi/richiesta", form); a.status != http.StatusConflict {
 		t.Errorf("the same again: %d", a.status)
 	}
-	if a := b.get("/it/consensi"); !strings.Contains(a.body, "Il consenso è annotato") || !strings.Contains(a.body, "può usare questi tuoi dati: «Reddito» e «Nome e cognome»") {
+	if a := b.get("/it/consensi"); !strings.Contains(a.body, "Il consenso è annotato") || !strings.Contains(a.body, "di usare questi tuoi dati: «Reddito» e «Nome e cognome»") {
 		t.Errorf("the list: %s", a.body)
 	}
 	if a := b.get("/it/consensi"); !strings.Contains(a.body, "Lo rifacciamo adesso") || !strings.Contains(a.body, "Il tuo consenso: Regolamento (UE) 2016/679 (GDPR), art. 6") {

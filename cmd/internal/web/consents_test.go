@@ -108,7 +108,7 @@ func TestConsentsEnd(t *testing.T) {
 
 	b := s.signIn(who)
 	for lang, wants := range map[string][]string{
-		"it": {"può usare questi tuoi dati: «", "Hai dato un consenso", "hai rifiutato", "per un diritto che", "come tutore", "Revoca", "Rinuncia"},
+		"it": {"di usare questi tuoi dati: «", "Hai dato un consenso", "hai rifiutato", "per un diritto che", "come tutore", "Revoca", "Rinuncia"},
 		"en": {"can use these data of yours", "You gave a consent", "you refused", "for an entitlement", "as a guardian", "Withdraw", "Renounce"},
 	} {
 		a := b.withHistory(lang)
@@ -120,6 +120,14 @@ func TestConsentsEnd(t *testing.T) {
 		if strings.Contains(a.body, theirs) || strings.Contains(a.body, string(nodetest.Person(3))) {
 			t.Errorf("%s: it shows another person's", lang)
 		}
+	}
+	// A sentence is right of several recipients, and of days that begin with a vowel.
+	day := func(month time.Month, day int) time.Time { return time.Date(2026, month, day, 12, 0, 0, 0, time.UTC) }
+	several := ledger.ConsentSummary{
+		Kind: ledger.KindConsentGiven, State: ledger.ConsentInForce, Recipients: []string{"ente_a", "ente_b"}, From: day(3, 8), Until: day(4, 11), Categories: []string{"isee"},
+	}
+	if l, err := s.pages.consentLine("it", several); err != nil || !strings.HasPrefix(l.Sentence, "Dall'8 marzo 2026 all'11 aprile 2026 permetti a ente_a e ente_b di usare") {
+		t.Errorf("%q %v", l.Sentence, err)
 	}
 	// Whatever isn't a citizen's own that they can end is as if it weren't there, in every parameter.
 	for _, id := range []string{theirs, refused, mandate, "", "x", given + "0"} {

@@ -27,7 +27,7 @@ func (s *Speaker) Sentence(e *verifier.HistoryEvent) string {
 	kind, _ := ledger.KindOf(e.Kind)
 	at := ""
 	if t, err := time.Parse(time.RFC3339, e.OccurredAt); err == nil {
-		at = s.when(t)
+		at = s.at(t)
 	}
 	if !kind.Accesses() {
 		what := s.What(e)
@@ -69,7 +69,10 @@ func asked(e *verifier.HistoryEvent, basis Term) string {
 }
 
 // Begin is how a sentence about an event of an instant begins.
-func (s *Speaker) Begin(t time.Time) string { return upper(s.when(t)) }
+func (s *Speaker) Begin(t time.Time) string { return upper(s.at(t)) }
+
+// at writes an instant in the middle of a sentence: il 22 novembre 2026 alle 09:30.
+func (s *Speaker) at(t time.Time) string { return Elided(s.own["on"] + " " + s.when(t)) }
 
 // Actor says whether a person or a system acted.
 func (s *Speaker) Actor(actor string) string { return s.own["actor_"+actor] }
@@ -85,7 +88,7 @@ func (s *Speaker) Word(e *verifier.HistoryEvent) string {
 	case e.Scope == ledger.ScopeReported:
 		text = s.own["word_consumer"]
 	}
-	text = strings.NewReplacer("{issuer}", e.Issuer, "{who}", called(e.Agency, e.Name), "{whose}", called(e.Provider, e.ProviderName)).Replace(text)
+	text = strings.NewReplacer("{issuer}", called(e.Issuer, e.IssuerName), "{who}", called(e.Agency, e.Name), "{whose}", called(e.Provider, e.ProviderName)).Replace(text)
 	if e.Key == registry.BasisOperator {
 		text += " " + s.own["word_operator"]
 	}

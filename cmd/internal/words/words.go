@@ -8,6 +8,7 @@ package words
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
@@ -18,7 +19,7 @@ import (
 // Speaker says things in one language.
 type Speaker struct {
 	lang string
-	when func(time.Time) string
+	when func(time.Time) string // without an article or a preposition
 	own  map[string]string
 }
 
@@ -109,7 +110,7 @@ func (s *Speaker) Erased(e *verifier.HistoryEvent) string {
 // PutOff says by which order the notice of an access was put off.
 func (s *Speaker) PutOff(d *verifier.Deferred) string {
 	until, _ := time.Parse(time.RFC3339, d.Until)
-	return fmt.Sprintf(s.own["put_off"], s.when(until), d.Reference, Named(d.By, d.Name))
+	return Elided(fmt.Sprintf(s.own["put_off"], s.when(until), d.Reference, Named(d.By, d.Name)))
 }
 
 // Signed says whose signature an event has.
@@ -131,9 +132,9 @@ func (s *Speaker) List(l verifier.HistoryScope) string {
 	case l.Withheld:
 		return s.own["deferred"]
 	case !l.Attested.IsZero():
-		return s.own["attested"] + " " + s.when(l.Attested)
+		return Elided(s.own["attested"] + " " + s.when(l.Attested))
 	case !l.Alarm.IsZero():
-		return s.own["alarm"] + " " + s.when(l.Alarm)
+		return Elided(s.own["alarm"] + " " + s.when(l.Alarm))
 	case l.Scope[0] == '+':
 		return s.own["own"]
 	}
@@ -155,6 +156,21 @@ func (s *Speaker) Placed(e *verifier.HistoryEvent) string {
 // State says what a state other than open means, in a word or two.
 func (s *Speaker) State(state string) string { return s.own[state] }
 
+// Articles of Italian days that begin with a vowel: l'8 novembre, dall'11 marzo.
+var (
+	vowelDay = `l (8|11) (gen|feb|mar|apr|mag|giu|lug|ago|set|ott|nov|dic)`
+	article  = regexp.MustCompile(`\b([Ii])` + vowelDay)
+	joined   = regexp.MustCompile(`\b([AaDdNnSs][aeu]?)` + vowelDay)
+)
+
+// Elided writes the articles before days that begin with a vowel as Italian has them; other texts stay as they are.
+func Elided(text string) string {
+	text = joined.ReplaceAllString(text, "${1}ll'$2 $3")
+	return article.ReplaceAllStringFunc(text, func(found string) string {
+		return strings.NewReplacer("il ", "l'", "Il ", "L'").Replace(found)
+	})
+}
+
 var phrases = map[string]map[string]string{
 	"it": {
 		"complete":   "COMPLETO fino al %s: in nessun elenco manca qualcosa.",
@@ -174,9 +190,9 @@ var phrases = map[string]map[string]string{
 		"both":              "di entrambe le parti", "consumer_only": "solo di chi ha consultato (%s)", "provider_only": "solo di chi detiene i dati (%s)",
 		"declared": "dichiarato, non controllato", "attested": "controllato da chi lo tiene, che lo firma, fino al",
 		"alarm": "NON CORRISPONDE a quanto annotato da chi lo tiene, che lo firma, fino al", "own": "tenuto dal registro stesso", "deferred": "non ancora mostrato",
-		"denied_late":   "{who} ha avuto dati di {whose} in emergenza; le regole, interrogate dopo, non lo consentono",
-		"break_glass":   "Emergenza: il registro non era raggiungibile e i dati sono stati consegnati prima di annotarlo (sessione %s, n. %d).",
-		"consulter":     "chi ha consultato",
+		"denied_late": "{who} ha avuto dati di {whose} in emergenza; le regole, interrogate dopo, non lo consentono",
+		"break_glass": "Emergenza: il registro non era raggiungibile e i dati sono stati consegnati prima di annotarlo (sessione %s, n. %d).",
+		"consulter":   "chi ha consultato", "on": "il",
 		"decided_allow": "Consentito:", "decided_deny": "Rifiutato:", "decided_none": "Rifiutato: nessuna regola lo consente.",
 		"and":                  "e",
 		"unproven_withheld":    "Qui c'è un accesso o un altro evento che ti riguarda, e il registro non ne mostra il contenuto senza che nulla glielo permetta.",
@@ -219,9 +235,9 @@ var phrases = map[string]map[string]string{
 		"both":              "of both sides", "consumer_only": "of who consulted (%s) alone", "provider_only": "of the holder's side (%s) alone",
 		"declared": "declared, not checked", "attested": "checked by its party, which signed that up to",
 		"alarm": "NOT AS ITS PARTY RECORDED IT, as it signed, up to", "own": "kept by the ledger itself", "deferred": "not shown yet",
-		"denied_late":   "{who} was given data of {whose} in an emergency; the rules, asked afterwards, don't allow it",
-		"break_glass":   "Emergency: the ledger couldn't be reached, and the data were given before this was recorded (session %s, no. %d).",
-		"consulter":     "who consulted",
+		"denied_late": "{who} was given data of {whose} in an emergency; the rules, asked afterwards, don't allow it",
+		"break_glass": "Emergency: the ledger couldn't be reached, and the data were given before this was recorded (session %s, no. %d).",
+		"consulter":   "who consulted", "on": "on",
 		"decided_allow": "Allowed:", "decided_deny": "Refused:", "decided_none": "Refused: no policy allows it.",
 		"and":                  "and",
 		"unproven_withheld":    "There is an access or another event about you here, and the ledger doesn't show its content, though nothing entitles it to that.",

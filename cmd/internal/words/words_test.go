@@ -51,3 +51,41 @@ func TestKinds(t *testing.T) {
 		}
 	}
 }
+
+// TestElided: Italian articles before days that begin with a vowel, and nothing else, lose theirs.
+func TestElided(t *testing.T) {
+	for text, want := range map[string]string{
+		"il 8 novembre 2026":                          "l'8 novembre 2026",
+		"Il 11 marzo hai revocato":                    "L'11 marzo hai revocato",
+		"Dal 8 marzo 2026 al 11 aprile 2026":          "Dall'8 marzo 2026 all'11 aprile 2026",
+		"fino al 8 maggio, del 11 maggio":             "fino all'8 maggio, dell'11 maggio",
+		"il 18 novembre, al 1 agosto, il 8 per mille": "il 18 novembre, al 1 agosto, il 8 per mille",
+		"email 8 novembre":                            "email 8 novembre",
+		"up to 8 November":                            "up to 8 November",
+	} {
+		if got := Elided(text); got != want {
+			t.Errorf("%q is written %q, want %q", text, got, want)
+		}
+	}
+}
+
+// TestInstants: an instant has the article or the preposition that its sentence wants, and one.
+func TestInstants(t *testing.T) {
+	at := time.Date(2026, 11, 8, 17, 0, 0, 0, time.UTC)
+	event := &verifier.HistoryEvent{Kind: ledger.KindAccess, OccurredAt: at.Format(time.RFC3339), Agency: "c_a944", Name: "Comune di Bologna", Issuer: "inps", IssuerName: "INPS"}
+	for lang, months := range map[string]string{"it": "novembre", "en": "November"} {
+		s := In(lang, func(t time.Time) string { return t.Format("2 ") + months })
+		for _, c := range []struct{ said, it, en string }{
+			{s.List(verifier.HistoryScope{Scope: "inps", Attested: at}), "fino all'8 novembre", "up to 8 November"},
+			{s.List(verifier.HistoryScope{Scope: "inps", Alarm: at}), "fino all'8 novembre", "up to 8 November"},
+			{s.PutOff(&verifier.Deferred{Until: at.Format(time.RFC3339)}), "fino all'8 novembre,", "until 8 November,"},
+			{s.Begin(at), "L'8 novembre", "On 8 November"},
+			{s.Sentence(event), "L'8 novembre Comune di Bologna", "On 8 November Comune di Bologna"},
+			{s.Word(event), "tramite INPS.", "by way of INPS."},
+		} {
+			if want := map[string]string{"it": c.it, "en": c.en}[lang]; !strings.Contains(c.said, want) {
+				t.Errorf("%s: %q lacks %q", lang, c.said, want)
+			}
+		}
+	}
+}
