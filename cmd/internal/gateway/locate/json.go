@@ -162,8 +162,14 @@ func (w *jsonReader) object(states []state) error {
 		name := t.String()
 		var inside []state
 		for i, s := range states {
-			if segment, _ := w.next(s); segment == name && segment != "*" {
+			switch segment, _ := w.next(s); {
+			case segment == "*":
+			case segment == name:
 				inside, seen[i] = append(inside, state{s.place, s.at + 1}), true
+			case Alike(segment, name):
+				if err := w.finder.Alike(s.place); err != nil {
+					return err
+				}
 			}
 		}
 		if err := w.value(inside); err != nil {

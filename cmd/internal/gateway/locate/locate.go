@@ -22,6 +22,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 const (
@@ -39,6 +42,32 @@ type Finder interface {
 	Missing(place int) error
 	// Wrong says that something else than a text is there: kind is "a number", "an object" …
 	Wrong(place int, kind string) error
+	// Alike says that a member of JSON isn't at the place, but that a lenient reader could take its name for one of the
+	// place's: see [Alike].
+	Alike(place int) error
+}
+
+// Alike says whether two names are the same but for letter case and signs: codice_fiscale, CODICE_FISCALE, codiceFiscale. Go's
+// encoding/json, .NET and others read any of them for another.
+func Alike(a, b string) bool {
+	for {
+		x, restA := cutLetter(a)
+		y, restB := cutLetter(b)
+		if x != y || x == 0 {
+			return x == y
+		}
+		a, b = restA, restB
+	}
+}
+
+// cutLetter cuts off the first letter or digit, in one case; 0 where there is none.
+func cutLetter(s string) (letter rune, rest string) {
+	i := strings.IndexFunc(s, func(c rune) bool { return unicode.IsLetter(c) || unicode.IsDigit(c) })
+	if i < 0 {
+		return 0, ""
+	}
+	letter, size := utf8.DecodeRuneInString(s[i:])
+	return unicode.ToUpper(unicode.ToLower(letter)), s[i+size:]
 }
 
 // SyntaxError says that a document can't be read, and never with its own words.

@@ -23,6 +23,7 @@ func (l *log) Wrong(place int, kind string) error {
 	*l = append(*l, fmt.Sprint(place, " wrong ", kind))
 	return nil
 }
+func (l *log) Alike(place int) error { *l = append(*l, fmt.Sprint(place, " alike")); return nil }
 
 func TestJSON(t *testing.T) {
 	for _, test := range []struct{ pointers, document, want string }{
@@ -30,6 +31,9 @@ func TestJSON(t *testing.T) {
 		{"/a/b", `{"a":{"b":"x"},"a":{"b":"y"}}`, "0 x,0 y"}, // another reader may take either
 		{"/a/b", `{"a":{"\u0062":"x"}}`, "0 x"},
 		{"/a/b", `{"a":{"c":1}}`, "0 missing"},
+		{"/a/b", `{"a":{"b":"x","B":"y"},"A":{"b":"z"}}`, "0 x,0 alike,0 alike"},
+		{"/a/codice_fiscale", `{"a":{"codiceFiscale":"x","codice fiscale":1,"codice_fi\u017fcale":2,"cod\u0131ce_fiscale":3,"codice":4}}`, "0 alike,0 alike,0 alike,0 alike,0 missing"},
+		{"/a/*", `{"a":[{"-":1}]}`, "0 wrong an object"},
 		{"/a/b", `{"a":null}`, "0 missing"},
 		{"/a/b", `{"a":[]}`, "0 missing"},
 		{"/a/b", `{"a":"b"}`, "0 missing"},

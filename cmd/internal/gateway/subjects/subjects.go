@@ -32,6 +32,7 @@ import (
 const (
 	CodeNoSubject  = "no_subject"         // nobody's code where there must be one
 	CodeUnreadable = "unreadable_content" // another kind of content, or broken
+	CodeAlike      = "alike_name"         // of a request: one that the provider could take for a place's
 )
 
 // OfRequest finds the codes in a request, whose content the body is. There may be none, where the answer names the persons.
@@ -93,6 +94,7 @@ type message struct {
 type taker interface {
 	take(where, text string) error
 	missing(s *config.Source, where, found string) error
+	alike(where string) error
 }
 
 // collector keeps each code once.
@@ -131,17 +133,32 @@ func (c *collector) missing(s *config.Source, where, found string) error {
 	return &ledger.Problem{Code: CodeNoSubject, Where: where, Expected: "a person's code", Found: found}
 }
 
+// alike refuses what the provider could read for the place, as the consumer chose; of the provider's own answer nothing.
+func (c *collector) alike(where string) error {
+	if c.part != "request" {
+		return nil
+	}
+	return alike(where)
+}
+
+func alike(where string) error {
+	return &ledger.Problem{Code: CodeAlike, Where: where, Expected: "this name alone, as it is written here", Found: "one that differs in letter case or signs"}
+}
+
 // each tells the taker what stands at the sources of a message. The body is read once.
 func each(part string, sources []config.Source, m message, t taker) error {
 	var inBody []*config.Source
 	for i := range sources {
 		s := &sources[i]
 		var values []string
+		var others map[string][]string
+		name := s.Header + s.Query
 		switch {
 		case s.Header != "":
-			values = m.header.Values(s.Header)
+			name = http.CanonicalHeaderKey(name)
+			values, others = m.header[name], m.header
 		case s.Query != "":
-			values = m.query[s.Query]
+			values, others = m.query[name], m.query
 		case s.Variable != "":
 			values = []string{m.variables[s.Variable]}
 		default:
@@ -149,6 +166,13 @@ func each(part string, sources []config.Source, m message, t taker) error {
 			continue
 		}
 		where := part + "#" + Name(s)
+		for other := range others {
+			if other != name && locate.Alike(other, name) {
+				if err := t.alike(where); err != nil {
+					return err
+				}
+			}
+		}
 		if len(values) == 0 {
 			if err := t.missing(s, where, "nothing"); err != nil {
 				return err
@@ -274,6 +298,8 @@ func (f *finder) Wrong(place int, kind string) error {
 	return &ledger.Problem{Code: ledger.CodeBadSubject, Where: f.where(place), Expected: "a text", Found: kind}
 }
 
+func (f *finder) Alike(place int) error { return f.taker.alike(f.where(place)) }
+
 // value takes a text found, through base64 where that is what it is.
 func value(s *config.Source, where, text string, t taker) error {
 	if text == "" {
@@ -334,3 +360,5 @@ func (o *single) missing(s *config.Source, where, found string) error {
 	}
 	return &ledger.Problem{Code: ledger.CodeMissing, Where: where, Expected: "a text", Found: found}
 }
+
+func (o *single) alike(where string) error { return alike(where) }

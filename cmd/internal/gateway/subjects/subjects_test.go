@@ -87,6 +87,7 @@ func TestOfAnswer(t *testing.T) {
 		{"no base64", &flussi, 200, "application/json", flows("<Flusso/>"), "unreadable_content answer#/elenco_flussi/*/flusso base64 /Flusso/Beneficiario/@CodiceFiscale"},
 		{"a flow without content", &flussi, 200, "application/json", flows(""), "no_subject answer#/elenco_flussi/*/flusso base64 /Flusso/Beneficiario/@CodiceFiscale"},
 		{"another shape", &flussi, 200, "application/json", `{"flussi":[]}`, "no_subject answer#/elenco_flussi/*/flusso base64 /Flusso/Beneficiario/@CodiceFiscale"},
+		{"the provider's other spellings", &flussi, 200, "application/json", `{"elencoFlussi":[1],"elenco_flussi":[]}`, "[]"},
 		{"not found", &flussi, 404, "application/problem+json", `{"title":"Not found"}`, "[]"},
 		{"an error page", &flussi, 500, "text/html", `<p>oops`, "[]"},
 		{"an error that names somebody", &flussi, 409, "application/json", flows(flow(person(rossi))), "[RSSMRA80A01H501U]"},
@@ -157,6 +158,11 @@ func TestOfRequest(t *testing.T) {
 		{"no code in the path", "x", "", "", `{}`, "bad_subject request#path:cf"},
 		{"a query that others read otherwise", rossi, "?cf=a;cf=b", "", `{}`, "unreadable_content request#query"},
 		{"no body", rossi, "", "", ``, "unreadable_content request"},
+		{"a second name in capitals", rossi, "", "", `{"beneficiario":{"codice_fiscale":"RSSMRA80A01H501U","CODICE_FISCALE":"RSSMRA80A01H50MM"}}`, "alike_name request#/beneficiario/codice_fiscale"},
+		{"a second object in capitals", rossi, "", "", `{"BENEFICIARIO":{"codice_fiscale":"RSSMRA80A01H50MM"},"beneficiario":{"codice_fiscale":"RSSMRA80A01H501U"}}`, "alike_name request#/beneficiario/codice_fiscale"},
+		{"another spelling alone", rossi, "", "", `{"beneficiario":{"codiceFiscale":"RSSMRA80A01H50MM"}}`, "alike_name request#/beneficiario/codice_fiscale"},
+		{"a second query name", rossi, "?cf=" + rossi + "&CF=" + omocodia, "", `{}`, "alike_name request#query:cf"},
+		{"a query name of PHP", rossi, "?cf=" + rossi + "&cf[]=" + omocodia, "", `{}`, "alike_name request#query:cf"},
 	} {
 		r := httptest.NewRequest("POST", "/p/x"+test.query, nil)
 		r.Header.Set("Content-Type", "application/json")
@@ -170,9 +176,15 @@ func TestOfRequest(t *testing.T) {
 		}
 	}
 	alone := config.Operation{Request: []config.Source{{Header: "X-CF", Optional: true}}}
-	list, err := OfRequest(&config.Route{Operation: &alone}, httptest.NewRequest("GET", "/", nil), nil)
+	r := httptest.NewRequest("GET", "/", nil)
+	list, err := OfRequest(&config.Route{Operation: &alone}, r, nil)
 	if got, want := outcome(list, err), "no_subject request"; got != want {
 		t.Errorf("a request that alone could name somebody: %s, expected %s", got, want)
+	}
+	r.Header["X_cf"] = []string{rossi} // CGI and WSGI read it as X-CF
+	list, err = OfRequest(&config.Route{Operation: &alone}, r, nil)
+	if got, want := outcome(list, err), "alike_name request#header:X-CF"; got != want {
+		t.Errorf("a second header: %s, expected %s", got, want)
 	}
 }
 
@@ -189,6 +201,7 @@ func TestText(t *testing.T) {
 		{config.Source{JSON: "/ente"}, "bad_subject request#/ente"},
 		{config.Source{XPath: "/a", Optional: true}, ""},
 		{config.Source{XPath: "/a"}, "unreadable_content request"},
+		{config.Source{JSON: "/ENTE/codice_ufficio", Optional: true}, "alike_name request#/ENTE/codice_ufficio"},
 	} {
 		r := httptest.NewRequest("POST", "/", nil)
 		r.Header.Set("Content-Type", "application/json")
