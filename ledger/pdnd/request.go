@@ -39,7 +39,7 @@ type Signature struct {
 }
 
 // CheckRequest judges a signed request at an instant: its body has the Digest, and the token, by one of the keys (RS256,
-// ES256 or EdDSA), is for one of these audiences and covers Digest and Content-Type as they came. Errors are as those of Check.
+// ES256 or EdDSA), is for one of these audiences and covers Digest and, of content, Content-Type as they came. Errors are as those of Check.
 func CheckRequest(ctx context.Context, request SignedRequest, audience []string, keys Keys, at time.Time) (*Signature, error) {
 	sum := sha256.Sum256(request.Body)
 	if want := "SHA-256=" + base64.StdEncoding.EncodeToString(sum[:]); request.Digest != want {
@@ -82,7 +82,8 @@ func CheckRequest(ctx context.Context, request SignedRequest, audience []string,
 	return s, nil
 }
 
-// judgeSignedHeaders refuses a token that doesn't cover digest and content-type, each once, exactly as they came.
+// judgeSignedHeaders refuses a token that doesn't cover digest and content-type, each once, exactly as they came. A
+// content-type of no content needn't be covered.
 func judgeSignedHeaders(r *reader, request SignedRequest) {
 	const name = "signed_headers"
 	raw := find(r.members, name)
@@ -104,6 +105,7 @@ func judgeSignedHeaders(r *reader, request SignedRequest) {
 	for _, h := range []struct{ name, came string }{{"digest", request.Digest}, {"content-type", request.ContentType}} {
 		value, ok := signed[h.name]
 		switch {
+		case !ok && h.name == "content-type" && len(request.Body) == 0:
 		case !ok && h.came != "":
 			r.refuse(ledger.CodeMissing, name, "also "+h.name, "not in the list")
 		case value != h.came:

@@ -12,7 +12,7 @@ import (
 
 // serveReceipt hands a submission's answer to whoever sent it: the request is
 // signed by the issuer. To all others there is nothing here, whether or not
-// there is.
+// there is; where a header is wrong, the answer says which all the same.
 func (s *Server) serveReceipt(w http.ResponseWriter, r *http.Request) {
 	limiter := s.refusals.of(r)
 	if s.holdOff(w, limiter) {
@@ -25,8 +25,8 @@ func (s *Server) serveReceipt(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	status, p := s.judge(err)
-	if status == http.StatusUnprocessableEntity {
-		status = http.StatusBadRequest // of the header, not of a submission
+	if status == http.StatusUnprocessableEntity || status == http.StatusBadRequest {
+		status = http.StatusNotFound // of a header: no request signed by the issuer
 	}
 	s.refusals.count(limiter, status)
 	s.refusals.announce(w.Header(), limiter)

@@ -83,19 +83,19 @@ func TestFetch(t *testing.T) {
 		{"an unknown issuer's", "c_zzzz/" + consumer, nil, 404, "not_found", "path"},
 		{"upper case", strings.ToUpper(path[:4]) + path[4:], nil, 404, "not_found", "path"},
 		// What a caller can mend is said.
-		{"another ledger", path, claims("aud", "other.example"), 400, "wrong_audience", "header:Agid-JWT-Signature#aud"},
-		{"no audience", path, claims("aud", absent), 400, "missing", "header:Agid-JWT-Signature#aud"},
-		{"no jti", path, claims("jti", absent), 400, "missing", "header:Agid-JWT-Signature#jti"},
-		{"no signed headers", path, claims("signed_headers", absent), 400, "missing", "header:Agid-JWT-Signature#signed_headers"},
-		{"another digest signed", path, claims("signed_headers", []any{object{"digest": "SHA-256=" + repeat("A", 43) + "="}}), 400, "claim_mismatch", "header:Agid-JWT-Signature#signed_headers"},
-		{"expired", path, func(k *token) { k.claims["iat"], k.claims["exp"] = seconds(-10*time.Minute), seconds(-5*time.Minute) }, 400, "expired", "header:Agid-JWT-Signature#exp"},
-		{"not yet valid", path, func(k *token) { k.claims["iat"], k.claims["exp"] = seconds(5*time.Minute), seconds(10*time.Minute) }, 400, "not_yet_valid", "header:Agid-JWT-Signature#iat"},
-		{"good for a day", path, func(k *token) { k.claims["exp"] = seconds(24 * time.Hour) }, 400, "lifetime_wrong", "header:Agid-JWT-Signature#exp"},
-		{"alg none", path, header("alg", "none"), 400, "wrong_algorithm", "header:Agid-JWT-Signature#alg"},
-		{"HS256 with the public key", path, header("alg", "HS256"), 400, "wrong_algorithm", "header:Agid-JWT-Signature#alg"},
-		{"RS256 for a P-256 key", path, func(k *token) { k.header["alg"], k.key = "RS256", "pdnd" }, 400, "wrong_algorithm", "header:Agid-JWT-Signature#alg"},
-		{"no JWS", path, compact(func(string) string { return "x" }), 400, "syntax", "header:Agid-JWT-Signature"},
-		{"a receipt for a token", path, func(k *token) { k.header["typ"] = ledger.ReceiptType }, 400, "type_refused", "header:Agid-JWT-Signature#typ"},
+		{"another ledger", path, claims("aud", "other.example"), 404, "wrong_audience", "header:Agid-JWT-Signature#aud"},
+		{"no audience", path, claims("aud", absent), 404, "missing", "header:Agid-JWT-Signature#aud"},
+		{"no jti", path, claims("jti", absent), 404, "missing", "header:Agid-JWT-Signature#jti"},
+		{"no signed headers", path, claims("signed_headers", absent), 404, "missing", "header:Agid-JWT-Signature#signed_headers"},
+		{"another digest signed", path, claims("signed_headers", []any{object{"digest": "SHA-256=" + repeat("A", 43) + "="}}), 404, "claim_mismatch", "header:Agid-JWT-Signature#signed_headers"},
+		{"expired", path, func(k *token) { k.claims["iat"], k.claims["exp"] = seconds(-10*time.Minute), seconds(-5*time.Minute) }, 404, "expired", "header:Agid-JWT-Signature#exp"},
+		{"not yet valid", path, func(k *token) { k.claims["iat"], k.claims["exp"] = seconds(5*time.Minute), seconds(10*time.Minute) }, 404, "not_yet_valid", "header:Agid-JWT-Signature#iat"},
+		{"good for a day", path, func(k *token) { k.claims["exp"] = seconds(24 * time.Hour) }, 404, "lifetime_wrong", "header:Agid-JWT-Signature#exp"},
+		{"alg none", path, header("alg", "none"), 404, "wrong_algorithm", "header:Agid-JWT-Signature#alg"},
+		{"HS256 with the public key", path, header("alg", "HS256"), 404, "wrong_algorithm", "header:Agid-JWT-Signature#alg"},
+		{"RS256 for a P-256 key", path, func(k *token) { k.header["alg"], k.key = "RS256", "pdnd" }, 404, "wrong_algorithm", "header:Agid-JWT-Signature#alg"},
+		{"no JWS", path, compact(func(string) string { return "x" }), 404, "syntax", "header:Agid-JWT-Signature"},
+		{"a receipt for a token", path, func(k *token) { k.header["typ"] = ledger.ReceiptType }, 404, "type_refused", "header:Agid-JWT-Signature#typ"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			request := f.request("inps")
@@ -107,13 +107,25 @@ func TestFetch(t *testing.T) {
 	}
 	url := "/v1/access-receipts/" + path
 	t.Run("unsigned", func(t *testing.T) {
-		f.fetch(t, path, nil).problem(t, http.StatusBadRequest, "missing", "header:Agid-JWT-Signature")
+		f.fetch(t, path, nil).problem(t, http.StatusNotFound, "missing", "header:Agid-JWT-Signature")
 	})
 	t.Run("without digest", func(t *testing.T) {
-		f.get(t, url, "Agid-JWT-Signature", f.request("inps").sign(t, f)).problem(t, http.StatusBadRequest, "digest_mismatch", "header:Digest")
+		f.get(t, url, "Agid-JWT-Signature", f.request("inps").sign(t, f)).problem(t, http.StatusNotFound, "digest_mismatch", "header:Digest")
 	})
 	t.Run("digest of something", func(t *testing.T) {
-		f.get(t, url, "Agid-JWT-Signature", f.request("inps").sign(t, f), "Digest", "SHA-256="+repeat("A", 43)+"=").problem(t, http.StatusBadRequest, "digest_mismatch", "header:Digest")
+		f.get(t, url, "Agid-JWT-Signature", f.request("inps").sign(t, f), "Digest", "SHA-256="+repeat("A", 43)+"=").problem(t, http.StatusNotFound, "digest_mismatch", "header:Digest")
+	})
+
+	t.Run("a content type of no content", func(t *testing.T) {
+		f.fetch(t, path, f.request("inps"), "Content-Type", "application/json").answer(t, http.StatusOK)
+	})
+	t.Run("a wrong header says the same of no receipt", func(t *testing.T) {
+		request := f.request("inps")
+		request.claims["aud"] = "other.example"
+		there, none := f.fetch(t, path, request), f.fetch(t, "inps/"+newUUID(), request)
+		if there.status != none.status || !bytes.Equal(there.body, none.body) {
+			t.Errorf("%s\n%s", there.body, none.body)
+		}
 	})
 
 	t.Run("a token for one receipt", func(t *testing.T) {
@@ -124,9 +136,9 @@ func TestFetch(t *testing.T) {
 		}
 		ask(path).answer(t, http.StatusOK)
 		ask(path).answer(t, http.StatusOK) // the same again
-		ask(other.ReceiptID).problem(t, http.StatusBadRequest, "token_used", "header:Agid-JWT-Signature#jti")
+		ask(other.ReceiptID).problem(t, http.StatusNotFound, "token_used", "header:Agid-JWT-Signature#jti")
 		// ECDSA gives the same claims another signature.
-		f.fetch(t, other.ReceiptID, request).problem(t, http.StatusBadRequest, "token_used", "header:Agid-JWT-Signature#jti")
+		f.fetch(t, other.ReceiptID, request).problem(t, http.StatusNotFound, "token_used", "header:Agid-JWT-Signature#jti")
 		f.fetch(t, other.ReceiptID, f.request("inps")).answer(t, http.StatusOK)
 		// The same jti of another body is another token.
 		stranger := f.request("c_h501")
