@@ -224,7 +224,7 @@ func (e *refusal) recorded(want *identity) (*answer, error) {
 // other 4xx, which judges the request and not what was sent, an error.
 func (e *refusal) verdict() error {
 	switch e.status {
-	case http.StatusBadRequest, http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity:
+	case http.StatusBadRequest, http.StatusConflict, http.StatusGone, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity:
 		if e.problem.Code != "" {
 			return &e.problem
 		}
