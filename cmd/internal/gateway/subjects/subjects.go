@@ -21,6 +21,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/traccia-ledger/traccia/cmd/internal/gateway/config"
@@ -53,24 +54,22 @@ func OfRequest(route *config.Route, r *http.Request, body io.Reader) ([]ledger.S
 }
 
 // OfAnswer finds the codes in an answer and returns them behind those already found in the request, each once. In an answer
-// of status 400 and above no place has to lead anywhere. That nobody is named at all is an error unless the operation may
-// be empty.
+// of status 204, 304, 400 and above no place has to lead anywhere; one that has no content has its headers. That nobody is
+// named at all is an error unless the operation may be empty.
 func OfAnswer(o *config.Operation, status int, h http.Header, body io.Reader, already []ledger.Subject) ([]ledger.Subject, error) {
-	c := collector{part: "answer", lenient: status >= http.StatusBadRequest, seen: make(map[ledger.Subject]bool)}
+	noContent := status == http.StatusNoContent || status == http.StatusNotModified
+	c := collector{part: "answer", lenient: noContent || status >= http.StatusBadRequest, seen: make(map[ledger.Subject]bool)}
 	for _, s := range already {
 		c.add(s)
 	}
 	sources := o.Response
-	if c.lenient {
-		var p *ledger.Problem
-		err := each(c.part, sources, message{header: h, body: body}, &c)
-		if errors.As(err, &p) && p.Code != CodeUnreadable || err != nil && p == nil {
-			return nil, err // a page of HTML about an error is no fault
-		}
-	} else if o.Method != http.MethodHead && status != http.StatusNoContent && status != http.StatusNotModified {
-		if err := each(c.part, sources, message{header: h, body: body}, &c); err != nil {
-			return nil, err
-		}
+	if noContent || o.Method == http.MethodHead {
+		sources = slices.DeleteFunc(slices.Clone(sources), func(s config.Source) bool { return s.Header == "" })
+	}
+	var p *ledger.Problem
+	err := each(c.part, sources, message{header: h, body: body}, &c)
+	if err != nil && (!c.lenient || !errors.As(err, &p) || p.Code != CodeUnreadable) {
+		return nil, err // of an error a page of HTML is no fault
 	}
 	if len(c.list) == 0 && !o.MayBeEmpty {
 		return nil, noSubject(c.part)

@@ -141,6 +141,31 @@ func TestBehindTheRequest(t *testing.T) {
 	if got, want := outcome(list, err), "[RSSMRA80A01H501U 80078750587 RSSMRA80A01H50MM]"; got != want {
 		t.Errorf("%s, expected %s", got, want)
 	}
+	headers := config.Operation{MayBeEmpty: true, Response: []config.Source{{Header: "X-CF"}, {JSON: "/cf", Optional: true}}}
+	for _, test := range []struct {
+		method string
+		status int
+		code   string
+		want   string
+	}{
+		{"HEAD", 200, rossi, "[RSSMRA80A01H501U]"},
+		{"HEAD", 200, "", "no_subject answer#header:X-CF"},
+		{"HEAD", 404, "", "[]"},
+		{"GET", 204, rossi, "[RSSMRA80A01H501U]"},
+		{"GET", 304, rossi, "[RSSMRA80A01H501U]"},
+		{"GET", 304, "x", "bad_subject answer#header:X-CF"},
+		{"GET", 204, "", "[]"},
+	} {
+		headers.Method = test.method
+		alone := http.Header{}
+		if test.code != "" {
+			alone.Set("X-CF", test.code)
+		}
+		list, err := OfAnswer(&headers, test.status, alone, strings.NewReader(""), nil)
+		if got := outcome(list, err); got != test.want {
+			t.Errorf("%s, %d, %q without content: %s, expected %s", test.method, test.status, test.code, got, test.want)
+		}
+	}
 	h.Set("Content-Encoding", "gzip")
 	list, err = OfAnswer(&family, 200, h, strings.NewReader(`{}`), nil)
 	if got, want := outcome(list, err), "unreadable_content answer"; got != want {
