@@ -29,7 +29,7 @@ var pageFiles = map[string]string{"it": "index.html", "en": "en.html"}
 type Panel struct {
 	Lang  string
 	Base  string // address of the site's files, ending in a slash; may be relative
-	Mine  string // address that answers to a POST with the citizen's own history; "" where nobody is logged in
+	Mine  string // address that answers to a form with the citizen's own history; "" where nobody is logged in
 	Trust string // a witness policy to begin with
 	// Recorded says that the ledger has a record of the site, at this place.
 	Recorded bool

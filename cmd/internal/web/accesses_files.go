@@ -46,9 +46,6 @@ func (s *server) historyOf(ctx context.Context, subject ledger.Subject) (*access
 
 // serveExcerpt gives the events that were chosen as a file to show to others.
 func serveExcerpt(s *server, w http.ResponseWriter, r *http.Request) error {
-	if err := r.ParseForm(); err != nil {
-		return &statusError{status: http.StatusBadRequest, key: "form"}
-	}
 	chosen, ok := accesses.Chosen(r.PostForm["evento"])
 	if !ok {
 		return &statusError{status: http.StatusBadRequest, key: "nothing_chosen"}

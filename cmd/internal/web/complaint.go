@@ -80,9 +80,6 @@ func serveComplaint(s *server, w http.ResponseWriter, r *http.Request) error {
 	if r.Method != http.MethodPost {
 		return s.render(w, r, "complaint", complaintView{})
 	}
-	if err := r.ParseForm(); err != nil {
-		return &statusError{status: http.StatusBadRequest, key: "form"}
-	}
 	chosen, ok := accesses.Chosen(r.PostForm["evento"])
 	if !ok {
 		return s.renderStatus(w, r, http.StatusBadRequest, "complaint", complaintView{})

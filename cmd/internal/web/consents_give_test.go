@@ -177,6 +177,39 @@ func TestConsentsGive(t *testing.T) {
 	}
 }
 
+// TestRefusalsOfOthers: a "no" on the page of one person isn't recorded in the list of another whom the session shows since: the
+// citizen's when the delegate began to act in another tab, the delegate's when the mandate ended.
+func TestRefusalsOfOthers(t *testing.T) {
+	n, _ := consentNode(t)
+	s := serveNode(t, n, nil)
+	citizen, delegate := nodetest.Person(1), nodetest.Person(2)
+	d := s.at(citizen)
+	mandate := d.record(t, ledger.KindMandateGiven, &ledger.Private{Delegate: delegate}, func(*consent.Record) {})
+	b := s.signIn(delegate)
+	b.get(s.asks(nil))
+	no := func(shown string) url.Values { return url.Values{"risposta": {"no"}, personField: {shown}} }
+	for _, meanwhile := range []func(){
+		func() { b.post("/it/per-altri", url.Values{"codice": {string(citizen)}}) },
+		func() {
+			d.record(t, ledger.KindMandateEnded, &ledger.Private{}, func(r *consent.Record) { r.Ends = mandate })
+		},
+	} {
+		shown := b.person()
+		meanwhile()
+		if a := b.post("/it/consensi/richiesta", no(shown)); a.status != http.StatusConflict || !strings.Contains(a.body, "Nel frattempo hai cambiato persona") {
+			t.Errorf("a no for %q: %d", shown, a.status)
+		}
+	}
+	for _, who := range []ledger.Subject{citizen, delegate} {
+		if s.lastOf(who, ledger.KindConsentRefused).ID != "" {
+			t.Errorf("%s has refused", who)
+		}
+	}
+	if a := b.post("/it/consensi/richiesta", no(string(delegate))); a.status != http.StatusSeeOther || s.lastOf(delegate, ledger.KindConsentRefused).ID == "" {
+		t.Errorf("from their own page: %d", a.status)
+	}
+}
+
 // TestConsentsUsed: a consent says which accesses named it.
 func TestConsentsUsed(t *testing.T) {
 	n, world := consentNode(t)

@@ -23,10 +23,10 @@ const (
 const loginAge = 10 * time.Minute
 
 var (
-	enterPage = page{path: enterPath, open: true, methods: []string{http.MethodGet, http.MethodPost}, serve: serveEnter}
-	leavePage = page{path: leavePath, open: true, methods: []string{http.MethodPost}, serve: serveLeave}
+	enterPage = page{path: enterPath, open: true, anyone: true, methods: []string{http.MethodGet, http.MethodPost}, serve: serveEnter}
+	leavePage = page{path: leavePath, open: true, anyone: true, methods: []string{http.MethodPost}, serve: serveLeave}
 	leftPage  = page{path: leftPath, open: true, methods: []string{http.MethodGet}, serve: serveText("left")}
-	codePage  = page{path: "/codice", methods: []string{http.MethodPost}, serve: serveCode}
+	codePage  = page{path: "/codice", anyone: true, methods: []string{http.MethodPost}, serve: serveCode}
 )
 
 // afterLogin is the page to which a login leads that wasn't begun from another.

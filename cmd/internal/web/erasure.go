@@ -135,9 +135,6 @@ func monthName(lang, month string) string {
 
 func (s *server) askErasure(w http.ResponseWriter, r *http.Request, subject ledger.Subject) error {
 	here := "/" + lang(r) + erasurePath
-	if err := r.ParseForm(); err != nil {
-		return &statusError{status: http.StatusBadRequest, key: "form"}
-	}
 	step := r.PostFormValue("passo")
 	if step == "ritira" {
 		if err := s.Node.WithdrawErasure(r.Context(), subject); err != nil && !errors.Is(err, node.ErrErasureNotOpen) {

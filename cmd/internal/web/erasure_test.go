@@ -60,6 +60,14 @@ func TestErasure(t *testing.T) {
 	if r, err := l.OwnErasure(t.Context(), webtest.Citizen); r != nil || err != nil {
 		t.Fatalf("something is asked before it was confirmed: %v, %v", r, err)
 	}
+	// The page of one code, while another tab chose the other.
+	both := s.enter(webtest.Other, webtest.Citizen)
+	stale := without(func(f url.Values) { f.Set(personField, both.person()) })
+	both.post("/it/codice", url.Values{"quale": {"1"}})
+	says(http.StatusConflict, both.post("/it/cancellazione", stale), "Nel frattempo hai cambiato persona")
+	if open, err := l.ErasureRequests(t.Context()); len(open) != 0 || err != nil {
+		t.Fatalf("an erasure is asked for another code: %v, %v", open, err)
+	}
 	ask := func() *node.ErasureRequest {
 		t.Helper()
 		if a := b.post("/it/cancellazione", whole); a.status != http.StatusSeeOther || a.header.Get("Location") != "/it/cancellazione" {

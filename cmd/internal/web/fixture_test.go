@@ -6,6 +6,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -166,10 +167,28 @@ func (b *browser) get(path string, headers ...string) answer {
 	return b.do(http.MethodGet, path, nil, headers...)
 }
 
+// person is what the forms of a page say that this browser gets now; "" of a visitor's.
+func (b *browser) person() string {
+	u, _ := url.Parse(b.URL)
+	for _, c := range b.Jar.Cookies(u) {
+		if c.Name == b.pages.cookieName(sessionCookie) {
+			if current, err := b.pages.sessions.Get(b.Context(), c.Value); err == nil {
+				return current.Person()
+			}
+		}
+	}
+	return ""
+}
+
+// post sends a form of a page that this browser gets now, but for what form says.
 func (b *browser) post(path string, form url.Values, headers ...string) answer {
 	b.Helper()
+	form = maps.Clone(form)
 	if form == nil {
 		form = url.Values{}
+	}
+	if !form.Has(personField) {
+		form.Set(personField, b.person())
 	}
 	return b.do(http.MethodPost, path, form, append([]string{"Sec-Fetch-Site", "same-origin"}, headers...)...)
 }

@@ -168,6 +168,14 @@ func (s *server) route(w http.ResponseWriter, in **http.Request) (name string, e
 	if !page.open && current == nil {
 		return name, s.sendToEnter(w, r, lang, page)
 	}
+	if r.Method == http.MethodPost {
+		if err := r.ParseForm(); err != nil {
+			return name, &statusError{status: http.StatusBadRequest, key: "form"}
+		}
+		if current != nil && !page.anyone && r.PostForm.Get(personField) != current.Person() {
+			return name, &statusError{status: http.StatusConflict, key: "person"}
+		}
+	}
 	if page.wasm {
 		s.harden(w.Header(), true)
 	}

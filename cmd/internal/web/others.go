@@ -11,7 +11,7 @@ import (
 )
 
 // othersPage is where a parent, guardian, support administrator or proxy begins to act for a citizen, and ends it.
-var othersPage = page{path: "/per-altri", methods: []string{http.MethodGet, http.MethodPost}, serve: serveOthers, nav: "nav.others"}
+var othersPage = page{path: "/per-altri", anyone: true, methods: []string{http.MethodGet, http.MethodPost}, serve: serveOthers, nav: "nav.others"}
 
 // othersView is what others.html shows.
 type othersView struct{ Refused bool }

@@ -9,6 +9,7 @@ import (
 	"html/template"
 	"net/http"
 	"path"
+	"regexp"
 	"strings"
 	"time"
 
@@ -147,8 +148,19 @@ func (s *server) compose(r *http.Request, name string, data any) ([]byte, error)
 	if err := t.Execute(&b, v); err != nil {
 		return nil, fmt.Errorf("couldn't make a page: %w", err)
 	}
-	return b.Bytes(), nil
+	if v.Session == nil {
+		return b.Bytes(), nil
+	}
+	field := fmt.Sprintf(`$0<input type="hidden" name="%s" value="%s">`, personField, template.HTMLEscapeString(v.Session.Person()))
+	return formTag.ReplaceAll(b.Bytes(), []byte(field)), nil
 }
+
+// personField is what every form of a citizen's page has, by which it acts for nobody but whom the page shows: in another tab
+// another code may be chosen meanwhile, or a mandate may have ended. It is no secret; other sites' forms are refused before.
+const personField = "persona"
+
+// formTag begins a form. No attribute's value has a ">": templates escape it.
+var formTag = regexp.MustCompile(`<form\b[^>]* method="post"[^>]*>`)
 
 // send answers with a page, or with its beginning.
 func (s *server) send(w http.ResponseWriter, r *http.Request, status int, text []byte) error {

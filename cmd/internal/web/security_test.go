@@ -9,6 +9,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -89,7 +92,7 @@ func TestHeaders(t *testing.T) {
 		for who, b := range map[string]*browser{"visitor": s.visitor(), "citizen": s.enter(nodetest.Person(n))} {
 			var form url.Values
 			if request[0] == http.MethodPost {
-				form = url.Values{}
+				form = url.Values{personField: {b.person()}}
 			}
 			a := b.do(request[0], request[1], form, "Sec-Fetch-Site", "same-origin")
 			where := fmt.Sprintf("%s, %s %s (%d)", who, request[0], request[1], a.status)
@@ -224,6 +227,63 @@ func TestForeignForms(t *testing.T) {
 	}
 }
 
+// TestPersons: a form acts for whom its page showed or not at all, whatever another tab did meanwhile. Every page that takes forms is
+// tried; those that do the same for anyone are named here.
+func TestPersons(t *testing.T) {
+	s := newSite(t, withDoors(&door{}))
+	free := []string{enterPath, leavePath, "/codice", "/per-altri"}
+	meanwhile := map[string]func(b *browser){
+		"nothing":       func(*browser) {},
+		"another code":  func(b *browser) { b.post("/en/codice", url.Values{"quale": {"1"}}) },
+		"another login": func(b *browser) { b.setCookie(sessionCookie, s.enterCookie(bruno)) },
+		"the same person's login": func(b *browser) {
+			b.setCookie(sessionCookie, s.enterCookie(ledger.Subject(strings.Fields(b.person())[0])))
+		},
+	}
+	field := regexp.MustCompile(`<form[^>]*method="post"[^>]*><input type="hidden" name="` + personField + `" value="([^"]*)">`)
+	for n, p := range allPages() {
+		own := nodetest.Person(n + 1)
+		if b := s.enter(own); slices.Contains(p.methods, http.MethodGet) {
+			page := b.get("/it" + p.path).body
+			forms := field.FindAllStringSubmatch(page, -1)
+			if slices.ContainsFunc(forms, func(m []string) bool { return m[1] != string(own) }) || len(forms) != strings.Count(page, `method="post"`) {
+				t.Errorf("%s has forms of %v", p.path, forms)
+			}
+		}
+		if !slices.Contains(p.methods, http.MethodPost) {
+			continue
+		}
+		for what, do := range meanwhile {
+			for _, shown := range []string{string(own), "", string(own) + " a mandate that ended"} {
+				b := s.enter(own, bruno)
+				do(b)
+				stale := (shown != string(own) || strings.HasPrefix(what, "another")) && !slices.Contains(free, p.path)
+				a := b.post("/it"+p.path, url.Values{personField: {shown}, "con": {"prova"}, "chi": {string(own)}, "quale": {"0"}, "risposta": {"si"}, "passo": {"ferma"}})
+				if got := a.status == http.StatusConflict && strings.Contains(a.body, "Nel frattempo hai cambiato persona"); got != stale {
+					t.Errorf("%s, shown %q, meanwhile %s: %d", p.path, shown, what, a.status)
+				}
+			}
+		}
+	}
+	// A form that a template has and formTag doesn't know would be sent in vain.
+	for _, pattern := range []string{"templates/*.html", "../browser/site/panel.html"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil || len(files) == 0 {
+			t.Fatal(pattern, err)
+		}
+		for _, f := range files {
+			data, err := os.ReadFile(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text := string(data)
+			if all := strings.Count(text, "<form"); all != len(formTag.FindAllString(text, -1))+strings.Count(text, `method="get"`) {
+				t.Errorf("%s has %d forms, and not all say how they are sent", f, all)
+			}
+		}
+	}
+}
+
 // TestOpenRedirects: whatever a request says, a browser is sent to our own pages alone.
 func TestOpenRedirects(t *testing.T) {
 	elsewhere := &link{}
@@ -283,6 +343,8 @@ func TestOthersData(t *testing.T) {
 				form := all
 				if method == http.MethodGet {
 					form = nil
+				} else {
+					form.Set(personField, b.person())
 				}
 				a := b.do(method, path, form, "Sec-Fetch-Site", "same-origin", "X-Forwarded-User", string(bruno), "Authorization", "Bearer "+theirs)
 				if a.status >= 500 || a.status == http.StatusTooManyRequests || strings.Contains(a.body, string(bruno)) || strings.Contains(a.header.Get("Location"), string(bruno)) {

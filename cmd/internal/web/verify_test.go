@@ -61,7 +61,7 @@ func TestVerify(t *testing.T) {
 	if csp := page.header.Get("Content-Security-Policy"); !strings.Contains(csp, "'wasm-unsafe-eval'") || strings.Contains(csp, "'unsafe-") {
 		t.Errorf("policy %q", csp)
 	}
-	if strings.Contains(page.body, "data-mine") {
+	if strings.Contains(page.body, verifyPath+"/mia") {
 		t.Error("a visitor is offered a history of their own")
 	}
 	if a := visitor.get("/it"); strings.Contains(a.header.Get("Content-Security-Policy"), "wasm") {

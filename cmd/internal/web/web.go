@@ -5,7 +5,8 @@
 //
 // A page is one Go file, one template and one catalog in each language, listed in pages. Every request passes the same
 // way: headers, sizes and deadlines, no other site's forms, so many requests an address and an identity, then the session.
-// What a citizen sees is of the codes that their session's identity proves: no path, query or form names a person.
+// What a citizen sees is of the codes that their session's identity proves: no path, query or form chooses a person. A form only
+// says of whom its page was, and does nothing if the session shows another by now.
 //
 // Nothing personal is in a URL, a log line, a metric or a cookie.
 package web
@@ -215,6 +216,7 @@ type page struct {
 	path    string // below the language, "/accessi"; "" is the landing page
 	open    bool   // visitors may see it; others need a session
 	methods []string
+	anyone  bool // its form does the same whoever the page was of; others act for them alone, see personField
 	wasm    bool // it runs the verifier in the browser
 	serve   func(s *server, w http.ResponseWriter, r *http.Request) error
 	nav     string // key of its name in the navigation; "" it isn't there

@@ -213,7 +213,9 @@
     const mine = turn;
     let data = null;
     try {
-      const answer = await fetch(root.dataset.mine, { method: 'POST', credentials: 'same-origin', signal: asking.signal });
+      const form = part('mine').form;
+      const fields = new URLSearchParams(new FormData(form));
+      const answer = await fetch(form.action, { method: 'POST', body: fields, credentials: 'same-origin', signal: asking.signal });
       if (answer.ok) data = await answer.arrayBuffer();
     } catch {
       // It says so below.

@@ -295,6 +295,14 @@ func (s *Session) Act(citizen ledger.Subject, m Mandate) {
 	s.Subject, s.Mandate, s.Draft = citizen, &m, nil
 }
 
+// Person says of whom a page is, in its forms: the code, and the mandate that it is shown under.
+func (s *Session) Person() string {
+	if s.Mandate == nil {
+		return string(s.Subject)
+	}
+	return string(s.Subject) + " " + s.Mandate.ID
+}
+
 // Which is the place of Subject among the identity's codes; -1 under a mandate.
 func (s *Session) Which() int { return slices.Index(s.Identity.Subjects, s.Subject) }
 
