@@ -243,6 +243,9 @@ func TestStates(t *testing.T) {
 		return r
 	}
 	none := func(*ledger.Receipt) {}
+	if got, want := ledger.UndeliveredJTI(about(none).ReceiptID()), "b14d7ea8-7872-807c-ae3d-75230de0e3f2"; got != want {
+		t.Errorf("a gateway's own statement is %s, want %s", got, want)
+	}
 	own := about(func(r *ledger.Receipt) {
 		r.Statement = &ledger.Statement{Kind: ledger.StatementError, Receipt: r.ReceiptID()}
 	})

@@ -2,7 +2,11 @@
 
 package ledger
 
-import "strings"
+import (
+	"crypto/sha256"
+	"fmt"
+	"strings"
+)
 
 // What a body may state of a receipt that was recorded before.
 const (
@@ -26,6 +30,15 @@ type Statement struct {
 	Kind    string `json:"kind"`           // a Statement constant
 	Receipt string `json:"receipt"`        // ReceiptID of the one that it is about
 	Text    string `json:"text,omitempty"` // text for the citizen
+}
+
+// UndeliveredJTI is the jti of the statement that a gateway makes of itself: nothing was released of the receipt with this
+// ReceiptID. It is the same whenever it is made, so the ledger records one, and who has ids alone can tell it from an access.
+func UndeliveredJTI(receipt string) string {
+	var none [16]byte // the namespace of RFC 9562, 6.5
+	sum := sha256.Sum256(append(none[:], "traccia/v1/undelivered\x00"+receipt...))
+	sum[6], sum[8] = sum[6]&0x0f|0x80, sum[8]&0x3f|0x80 // version 8
+	return fmt.Sprintf("%x-%x-%x-%x-%x", sum[:4], sum[4:6], sum[6:8], sum[8:10], sum[10:16])
 }
 
 // Issuer is the body that signed the receipt which the statement is about.

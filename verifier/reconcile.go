@@ -27,6 +27,7 @@ const (
 	sideSubmission = 'a' // what a receipt of the ledger is about
 	sideMarker     = 'b' // a receipt that is matched, whose twin of the other side isn't one too many
 	sideLedger     = 'l'
+	sideStated     = 'm' // that this receipt is a statement, if it is recorded: nothing was released of the one in Receipt
 	sideCall       = 'r'
 	sideTracing    = 't'
 )
@@ -100,6 +101,7 @@ type ReconcileReport struct {
 	By          struct{ Receipt, Pair, Voucher uint64 } // what calls and receipts were matched by
 
 	NotReleased uint64 // calls without a receipt, to which another status than 2xx was answered
+	Undelivered uint64 // receipts without a call, of which a statement says that nothing was released
 	Keyless     uint64 // calls without voucher and receipt: they aren't compared
 	AtTheEdge   uint64 // unmatched within the window around the period's ends
 	Others      uint64 // events that are no access
@@ -125,18 +127,20 @@ type Reconciler struct {
 	byID    Sorter[ReconcileItem] // by receipt
 	byPair  Sorter[ReconcileItem]
 	byToken Sorter[ReconcileItem] // by voucher
+	lone    Sorter[ReconcileItem] // receipts without a call, and what statements are about, by receipt
 	counts  Sorter[ReconcileItem] // by day, purpose, voucher and status
 	sorters []Sorter[ReconcileItem]
 	calls   *ReconcileCounts // traces and ledger
 	noted   map[string]bool
 	party   string // whose records, or whose list, it was given
+	last    string // receipt of the record before
 	shared  struct{ callID, callToken, ledgerPair, ledgerToken, ledgerPurpose bool }
 }
 
 // NewReconciler returns a comparison that has seen nothing. Close it.
 func NewReconciler(c ReconcileConfig) (*Reconciler, error) {
 	r := &Reconciler{ReconcileConfig: c, report: new(ReconcileReport), noted: map[string]bool{}}
-	for _, s := range []*Sorter[ReconcileItem]{&r.halves, &r.byID, &r.byPair, &r.byToken, &r.counts} {
+	for _, s := range []*Sorter[ReconcileItem]{&r.halves, &r.byID, &r.byPair, &r.byToken, &r.lone, &r.counts} {
 		one, err := c.NewSorter()
 		if err != nil {
 			return nil, fmt.Errorf("couldn't begin to sort: %w", err)

@@ -4,6 +4,7 @@ package verifier
 
 import (
 	"encoding/hex"
+	"errors"
 	"fmt"
 
 	"github.com/traccia-ledger/traccia/ledger"
@@ -37,6 +38,12 @@ func (r *Reconciler) Record(line uint64, text []byte) error {
 	}
 	r.party = e.Scope()
 	r.report.Events++
+	if e.Receipt != r.last { // of many citizens
+		r.last = e.Receipt
+		if err := r.stated(e.Scope()+"/"+ledger.UndeliveredJTI(e.Receipt), e.Receipt); err != nil {
+			return err
+		}
+	}
 	// At is when the answer came; when the access was, only a submission tells.
 	return r.byID.Add(&ReconcileItem{Side: sideLedger, Key: e.Receipt, Receipt: e.Receipt, Origin: e.Origin, Index: e.Index, Time: e.At, Count: 1})
 }
@@ -65,7 +72,19 @@ func (r *Reconciler) Submission(file int, line uint64, text []byte) error {
 	i := itemOf(&receipt.Receipt)
 	i.Side, i.File, i.Line = sideSubmission, uint32(file), line
 	i.Voucher, _, _ = voucherOf(s.Voucher)
-	return r.byID.Add(i)
+	return errors.Join(r.statement(&receipt.Receipt), r.byID.Add(i))
+}
+
+// statement notes what a receipt is about, if it says that nothing was released.
+func (r *Reconciler) statement(s *ledger.Receipt) error {
+	if s.Statement == nil || s.Statement.Kind != ledger.StatementUndelivered {
+		return nil
+	}
+	return r.stated(s.ReceiptID(), s.Statement.Receipt)
+}
+
+func (r *Reconciler) stated(receipt, about string) error {
+	return r.byID.Add(&ReconcileItem{Side: sideStated, Key: receipt, Receipt: about})
 }
 
 // Listed takes a part of a body's list, which verifier agency checks.
@@ -95,7 +114,7 @@ func (r *Reconciler) Listed(p *history.AgencyPart) error {
 		if i.Kind == "" {
 			i.Kind = body.Kind
 		}
-		if err := r.byID.Add(i); err != nil {
+		if err := errors.Join(r.statement(&receipt.Receipt), r.byID.Add(i)); err != nil {
 			return err
 		}
 	}
@@ -122,6 +141,7 @@ type receiptGroup struct {
 	events     uint64
 	submission *ReconcileItem
 	call       *ReconcileItem // the first that shows this receipt
+	about      string         // of which it says that nothing was released, if it is a statement; "" else
 }
 
 // joinReceipts compares by the receipts that calls show, and hands on what is left.
@@ -141,6 +161,8 @@ func (r *Reconciler) joinReceipts() error {
 		switch {
 		case i.Side == sideSubmission:
 			g.submission = &one
+		case i.Side == sideStated:
+			g.about = one.Receipt
 		case i.Side == sideLedger:
 			// An event for each citizen, of which the first stands for all. Of an aggregate the public record tells more.
 			if i.Kind == kindCohort && g.events == 1 {
@@ -174,10 +196,16 @@ func (r *Reconciler) receipt(g *receiptGroup) error {
 		l.fill(s)
 		l.Time, l.Role = s.Time, s.Role
 	}
-	// What the records alone give isn't known to be an access, and taken for one.
+	// What the records alone give isn't known to be an access, and taken for one if it isn't the statement about another of them.
+	if g.about != "" && l.Kind == "" && g.submission == nil && g.call == nil {
+		l.Kind = ledger.KindUndelivered
+	}
 	if l.Kind != "" && l.Kind != ledger.KindAccess && l.Kind != ledger.KindDenied && l.Kind != kindCohort {
 		r.report.Others += g.events
-		return nil
+		if g.about == "" {
+			return nil
+		}
+		return r.lone.Add(&ReconcileItem{Side: sideStated, Key: g.about})
 	}
 	if g.call == nil && r.when(l.Time) == outside {
 		return nil
@@ -293,10 +321,42 @@ func (r *Reconciler) alone(i *ReconcileItem) error {
 		}
 		return r.find(CodeMissingInLedger, i.where(), expected, "none")
 	}
-	r.calls.MissingAtGateway++
-	what := "receipt "
-	if i.Kind == kindCohort {
-		what = "aggregate "
+	i.Key = i.Receipt
+	return r.lone.Add(i)
+}
+
+// joinLone tells of receipts without a call, but of those of which a statement says that nothing was released.
+func (r *Reconciler) joinLone() error {
+	var lone *ReconcileItem
+	stated := ""
+	end := func() error {
+		switch {
+		case lone == nil:
+			return nil
+		case lone.Key == stated:
+			r.report.Undelivered++
+			return nil
+		}
+		r.calls.MissingAtGateway++
+		what := "receipt "
+		if lone.Kind == kindCohort {
+			what = "aggregate "
+		}
+		return r.find(CodeMissingAtGateway, lone.where(), "a call for the "+what+lone.Receipt, "none")
 	}
-	return r.find(CodeMissingAtGateway, i.where(), "a call for the "+what+i.Receipt, "none")
+	for i, err := range r.lone.Sorted() {
+		if err != nil {
+			return err
+		}
+		if i.Side == sideStated {
+			stated = i.Key
+			continue
+		}
+		if err := end(); err != nil {
+			return err
+		}
+		one := *i
+		lone = &one
+	}
+	return end()
 }

@@ -55,6 +55,7 @@ type access struct {
 	shown                  bool // the trace has its receipt
 	purpose, eservice      string
 	role                   string
+	about                  string // of a statement: the receipt that it is about
 }
 
 func testAccess(n int) access {
@@ -84,6 +85,9 @@ func (a access) receipt() *ledger.Receipt {
 	}
 	if a.role == ledger.RoleConsumer {
 		r.Iss = "c_a944"
+	}
+	if a.about != "" {
+		r.Statement, r.EService, r.PurposeID, r.Pair, r.PrivateDigest = &ledger.Statement{Kind: ledger.StatementUndelivered, Receipt: a.about}, "", "", ledger.Hex{}, ledger.Hex{}
 	}
 	return r
 }
@@ -189,7 +193,11 @@ func (s *sides) run(t testing.TB, traces bool, change func(*ReconcileConfig)) *R
 	if s.listed != nil {
 		p := &history.AgencyPart{Agency: "c_a944", Shard: history.Shard{Origin: "registro.example/2026"}}
 		for n, a := range s.listed {
-			p.Events = append(p.Events, a.event(t, uint64(n+70), s.kind))
+			kind := s.kind
+			if a.about != "" {
+				kind = ledger.KindUndelivered
+			}
+			p.Events = append(p.Events, a.event(t, uint64(n+70), kind))
 		}
 		must(r.Listed(p))
 	}
@@ -246,6 +254,17 @@ func TestReconcileLedger(t *testing.T) {
 			s.calls = append(s.calls, later(s.calls[3], time.Second))
 			s.calls[4].jti = s.calls[3].jti
 		}, matched: 4},
+		"undelivered, shown": {shown: true, change: func(s *sides) { s.submitted, s.recorded = nil, append(s.recorded, s.recorded[1].undelivered()) }, matched: 4},
+		"undelivered, no call": {shown: true, change: func(s *sides) {
+			s.submitted, s.calls, s.recorded = nil, s.calls[1:], append(s.recorded, s.recorded[0].undelivered())
+		}, matched: 3},
+		"undelivered, of list": {change: func(s *sides) {
+			s.listed, s.recorded, s.submitted, s.calls = append(s.recorded, s.recorded[0].undelivered()), nil, nil, s.calls[1:]
+		}, matched: 3},
+		"undelivered, of none": {shown: true, change: func(s *sides) { s.submitted, s.recorded = nil, append(s.recorded, testAccess(9).undelivered()) }, want: "missing_at_gateway ledger/registro.example/2026/74", matched: 4},
+		"undelivered, of other": {shown: true, change: func(s *sides) {
+			s.submitted, s.calls, s.recorded = nil, s.calls[1:], append(s.recorded, s.recorded[1].undelivered())
+		}, want: "missing_at_gateway ledger/registro.example/2026/70", matched: 3},
 		"not released":      {change: func(s *sides) { s.recorded, s.submitted, s.calls[0].status = s.recorded[1:], s.submitted[1:], "404" }, matched: 3},
 		"status not known":  {change: func(s *sides) { s.recorded, s.submitted, s.calls[0].status = s.recorded[1:], s.submitted[1:], "" }, want: "missing_in_ledger traces/0/line/1", matched: 3},
 		"other purpose":     {shown: true, change: func(s *sides) { s.calls[1].purpose = testEService }, want: "differs traces/0/line/2#purpose_id", matched: 4},
@@ -291,6 +310,13 @@ func TestReconcileLedger(t *testing.T) {
 			}
 		})
 	}
+}
+
+// undelivered is the gateway's statement that nothing was released of an access.
+func (a access) undelivered() access {
+	a.about = "inps/" + a.jti
+	a.jti = ledger.UndeliveredJTI(a.about)
+	return a
 }
 
 // twins adds the consumer's own receipt to each access.

@@ -3,7 +3,6 @@
 package gateway
 
 import (
-	"crypto/sha256"
 	"time"
 
 	"github.com/google/uuid"
@@ -29,9 +28,8 @@ func receiptOf(ledgerName, iss string, route *config.Route, call *checks.Call) *
 // authorised. It is the same receipt whenever it is made: the ledger records one.
 func undelivered(about *ledger.Receipt) *ledger.Receipt {
 	now := time.Now()
-	jti := uuid.NewHash(sha256.New(), uuid.Nil, []byte("traccia/v1/undelivered\x00"+about.ReceiptID()), 8)
 	return &ledger.Receipt{
-		Aud: about.Aud, Iss: about.Iss, JTI: jti.String(), IssuedAt: now.Unix(), Role: about.Role, Provider: about.Provider, Consumer: about.Consumer,
+		Aud: about.Aud, Iss: about.Iss, JTI: ledger.UndeliveredJTI(about.ReceiptID()), IssuedAt: now.Unix(), Role: about.Role, Provider: about.Provider, Consumer: about.Consumer,
 		Purpose: "Mancata consegna", LegalBasis: "https://w3id.org/dpv/legal/eu/gdpr#A6-1-c",
 		LegalReference: "Regolamento (UE) 2016/679, art. 5, par. 1, lett. d)", DataCategories: []string{"https://w3id.org/dpv#ObservedPersonalData"},
 		Actor: ledger.ActorService, Operation: ledger.Operation{Method: "POST", Path: "/statements"}, OccurredAt: now.UTC().Format(time.RFC3339),
