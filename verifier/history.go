@@ -110,7 +110,7 @@ type HistoryShard struct {
 	Origin    string    `json:"origin"`
 	KeyFrom   string    `json:"key_from,omitempty"` // the year that announced its key; "" where the policy names it
 	Size      uint64    `json:"tree_size"`
-	Head      time.Time `json:"head"`               // its instant
+	Head      time.Time `json:"head,omitzero"`      // its instant; zero of an excerpt
 	Final     bool      `json:"final,omitempty"`    // the year is over
 	Cosigned  time.Time `json:"cosigned"`           // the latest cosignature
 	Witnesses []string  `json:"witnesses"`          // that cosigned
