@@ -25,6 +25,13 @@ const (
 	KindLookUp           = "look-up" // in ScopeLedger
 )
 
+// What a ledger's own look-ups say that they were for: a citizen, or who acts for them, was shown a copy of their data. No policy
+// decides on them.
+const (
+	PurposeLookUp          = "Copia dello storico degli accessi, chiesta dall'interessato"
+	PurposeLookUpDelegated = "Copia dello storico degli accessi, chiesta da chi agisce per l'interessato"
+)
+
 // Classes of the keys that seal bodies, as package seal names them (formats §6).
 const (
 	classAccess  = "access"

@@ -118,7 +118,7 @@ func createFirst(ctx context.Context, db store.Store, k *keys.Dir, settings Sett
 	id := settings.operator()
 	var records [][]byte
 	for _, record := range []any{
-		registry.Body{ID: id, Name: "Operator of " + settings.Name},
+		registry.Body{ID: id, Name: "Gestore del registro " + settings.Name},
 		registry.Key{Body: id, Kid: key.Kid, JWK: jwk, Basis: registry.BasisOperator},
 	} {
 		r, err := registry.FormatRecord(record)

@@ -29,6 +29,9 @@ func TestLookUps(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if body, _ := r.Registry().Body(r.OperatorID()); body.Name != "Gestore del registro "+r.Settings.Name {
+		t.Errorf("citizens read that %q looked", body.Name)
+	}
 	before := r.Latest().Root.Size
 	for person, want := range []int{1, 1, 0} {
 		b, err := r.History(t.Context(), people[person])

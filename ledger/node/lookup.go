@@ -133,10 +133,8 @@ func (y *year) lookedUp(ctx context.Context, snap store.Reader, requester string
 	return seen, err
 }
 
-// What the operator's look-ups say of themselves: a citizen asked for a copy of their data.
+// What the operator's look-ups say of themselves, beside their purpose.
 const (
-	lookUpPurpose   = "Copia dello storico degli accessi, chiesta dall'interessato"
-	lookUpDelegated = "Copia dello storico degli accessi, chiesta da chi agisce per l'interessato"
 	lookUpBasis     = "https://w3id.org/dpv/legal/eu/gdpr#A6-1-c"
 	lookUpReference = "Regolamento (UE) 2016/679, art. 15"
 	lookUpCategory  = "https://w3id.org/dpv#ObservedPersonalData"
@@ -168,9 +166,9 @@ func (n *Node) lookUpFor(ctx context.Context, subject ledger.Subject, mandate st
 }
 
 func newLookUp(name, requester, mandate string, subject ledger.Subject, now time.Time, signer crypto.Signer) (*LookUp, error) {
-	purpose := lookUpPurpose
+	purpose := ledger.PurposeLookUp
 	if mandate != "" {
-		purpose = lookUpDelegated
+		purpose = ledger.PurposeLookUpDelegated
 	}
 	return sealOwn(&ledger.Receipt{
 		Aud: name, Iss: requester, JTI: uuid.NewString(), IssuedAt: now.Unix(), Role: ledger.RoleRequester, Mandate: mandate,

@@ -5,6 +5,7 @@ package words
 import (
 	"sync"
 
+	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/policies"
 )
 
@@ -26,8 +27,14 @@ var vocabulary = sync.OnceValue(func() *terms {
 		}
 		return m
 	}
-	return &terms{byWord(b.Vocabulary.Purposes), byWord(b.Vocabulary.LegalBases), byWord(b.Vocabulary.Categories)}
+	return &terms{byWord(append(ledgersOwn, b.Vocabulary.Purposes...)), byWord(b.Vocabulary.LegalBases), byWord(b.Vocabulary.Categories)}
 })
+
+// ledgersOwn are the purposes of a ledger's own look-ups, which policies need no term for.
+var ledgersOwn = []policies.Term{
+	{ID: "look-up", IRI: ledger.PurposeLookUp, It: ledger.PurposeLookUp, En: "Copy of the history of accesses, asked for by the person themself"},
+	{ID: "look-up-delegated", IRI: ledger.PurposeLookUpDelegated, It: ledger.PurposeLookUpDelegated, En: "Copy of the history of accesses, asked for by who acts for the person"},
+}
 
 // Term is a word of a receipt as people read it.
 type Term struct {

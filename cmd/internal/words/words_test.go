@@ -89,3 +89,21 @@ func TestInstants(t *testing.T) {
 		}
 	}
 }
+
+// TestLedgersOwnPurposes: what a ledger's own look-ups were for is said in the reader's language, as the vocabulary's purposes are.
+func TestLedgersOwnPurposes(t *testing.T) {
+	for word, wants := range map[string][2]string{
+		ledger.PurposeLookUp:          {"chiesta dall'interessato", "asked for by the person"},
+		ledger.PurposeLookUpDelegated: {"chiesta da chi agisce", "asked for by who acts"},
+		"Verifica":                    {"Verifica", "Verifica"}, // of a body's own
+	} {
+		for i, lang := range []string{"it", "en"} {
+			if said := In(lang, nil).Purpose(word).Label; !strings.Contains(said, wants[i]) {
+				t.Errorf("%s: %q lacks %q", lang, said, wants[i])
+			}
+		}
+	}
+	if none := In("it", nil).Purpose(""); none != (Term{}) {
+		t.Errorf("no purpose is said as %+v", none)
+	}
+}
