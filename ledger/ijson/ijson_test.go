@@ -77,6 +77,7 @@ func TestCheckRefuses(t *testing.T) {
 		{"a number", `1`, "an object", "a number"},
 		{"true", `true`, "an object", "true or false"},
 		{"text", `x`, "an object", "something else"},
+		{"text that begins as null does", `not json`, "an object", "something else"},
 		{"no end", `{"a":1`, "a comma or the object's end", "the end at byte 6"},
 		{"no value", `{"a":`, "a value", "the end at byte 5"},
 		{"no colon", `{"a" 1}`, "a colon", "a number at byte 5"},

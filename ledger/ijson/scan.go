@@ -115,8 +115,11 @@ func (s *scanner) number() (int64, *Error) {
 	return n, nil
 }
 
+// at says whether w stands at pos.
+func (s *scanner) at(w string) bool { return bytes.HasPrefix(s.data[s.pos:], []byte(w)) }
+
 func (s *scanner) word(w string) *Error {
-	if !bytes.HasPrefix(s.data[s.pos:], []byte(w)) {
+	if !s.at(w) {
 		return s.syntax(w, "another word")
 	}
 	s.pos += len(w)
@@ -239,9 +242,9 @@ func (s *scanner) kindFound() string {
 		return "a string"
 	case c == '-' || '0' <= c && c <= '9':
 		return "a number"
-	case c == 't' || c == 'f':
+	case s.at("true") || s.at("false"):
 		return "true or false"
-	case c == 'n':
+	case s.at("null"):
 		return "null"
 	}
 	return notValue

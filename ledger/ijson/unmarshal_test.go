@@ -108,6 +108,7 @@ func TestUnmarshalRefuses(t *testing.T) {
 		{"an object for a list", `{"text":"","inners":{"name":""}}`, Error{"/inners", "an array", "an object"}},
 		{"an array for an object", `{"text":"","inner":[]}`, Error{"/inner", "an object", "an array"}},
 		{"no value", `{"text":}`, Error{"/text", "a string", "something else at byte 8"}},
+		{"no word", `{"text":not json}`, Error{"/text", "a string", "something else at byte 8"}},
 		{"a word", `{"text":"","flag":truth}`, Error{"/flag", "true", "another word at byte 18"}},
 		{"too great", `{"text":"","byte":256}`, Error{"/byte", "a number from 0 to 255", "a number out of that range"}},
 		{"too small", `{"text":"","small":-129}`, Error{"/small", "a number from -128 to 127", "a number out of that range"}},

@@ -104,7 +104,7 @@ func judgeEvidence(e *evidence, d digest, v *voucher, call *Call) *ledger.Proble
 	} else if e.issuer != v.clientID && e.issuer != v.consumerID {
 		return refuse(CodeMismatch, "evidence#iss", "the voucher's client_id, "+v.clientID, showID(e.issuer))
 	}
-	if p := judgeTimes("evidence", e.issuedAt, e.notBefore, e.expires, call.OccurredAt); p != nil {
+	if p := judgeTimes("evidence", "access", e.issuedAt, e.notBefore, e.expires, call.OccurredAt); p != nil {
 		return p
 	}
 	if life := e.expires.Sub(e.issuedAt); life > MaxEvidenceLife {

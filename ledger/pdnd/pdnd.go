@@ -215,8 +215,8 @@ func judgeAudience(where string, found, known []string) *ledger.Problem {
 // stamp writes an instant for a problem.
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-// judgeTimes refuses a token that isn't in force at the instant. A zero notBefore isn't judged.
-func judgeTimes(where string, issued, notBefore, expires, at time.Time) *ledger.Problem {
+// judgeTimes refuses a token that isn't in force at the instant of an access or a request. A zero notBefore isn't judged.
+func judgeTimes(where, of string, issued, notBefore, expires, at time.Time) *ledger.Problem {
 	refuse := func(code, name, expected string, found time.Time) *ledger.Problem {
 		return &ledger.Problem{Code: code, Where: where + "#" + name, Expected: expected, Found: stamp(found)}
 	}
@@ -224,11 +224,11 @@ func judgeTimes(where string, issued, notBefore, expires, at time.Time) *ledger.
 	case !expires.After(issued):
 		return refuse(CodeLifetime, "exp", "later than iat, "+stamp(issued), expires)
 	case issued.After(at.Add(Leeway)):
-		return refuse(CodeNotYetValid, "iat", "not after the access, "+stamp(at), issued)
+		return refuse(CodeNotYetValid, "iat", "not after the "+of+", "+stamp(at), issued)
 	case notBefore.After(at.Add(Leeway)):
-		return refuse(CodeNotYetValid, "nbf", "not after the access, "+stamp(at), notBefore)
+		return refuse(CodeNotYetValid, "nbf", "not after the "+of+", "+stamp(at), notBefore)
 	case !expires.After(at.Add(-Leeway)):
-		return refuse(CodeExpired, "exp", "after the access, "+stamp(at), expires)
+		return refuse(CodeExpired, "exp", "after the "+of+", "+stamp(at), expires)
 	}
 	return nil
 }

@@ -69,7 +69,7 @@ func CheckRequest(ctx context.Context, request SignedRequest, audience []string,
 	if r.problem != nil {
 		return nil, r.problem
 	}
-	if problem := judgeTimes(p.where, s.Issued, time.Time{}, s.Expires, at); problem != nil {
+	if problem := judgeTimes(p.where, "request", s.Issued, time.Time{}, s.Expires, at); problem != nil {
 		return nil, problem
 	}
 	key, err := p.lookUp(ctx, keys, t.kid, t.alg, at)

@@ -3,6 +3,7 @@
 package pdnd
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -83,6 +84,9 @@ func TestCheckRequest(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			_, err := CheckRequest(t.Context(), test.request, []string{ledgerURL}, a.clientKeys, noon)
 			checkProblem(t, err, test.code, test.where)
+			if strings.Contains(err.Error(), "access,") {
+				t.Errorf("a request is no access: %v", err)
+			}
 		})
 	}
 	if _, err := CheckRequest(t.Context(), request(requestHeader, good), []string{ledgerURL}, brokenKeys{}, time.Now()); err == nil {

@@ -84,7 +84,7 @@ func (c *Checker) judgeVoucher(v *voucher, call *Call) *ledger.Problem {
 	if !slices.Contains(c.config.Issuers, v.issuer) {
 		return &ledger.Problem{Code: CodeIssuer, Where: "voucher#iss", Expected: strings.Join(c.config.Issuers, " or "), Found: show(v.issuer)}
 	}
-	if p := judgeTimes("voucher", v.issuedAt, v.notBefore, v.expires, call.OccurredAt); p != nil {
+	if p := judgeTimes("voucher", "access", v.issuedAt, v.notBefore, v.expires, call.OccurredAt); p != nil {
 		return p
 	}
 	for _, id := range []struct{ name, expected, found string }{

@@ -83,7 +83,7 @@ func (s *Server) judge(err error) (int, ledger.Problem) {
 		}
 		return http.StatusUnprocessableEntity, *p
 	case errors.Is(err, errNotSigner):
-		return http.StatusForbidden, ledger.Problem{Code: "not_signer", Where: "header:Agid-JWT-Signature", Expected: "a signature by the body that the path names, with a key of its own in force", Found: "another"}
+		return http.StatusForbidden, ledger.Problem{Code: "not_signer", Where: "header:Agid-JWT-Signature", Expected: "a signature by the body that the path names, with a key of its own in force", Found: "one by another body or key"}
 	case errors.Is(err, sequencer.ErrConflict):
 		return http.StatusConflict, ledger.Problem{Code: "conflict", Where: "receipt#jti", Expected: "a jti not used before by this iss, or the same payload", Found: "another payload under it"}
 	case errors.Is(err, node.ErrNoReceipt):
@@ -91,9 +91,9 @@ func (s *Server) judge(err error) (int, ledger.Problem) {
 	case errors.Is(err, node.ErrErased):
 		return http.StatusGone, ledger.Problem{Code: "erased", Where: "path", Expected: "a receipt whose events are kept", Found: "one whose events were erased"}
 	case errors.Is(err, node.ErrNoScope):
-		return http.StatusNotFound, ledger.Problem{Code: "no_scope", Where: "path", Expected: "a scope that the log of the year lists", Found: "another"}
+		return http.StatusNotFound, ledger.Problem{Code: "no_scope", Where: "path", Expected: "a scope that the log of the year lists", Found: "one that it doesn't list"}
 	case errors.Is(err, node.ErrNoLog):
-		return http.StatusNotFound, ledger.Problem{Code: "no_log", Where: "/epoch", Expected: "a year of which the ledger has a log", Found: "another"}
+		return http.StatusNotFound, ledger.Problem{Code: "no_log", Where: "/epoch", Expected: "a year of which the ledger has a log", Found: "one without a log"}
 	case errors.Is(err, node.ErrNotLookedUp):
 		return http.StatusConflict, ledger.Problem{Code: "not_looked_up", Where: "/open", Expected: "a look-up of this month, recorded, at each citizen of the part", Found: "citizens without one"}
 	case errors.Is(err, node.ErrLookUpMoved):

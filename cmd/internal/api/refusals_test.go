@@ -153,6 +153,11 @@ func TestRequestForm(t *testing.T) {
 			}
 		})
 	}
+	for name, want := range map[string]string{http.MethodPut: "PUT", "RSSMRA85T10A562S": "another method"} {
+		if p := f.do(t, name, path, nil).problem(t, 405, "method_not_allowed", "method"); p.Found != want {
+			t.Errorf("%s: found %q, want %q", name, p.Found, want)
+		}
+	}
 	for _, headers := range [][]string{{}, {"Content-Type", "application/json"}, {"Content-Type", "application/json; charset=UTF-8"}, {"Content-Type", "Application/JSON"}} {
 		if got := post(path, good, headers...); got.status != http.StatusCreated && got.status != http.StatusOK {
 			t.Errorf("%v: %d %s", headers, got.status, got.body)

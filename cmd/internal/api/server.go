@@ -124,7 +124,7 @@ func (s *Server) harden(next http.Handler) http.Handler {
 }
 
 func serveNotFound(w http.ResponseWriter, _ *http.Request) {
-	WriteProblem(w, http.StatusNotFound, ledger.Problem{Code: "not_found", Where: "path", Expected: "a path of /openapi.yaml", Found: "another"})
+	WriteProblem(w, http.StatusNotFound, ledger.Problem{Code: "not_found", Where: "path", Expected: "a path of /openapi.yaml", Found: "one that isn't there"})
 }
 
 // method lets one method through; HEAD goes with GET.
@@ -132,11 +132,19 @@ func method(want string, next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != want && !(want == http.MethodGet && r.Method == http.MethodHead) {
 			w.Header().Set("Allow", want)
-			WriteProblem(w, http.StatusMethodNotAllowed, ledger.Problem{Code: "method_not_allowed", Where: "method", Expected: want, Found: "another method"})
+			WriteProblem(w, http.StatusMethodNotAllowed, ledger.Problem{Code: "method_not_allowed", Where: "method", Expected: want, Found: shownMethod(r.Method)})
 			return
 		}
 		next(w, r)
 	}
+}
+
+// shownMethod repeats one of HTTP's methods; another could be anything.
+func shownMethod(name string) string {
+	if slices.Contains([]string{"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"}, name) {
+		return name
+	}
+	return "another method"
 }
 
 func (s *Server) serveSubmit(w http.ResponseWriter, r *http.Request) {

@@ -49,12 +49,12 @@ func (c *Config) Route(r *http.Request) (*Route, *ledger.Problem) {
 		}
 	}
 	if service == nil {
-		return nil, &ledger.Problem{Code: CodeNoService, Where: "path", Expected: "a path of an e-service that this gateway serves", Found: "another"}
+		return nil, &ledger.Problem{Code: CodeNoService, Where: "path", Expected: "a path of an e-service that this gateway serves", Found: "another path"}
 	}
 	rest := path[longest:] // "" and / are the same operation, and go on as they came
 	segments, ok := split(rest)
 	if !ok {
-		return nil, &ledger.Problem{Code: CodeNoOperation, Where: "path", Expected: "a path without empty and dot segments and escaped slashes", Found: "another"}
+		return nil, &ledger.Problem{Code: CodeNoOperation, Where: "path", Expected: "a path without empty and dot segments and escaped slashes", Found: "one with them"}
 	}
 	var best *Route
 	var methods []string
@@ -74,9 +74,9 @@ func (c *Config) Route(r *http.Request) (*Route, *ledger.Problem) {
 		return best, nil
 	case len(methods) > 0:
 		slices.Sort(methods)
-		return nil, &ledger.Problem{Code: CodeNoMethod, Where: "method", Expected: strings.Join(slices.Compact(methods), ", "), Found: "another"}
+		return nil, &ledger.Problem{Code: CodeNoMethod, Where: "method", Expected: strings.Join(slices.Compact(methods), ", "), Found: "another method"}
 	}
-	return nil, &ledger.Problem{Code: CodeNoOperation, Where: "path", Expected: "a path of an operation of " + service.Name, Found: "another"}
+	return nil, &ledger.Problem{Code: CodeNoOperation, Where: "path", Expected: "a path of an operation of " + service.Name, Found: "another path"}
 }
 
 // basePath is the path of an e-service's URL, without a slash at its end.
