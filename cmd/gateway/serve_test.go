@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/rand"
@@ -380,7 +381,29 @@ func TestServe(t *testing.T) {
 	reload(string(good), 200)
 
 	count := len(p.records())
+	// A command that is under way keeps nobody from ending the calls first.
+	command, err := net.Dial("unix", filepath.Join(p.dir, "memory", "gateway.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer command.Close()
+	said := bufio.NewReader(command)
+	io.WriteString(command, "POST /sessions HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+	if line, err := said.ReadString('\n'); err != nil || !strings.Contains(line, "100 Continue") {
+		t.Fatalf("%q %v", line, err)
+	}
 	p.process.Process.Signal(syscall.SIGTERM)
+	p.eventually("no call is taken any more", func() bool {
+		conn, err := net.Dial("tcp", p.ready.Listen)
+		if err == nil {
+			conn.Close()
+		}
+		return err != nil
+	})
+	io.WriteString(command, "{}")
+	if rest, err := io.ReadAll(said); err != nil || !bytes.Contains(rest, []byte(" 500 ")) {
+		t.Errorf("the command that was under way: %q %v", rest, err)
+	}
 	if err := p.process.Wait(); err != nil {
 		t.Errorf("%v\n%s", err, p.stderr)
 	}

@@ -154,6 +154,14 @@ func (s *service) listen(ctx context.Context, c *config.Config, registry *promet
 	}
 	defer servers.Stop(drainPatience)
 	var err error
+	var secure *tls.Config
+	if c.TLS != nil {
+		secure = &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return s.certificate.Load(), nil }}
+	}
+	// Calls first: a stop ends them first, whatever a command does that hasn't taken its answer yet.
+	if r.Listen, err = start("tcp", c.Listen, s.gateway, secure); err != nil {
+		return err
+	}
 	if err = s.listenControl(c.Memory, start); err != nil {
 		return err
 	}
@@ -161,13 +169,6 @@ func (s *service) listen(ctx context.Context, c *config.Config, registry *promet
 		if r.Metrics, err = start("tcp", c.Metrics, serving.Metrics(registry, stopping(ctx)), nil); err != nil {
 			return err
 		}
-	}
-	var secure *tls.Config
-	if c.TLS != nil {
-		secure = &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return s.certificate.Load(), nil }}
-	}
-	if r.Listen, err = start("tcp", c.Listen, s.gateway, secure); err != nil {
-		return err
 	}
 	if err := started(r); err != nil {
 		return err
