@@ -53,7 +53,8 @@ func loginPages(file string, verifier func() *browser.Site) (pagesMaker, error) 
 			}
 		}
 		return web.New(web.Config{
-			Node: n, Origin: settings.Origin, Doors: doors, Public: public, Operator: settings.Operator, Verifier: verifier, Notices: notices, Log: log, Metrics: metrics,
+			Node: n, Origin: settings.Origin, Doors: doors, Public: public, Messages: settings.Messages != nil, Operator: settings.Operator, Verifier: verifier, Notices: notices,
+			Log: log, Metrics: metrics,
 		})
 	}, nil
 }

@@ -4,6 +4,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"os"
@@ -39,10 +40,14 @@ func TestServeLogin(t *testing.T) {
 	if p := ledgerd(t, "login", "messages", public, "--key", private); p.code == 0 || !strings.Contains(p.stderr.String(), "line 1") {
 		t.Errorf("messages of another file: exit %d\n%s", p.code, p.stderr.String())
 	}
+	settings = fmt.Sprintf(`{"messages":{"folder":%q,"key":%q},`, filepath.Join(dir, "logins"), public) + settings[1:]
+	if err := os.WriteFile(file, []byte(settings), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	p := serve(t, "serve", "--data", dir, "--login", file)
 	get := func(path string) (int, string) { return p.get(t, path) }
 	for path, want := range map[string]string{
-		"/it": "Ente gestore", "/it/entra": "Entra con CIE", "/entra/jwks.json": made["kids"].([]any)[0].(string), "/status": "published_size", "/openapi.yaml": "openapi:",
+		"/it": "Ente gestore", "/it/entra": "Entra con CIE", "/en/privacy": "for 24 months", "/entra/jwks.json": made["kids"].([]any)[0].(string), "/status": "published_size", "/openapi.yaml": "openapi:",
 	} {
 		if status, body := get(path); status != http.StatusOK || !strings.Contains(body, want) || strings.Contains(body, `"d":`) {
 			t.Errorf("%s: %d\n%.500s", path, status, body)

@@ -52,6 +52,7 @@ func TestInBrowser(t *testing.T) {
 	look("refused", "/entra/altrove?code=1")
 	look("not-found", "/en/none")
 	look("accessibility", "/en/accessibilita")
+	look("privacy", "/it/privacy")
 	look("left", "/it/uscita")
 	// In, by the form of a stand-in.
 	b.Open(s.URL + "/it/entra")

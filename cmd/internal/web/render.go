@@ -41,6 +41,7 @@ type view struct {
 	Nav      []page
 	Sample   bool // a ledger with invented people
 	Open     bool // nobody can enter
+	Messages bool // those of logins are kept
 	Page     any
 }
 
@@ -128,7 +129,7 @@ func (s *server) renderStatus(w http.ResponseWriter, r *http.Request, status int
 func (s *server) compose(r *http.Request, name string, data any) ([]byte, error) {
 	lang := pageLang(r)
 	_, below := split(r.URL.Path)
-	v := view{Lang: lang, Path: below, Here: s.readable(below), Session: session.From(r.Context()), Operator: s.Operator, Open: s.Origin == "", Page: data}
+	v := view{Lang: lang, Path: below, Here: s.readable(below), Session: session.From(r.Context()), Operator: s.Operator, Open: s.Origin == "", Messages: s.Messages, Page: data}
 	if query := registerQuery(r); strings.HasPrefix(below, registerPath) && len(query) > 0 {
 		v.Query = "?" + query.Encode()
 	}

@@ -41,6 +41,7 @@ type Config struct {
 	Doors  []Door // ways in, in the order they are shown
 	// Public are JSON documents for providers of identity, by their name below DoorPath.
 	Public   map[string][]byte
+	Messages bool // what goes between the doors and providers is kept for 24 months, see package login
 	Operator Operator
 	// Verifier is the one that citizens' browsers run, nil while there is none; browsers get it once the log records its digest.
 	Verifier func() *wasm.Site

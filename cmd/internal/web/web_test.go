@@ -45,6 +45,41 @@ func TestPages(t *testing.T) {
 	}
 }
 
+// TestPrivacy: the privacy page names each cookie, and both it and the login's say that messages are kept where they are.
+func TestPrivacy(t *testing.T) {
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var cookies []string
+	for _, f := range files {
+		data, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`\t[a-z]+Cookie += "(.*)"`).FindAllStringSubmatch(string(data), -1) {
+			cookies = append(cookies, m[1])
+		}
+	}
+	for _, kept := range []bool{false, true} {
+		b := newSite(t, func(c *Config) { c.Messages = kept }).visitor()
+		for path, wants := range map[string][]string{"/en/privacy": cookies, "/en/entra": nil} {
+			page := b.get(path).body
+			if strings.Contains(page, "for 24 months") != kept {
+				t.Errorf("%s, messages kept: %v", path, kept)
+			}
+			for _, want := range append(wants, "stays in the list, encrypted") {
+				if !strings.Contains(page, want) {
+					t.Errorf("%s lacks %q", path, want)
+				}
+			}
+			if n := strings.Count(page, "<dt>"); n != len(wants) {
+				t.Errorf("%s tells of %d cookies, there are %d", path, n, len(wants))
+			}
+		}
+	}
+}
+
 // TestAssets: those that pages name are there, under a name that changes with them, from nowhere else.
 func TestAssets(t *testing.T) {
 	s := newSite(t, nil)
