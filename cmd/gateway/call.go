@@ -89,7 +89,15 @@ func (f *checkFlags) ofAnswer(route *config.Route, r *http.Request, already []le
 		return nil, errors.New("couldn't read the answer: expected HTTP/1.1 as it went over the wire")
 	}
 	defer answer.Body.Close()
-	return subjects.OfAnswer(route.Operation, answer.StatusCode, answer.Header, answer.Body, already)
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		return nil, errors.New("couldn't read the answer: expected as much content as Content-Length says")
+	}
+	list, err := subjects.OfAnswer(route.Operation, answer.StatusCode, answer.Header, bytes.NewReader(body), already)
+	if err == nil && len(list) == 0 {
+		err = subjects.NamesNobody(answer.Header, bytes.NewReader(body))
+	}
+	return list, err
 }
 
 // readRequest repeats nothing of the file in its errors.

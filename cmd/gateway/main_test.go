@@ -235,4 +235,13 @@ func TestCall(t *testing.T) {
 			}
 		})
 	}
+	// An answer that leaves without a record is looked through.
+	s.replace("json: /beneficiario/codice_fiscale", "{json: /beneficiario/codice_fiscale, optional: true}")
+	s.replace("codice_fiscale, optional: true}\n        may_be", "codice_fiscale}\n        may_be")
+	s.write("call.http", request(`{}`))
+	s.write("answer.http", "HTTP/1.1 404 Not Found\r\nContent-Type: text/plain\r\n\r\nnon trovato: RSSMRA80A01H501U")
+	code, out, _ := s.check("--json", "--call", "call.http", "--answer", "answer.http", "--at", inTheirLife)
+	if code != cli.ExitNotProven || !strings.Contains(out, `"code":"names_person","where":"answer"`) {
+		t.Errorf("a code where nobody is to be: exit %d: %s", code, out)
+	}
 }

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/traccia-ledger/traccia/cmd/internal/gateway/subjects"
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/checkpoint"
 	"github.com/traccia-ledger/traccia/ledger/own"
@@ -33,7 +34,6 @@ const maxAggregate = 1 << 20
 const (
 	codeNoSize   = "no_size"          // the answer doesn't say of how many people it is
 	codeTooSmall = "cohort_too_small" // of fewer than the operation's minimum
-	codePersonal = "names_person"     // it holds what looks like a person's code
 )
 
 // aggregate is the path of a call for numbers about a group: the answer is released when the record of the group's size
@@ -60,10 +60,10 @@ func (c *call) aggregate() string {
 	if err != nil {
 		return c.fault(err, http.StatusInternalServerError)
 	}
+	if err := subjects.NamesNobody(resp.Header, bytes.NewReader(data)); err != nil {
+		return c.fault(err, http.StatusBadGateway)
+	}
 	if resp.StatusCode >= http.StatusMultipleChoices {
-		if ledger.NamesPerson(string(data)) {
-			return c.refuse(http.StatusBadGateway, personal())
-		}
 		return c.release(resp, content, nil) // it tells of no group
 	}
 	size, problem := sizeOf(resp.Header.Get("Content-Type"), data, c.route.Operation.Cohort.Size)
@@ -88,11 +88,7 @@ func (c *call) aggregate() string {
 	return outcome
 }
 
-func personal() *ledger.Problem {
-	return &ledger.Problem{Code: codePersonal, Where: "answer", Expected: "an aggregate, which is about nobody", Found: "what looks like a person's code"}
-}
-
-// sizeOf reads of how many people an aggregate is, and refuses one that names anybody.
+// sizeOf reads of how many people an aggregate is.
 func sizeOf(contentType string, data []byte, pointer string) (int64, *ledger.Problem) {
 	no := func(found string) (int64, *ledger.Problem) {
 		return 0, &ledger.Problem{Code: codeNoSize, Where: "answer#" + pointer, Expected: "a JSON object with the number of people there", Found: found}
@@ -100,12 +96,8 @@ func sizeOf(contentType string, data []byte, pointer string) (int64, *ledger.Pro
 	if kind, _, err := mime.ParseMediaType(contentType); err != nil || kind != "application/json" && !strings.HasSuffix(kind, "+json") {
 		return no("content of another kind")
 	}
-	names, once := namesOf(data)
-	if !once {
+	if !namesOnce(data) {
 		return no("content that is no JSON, or with a name twice in an object")
-	}
-	if names {
-		return 0, personal()
 	}
 	var value any
 	d := json.NewDecoder(bytes.NewReader(data))
@@ -139,26 +131,23 @@ func sizeOf(contentType string, data []byte, pointer string) (int64, *ledger.Pro
 	return size, nil
 }
 
-// namesOf reads JSON, and says whether a text in it holds what looks like a person's code, and whether each name occurs once
-// in its object: of two with one name a reader could take another than was judged.
-func namesOf(data []byte) (person, once bool) {
+// namesOnce says whether it is JSON with each name once in its object: of two with one name a reader could take another than
+// was judged.
+func namesOnce(data []byte) bool {
 	d := json.NewDecoder(bytes.NewReader(data))
 	var open []map[string]bool // of each object and, nil, array
 	key, values := false, 0
 	for {
 		token, err := d.Token()
 		if err != nil {
-			return person, errors.Is(err, io.EOF) && len(open) == 0 && values == 1
+			return errors.Is(err, io.EOF) && len(open) == 0 && values == 1
 		}
-		text, isText := token.(string)
-		person = person || isText && ledger.NamesPerson(text)
-		if isText && key {
-			if names := open[len(open)-1]; names[text] {
-				return person, false
-			} else {
-				names[text] = true
+		if text, ok := token.(string); ok && key {
+			names := open[len(open)-1]
+			if names[text] {
+				return false
 			}
-			key = false
+			names[text], key = true, false
 			continue
 		}
 		switch token {

@@ -113,6 +113,8 @@ func TestAggregateRefused(t *testing.T) {
 		{"a person as a name", kind, `{"coorte":{"persone":1234,"rssmra80a01h501u":1}}`, 200, 502, "names_person"},
 		{"a person, escaped", kind, `{"coorte":{"persone":1234,"chi":"\u0052SSMRA80A01H501U"}}`, 200, 502, "names_person"},
 		{"a person in an error", kind, `{"errore":"RSSMRA80A01H501U"}`, 404, 502, "names_person"},
+		{"a person in an error, escaped", kind, `{"errore":"\u0052SSMRA80A01H501U"}`, 404, 502, "names_person"},
+		{"a person in a header", "application/json; cf=RSSMRA80A01H501U", `{"coorte":{"persone":1234}}`, 200, 502, "names_person"},
 		{"a broken provider", kind, `{"coorte":{"persone":1234}}`, 500, 502, "provider_failed"},
 		{"too long", kind, `{"coorte":{"persone":1234},"x":"` + strings.Repeat("a", maxAggregate) + `"}`, 200, 502, "provider_failed"},
 	} {

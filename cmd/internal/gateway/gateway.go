@@ -301,6 +301,9 @@ func (c *call) guarded(asked []ledger.Subject) string {
 		return c.fault(err, http.StatusBadGateway)
 	}
 	if len(all) == 0 { // the operation may be about nobody
+		if err := subjects.NamesNobody(resp.Header, content.reader()); err != nil {
+			return c.fault(err, http.StatusBadGateway)
+		}
 		return c.release(resp, content, nil)
 	}
 	if outcome := c.consent(receipt, all); outcome != "" {

@@ -112,6 +112,18 @@ func TestSubjects(t *testing.T) {
 	if g := f.call(t.Context(), http.MethodGet, "/status", ""); g.status != 200 || g.header.Get(ReceiptHeader) != "" {
 		t.Errorf("of no persons: %+v", g)
 	}
+	for name, answer := range map[string]http.HandlerFunc{
+		"names_person": func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "<p>"+string(a), 404) },
+		"unreadable_content": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Encoding", "gzip")
+			http.Error(w, "\x1f\x8b", 404)
+		},
+	} {
+		f.answers(answer)
+		if g := f.post("/elenco", `{}`); g.status != 502 || g.problem.Code != name || strings.Contains(string(g.body), string(a)) {
+			t.Errorf("%s: %d %s", name, g.status, g.body)
+		}
+	}
 	if n := f.events(); n != 5 {
 		t.Errorf("%d events in the log, want 5", n)
 	}

@@ -59,6 +59,8 @@ func TestRefused(t *testing.T) {
 		{"tag", "memory: memory", "memory: !!str memory", "memory", "bad_value"},
 		{"duration", "timeout: 30s", "timeout: 30", "timeout", "bad_value"},
 		{"persons and none", "no_persons: true", "no_persons: true\n        may_be_empty: true", "no_persons", "bad_value"},
+		{"empty wherever it looks", "json: /elenco_flussi/*/flusso\n            base64: {xpath: /Flusso/Beneficiario/@CodiceFiscale}", "xpath: //CodiceFiscale", "e_services/1/operations/0/may_be_empty", "bad_value"},
+		{"empty with optional places", "base64: {xpath: /Flusso/Beneficiario/@CodiceFiscale}", "optional: true", "e_services/1/operations/0/may_be_empty", "bad_value"},
 		{"no place", "        response:\n          - json: /elenco_flussi/*/flusso\n            base64: {xpath: /Flusso/Beneficiario/@CodiceFiscale}\n", "", "e_services/1/operations/0", "missing"},
 		{"two documents", "memory: memory", "memory: memory\n---\na: b", "", "syntax"},
 		{"many in an operator", "case: {header: X-Pratica", "case: {json: /a/*", "e_services/0/case", "bad_value"},

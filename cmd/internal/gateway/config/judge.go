@@ -225,8 +225,8 @@ func (r *reader) operation(at string, o *Operation) {
 	if len(o.Request)+len(o.Response) == 0 {
 		r.refuse(ledger.CodeMissing, at, "request, response or both: where the codes of persons are (or no_persons: true)", "neither")
 	}
-	if o.MayBeEmpty && !slices.ContainsFunc(o.places(), func(s *Source) bool { return !s.Optional }) {
-		r.refuse(ledger.CodeBadValue, at+"/may_be_empty", "a place that isn't optional: else a person's answer could pass for an empty one", "optional ones alone")
+	if o.MayBeEmpty && !slices.ContainsFunc(o.places(), func(s *Source) bool { return !s.Optional && !strings.HasPrefix(s.XPath, "//") }) {
+		r.refuse(ledger.CodeBadValue, at+"/may_be_empty", "a place that isn't optional and doesn't begin with //: else a person's answer could pass for an empty one", "none")
 	}
 	for i := range o.Request {
 		r.source(at+"/request/"+strconv.Itoa(i), &o.Request[i], variables)

@@ -6,7 +6,7 @@
 // What must hold: no answer about a person is taken for one about nobody. A place that leads nowhere, a value that is no
 // code, a list with an item that has none, a document in base64 that names nobody, content of another kind than the places
 // are for: each is an error, and nothing may be released. An answer is about nobody only where the operation says that it
-// may be, and then only when its lists are empty or its status is an error.
+// may be, and then only when its lists are empty or its status is an error, and [NamesNobody] sees no code in it.
 //
 // A code is taken exactly as it stands: lower case, spaces or a number instead of a text are errors, and never mended
 // (docs/formats.md, section 3). Errors are *ledger.Problem for what the document says, and hold no code; any other error
@@ -211,8 +211,8 @@ func content(part string, sources []*config.Source, m message, t taker) error {
 	unreadable := func(expected, found string) error {
 		return &ledger.Problem{Code: CodeUnreadable, Where: part, Expected: expected, Found: found}
 	}
-	if e := m.header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
-		return unreadable("content without a Content-Encoding", "one")
+	if encoded(m.header) {
+		return noEncoding(part)
 	}
 	media, _, err := mime.ParseMediaType(m.header.Get("Content-Type"))
 	isJSON := media == "application/json" || strings.HasSuffix(media, "+json")
@@ -231,6 +231,14 @@ func content(part string, sources []*config.Source, m message, t taker) error {
 		return unreadable("a Content-Type of "+expected, "another or none")
 	}
 	return document(part, part+"#", chosen, m.body, t)
+}
+
+func encoded(h http.Header) bool {
+	return slices.ContainsFunc(h.Values("Content-Encoding"), func(e string) bool { return e != "" && !strings.EqualFold(e, "identity") })
+}
+
+func noEncoding(part string) *ledger.Problem {
+	return &ledger.Problem{Code: CodeUnreadable, Where: part, Expected: "content without a Content-Encoding", Found: "one"}
 }
 
 // document reads one document, whose sources are all of one kind. Problems name part#source.

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/traccia-ledger/traccia/cmd/internal/gateway/config"
 	"github.com/traccia-ledger/traccia/ledger"
@@ -170,6 +171,37 @@ func TestBehindTheRequest(t *testing.T) {
 	list, err = OfAnswer(&family, 200, h, strings.NewReader(`{}`), nil)
 	if got, want := outcome(list, err), "unreadable_content answer"; got != want {
 		t.Errorf("compressed: %s, expected %s", got, want)
+	}
+}
+
+// TestNamesNobody: a code is seen wherever it stands in an answer that is to leave without an event.
+func TestNamesNobody(t *testing.T) {
+	const person = "names_person answer"
+	long := strings.Repeat(" ", 64<<10-8)
+	for _, test := range []struct{ name, header, value, body, want string }{
+		{"an empty list", "X-Request-Id", "8c1d", `{"elenco_flussi":[]}`, "[]"},
+		{"nothing", "Content-Encoding", "gzip", "", "[]"},
+		{"a cookie", "Set-Cookie", "a=xRSSMRA80A01H501Ux", "", "[]"},
+		{"another list", "", "", `{"lista":[],"altri":[{"cf":"rssmra80a01h501u"}]}`, person},
+		{"another name in XML", "", "", `<Persona><codiceFiscale>RSSMRA80A01H501U</codiceFiscale></Persona>`, person},
+		{"a page about an error", "Content-Type", "text/html", "<p>RSSMRA80A01H50MM non trovato", person},
+		{"broken JSON", "", "", `{"cf":"RSSMRA80A01H501U`, person},
+		{"escaped in JSON", "", "", `{"cf":"\u0052SSMRA80A\u00301H501U"}`, person},
+		{"escaped in XML", "", "", `<cf>&#82;&#x53;SMRA80A01H501U</cf>`, person},
+		{"far behind", "", "", long + rossi, person},
+		{"far behind, escaped", "", "", long + strings.Repeat(" ", 64<<10-256) + `\u0052SSMRA80A01H501\u0055`, person},
+		{"a header", "X-CF", rossi, "", person},
+		{"a header with a path", "Location", "/persone/RSSMRA80A01H501U?a", "", person},
+		{"compressed", "Content-Encoding", "gzip", "\x1f\x8b", "unreadable_content answer"},
+		{"compressed twice", "Content-Encoding", "identity, gzip", "\x1f\x8b", "unreadable_content answer"},
+	} {
+		h := http.Header{}
+		if test.header != "" {
+			h.Set(test.header, test.value)
+		}
+		if got := outcome(nil, NamesNobody(h, iotest.OneByteReader(strings.NewReader(test.body)))); got != test.want {
+			t.Errorf("%s: %s, expected %s", test.name, got, test.want)
+		}
 	}
 }
 
