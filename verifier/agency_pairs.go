@@ -24,7 +24,7 @@ func (c *agencyCheck) pair(e *ListedEvent) {
 	sum := sha256.Sum256(b)
 	key := [16]byte(sum[:16])
 	left, step := c.pairs[key], int64(1)
-	if r.Role == ledger.RoleConsumer {
+	if r.Iss == r.Consumer { // also as the party that speaks for the holder
 		step = -1
 	}
 	if left*step < 0 {

@@ -16,22 +16,27 @@ func TestAgencyPairs(t *testing.T) {
 	own := func(s ledger.Subject, pair byte) event {
 		return event{subject: s, pair: ledger.Hex{pair}, scope: ledger.ScopeReported, iss: consumer}
 	}
+	hub := func(s ledger.Subject, pair byte) event {
+		return event{subject: s, pair: ledger.Hex{pair}, scope: consumer, iss: consumer, receipt: providedBy("c_f205")}
+	}
 	for name, test := range map[string]struct {
 		events                     []event
 		paired, byHolder, reported uint64
 	}{
-		"nothing":                   {nil, 0, 0, 0},
-		"both":                      {[]event{holder(one, 1), own(one, 1)}, 1, 0, 0},
-		"both, the body's first":    {[]event{own(one, 1), holder(one, 1)}, 1, 0, 0},
-		"one twice":                 {[]event{holder(one, 1), holder(one, 1), own(one, 1)}, 1, 1, 0},
-		"the body's own twice":      {[]event{own(one, 1), own(one, 1), holder(one, 1)}, 1, 0, 1},
-		"both twice":                {[]event{own(one, 1), own(one, 1), holder(one, 1), holder(one, 1)}, 2, 0, 0},
-		"one side each":             {[]event{holder(one, 1), own(one, 2)}, 0, 1, 1},
-		"of two citizens":           {[]event{holder(one, 1), own(two, 1)}, 0, 1, 1},
-		"a look-up belongs to none": {[]event{holder(one, 1), {kind: ledger.KindLookUp, scope: ledger.ScopeLedger, iss: consumer}}, 0, 1, 0},
-		"erased":                    {[]event{holder(one, 1), func() event { e := own(one, 1); e.erased = true; return e }()}, 0, 1, 0},
+		"nothing":                     {nil, 0, 0, 0},
+		"both":                        {[]event{holder(one, 1), own(one, 1)}, 1, 0, 0},
+		"both, the body's first":      {[]event{own(one, 1), holder(one, 1)}, 1, 0, 0},
+		"one twice":                   {[]event{holder(one, 1), holder(one, 1), own(one, 1)}, 1, 1, 0},
+		"the body's own twice":        {[]event{own(one, 1), own(one, 1), holder(one, 1)}, 1, 0, 1},
+		"both twice":                  {[]event{own(one, 1), own(one, 1), holder(one, 1), holder(one, 1)}, 2, 0, 0},
+		"one side each":               {[]event{holder(one, 1), own(one, 2)}, 0, 1, 1},
+		"by the body, for the holder": {[]event{hub(one, 1)}, 0, 0, 1},
+		"of two citizens":             {[]event{holder(one, 1), own(two, 1)}, 0, 1, 1},
+		"a look-up belongs to none":   {[]event{holder(one, 1), {kind: ledger.KindLookUp, scope: ledger.ScopeLedger, iss: consumer}}, 0, 1, 0},
+		"erased":                      {[]event{holder(one, 1), func() event { e := own(one, 1); e.erased = true; return e }()}, 0, 1, 0},
 	} {
 		m := newMadeList(t)
+		m.scope(consumer, "c_f205")
 		for _, e := range test.events {
 			m.access(e)
 		}

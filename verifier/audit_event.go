@@ -187,8 +187,8 @@ func (a *Audit) access(e *ListedEvent, at AuditEvidence) error {
 	}
 	i := &AuditItem{
 		Time: r.Occurred().UnixMilli(), Epoch: e.Epoch, Index: e.Index, Receipt: at.Receipt, Subject: string(b.Subject.Code),
-		// The provider's receipt comes first, then the body's own of the same call.
-		Key: string(r.Pair[:]) + string(b.Subject.Code) + "\x00" + r.Provider + "\x00" + r.EService + "\x00" + r.Consumer + "\x00" + map[bool]string{true: "b", false: "a"}[r.Role == ledger.RoleConsumer],
+		// The provider's receipt comes first, then the body's own of the same call: also that of a body that speaks for the provider.
+		Key: string(r.Pair[:]) + string(b.Subject.Code) + "\x00" + r.Provider + "\x00" + r.EService + "\x00" + r.Consumer + "\x00" + map[bool]string{true: "b", false: "a"}[r.Iss == r.Consumer],
 	}
 	if b.Kind == ledger.KindDenied {
 		i.Flags |= flagDenied

@@ -213,12 +213,14 @@ func TestAuditConsents(t *testing.T) {
 // period isn't counted; the same list gives the same report.
 func TestAuditCounts(t *testing.T) {
 	m := newMadeList(t)
+	m.scope(consumer, "c_f205")
 	pair := ledger.Hex{7}
 	both := func(e event) event { e.pair = pair; return e }
 	m.access(both(event{}))
 	m.access(both(event{scope: ledger.ScopeReported, iss: consumer}))
 	m.access(both(event{scope: ledger.ScopeReported, iss: consumer})) // a second call of the body's, which the provider didn't record
 	m.access(event{pair: ledger.Hex{8}, subject: person(3), body: func(b *ledger.Body) { b.Assurance.Late = true }})
+	m.access(event{pair: ledger.Hex{11}, scope: consumer, iss: consumer, receipt: providedBy("c_f205")}) // as the party that speaks for the holder
 	m.access(event{kind: ledger.KindDenied, pair: ledger.Hex{9}, body: decidedBy(t, m.activate(), nil)})
 	m.access(event{kind: ledger.KindLookUp, scope: ledger.ScopeLedger, iss: consumer})
 	first := time.UnixMilli(int64(m.ms)).UTC()
@@ -227,10 +229,10 @@ func TestAuditCounts(t *testing.T) {
 	list := m.whole()
 	cfg := verifier.AuditConfig{To: first.AddDate(0, 0, 1).Truncate(24 * time.Hour), Subject: m.subject}
 	r := m.audit(cfg, list)
-	if r.Accesses != 4 || r.Denied != 1 || r.Calls != 5 || r.Citizens != 2 || r.Outside != 1 {
+	if r.Accesses != 5 || r.Denied != 1 || r.Calls != 6 || r.Citizens != 2 || r.Outside != 1 {
 		t.Errorf("%d accesses, %d denied, %d calls, %d citizens, %d outside", r.Accesses, r.Denied, r.Calls, r.Citizens, r.Outside)
 	}
-	if want := []verifier.AuditCount{{Name: "provider", Count: 2}, {Name: "both", Count: 1}, {Name: "consumer", Count: 1}}; !cmp.Equal(r.Signed, want) {
+	if want := []verifier.AuditCount{{Name: "consumer", Count: 2}, {Name: "provider", Count: 2}, {Name: "both", Count: 1}}; !cmp.Equal(r.Signed, want) {
 		t.Errorf("signed by %v", r.Signed)
 	}
 	var special []string
@@ -240,13 +242,13 @@ func TestAuditCounts(t *testing.T) {
 	if got := strings.Join(special, ", "); got != "denied 1, late 1, look-up 1" {
 		t.Errorf("special events: %s", got)
 	}
-	if want := []verifier.AuditCount{{Name: "2026-06-01", Count: 4}}; !cmp.Equal(r.Days, want) {
+	if want := []verifier.AuditCount{{Name: "2026-06-01", Count: 5}}; !cmp.Equal(r.Days, want) {
 		t.Errorf("days %v", r.Days)
 	}
-	if len(r.Subject) != 5 || r.Subject[0].Provider != provider || r.Subject[4].Kind != ledger.KindLookUp {
+	if len(r.Subject) != 6 || r.Subject[0].Provider != provider || r.Subject[5].Kind != ledger.KindLookUp {
 		t.Errorf("the citizen's events: %+v", r.Subject)
 	}
-	if len(r.Uses) != 1 || r.Uses[0].Accesses != 4 || r.Uses[0].Denied != 1 {
+	if len(r.Uses) != 2 || r.Uses[0].Accesses != 4 || r.Uses[0].Denied != 1 {
 		t.Errorf("uses %+v", r.Uses)
 	}
 	for range 3 {

@@ -167,14 +167,14 @@ func (r *ComplaintReport) entry(e *HistoryEvent) ComplaintEntry {
 	switch {
 	case e.Partner != nil:
 		proves(ProofBothSides)
-	case e.Scope == ledger.ScopeReported:
-		lacks(LackHolder)
-	default:
+	case e.Issuer != e.Agency:
 		lacks(LackAsker)
+	case e.Issuer != e.Provider: // also where it speaks for the holder: nobody else signed
+		lacks(LackHolder)
 	}
 	r.decided(e, proves, lacks)
 	r.consented(e, proves, lacks)
-	if e.Profile == ledger.ProfileVoucher {
+	if e.Profile == ledger.ProfileVoucher && e.Issuer != e.Agency {
 		lacks(LackEvidence)
 	}
 	if slices.Contains(e.Flags, ledger.FlagCaseMissing) {
@@ -186,7 +186,9 @@ func (r *ComplaintReport) entry(e *HistoryEvent) ComplaintEntry {
 	if e.Late {
 		lacks(LackLate)
 	}
-	lacks(LackOperator)
+	if e.Actor == ledger.ActorOperator {
+		lacks(LackOperator)
+	}
 	lacks(LackPurpose)
 	return out
 }

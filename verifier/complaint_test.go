@@ -86,23 +86,32 @@ func TestTamperedComplaint(t *testing.T) {
 // TestComplaint: of right events it is said what each proves and what it doesn't.
 func TestComplaint(t *testing.T) {
 	m := newMade(t, 2026, nil)
+	m.scope(consumer, "c_f205", consumer)
 	m.event(event{scope: ledger.ScopeConsent, kind: ledger.KindConsentGiven, iss: consumer})
 	provided := m.event(event{pair: ledger.Hex{7}})
 	reported := m.event(event{scope: ledger.ScopeReported, iss: consumer, pair: ledger.Hex{7}})
 	alone := m.event(event{pair: ledger.Hex{8}, receipt: consentOf(consentID)})
 	unnamed := m.event(event{pair: ledger.Hex{9}, receipt: func(r *ledger.Receipt) { r.LegalBasis = "https://w3id.org/dpv/legal/eu/gdpr#A6-1-a" }})
+	voucher := func(b *ledger.Body) {
+		b.Assurance = ledger.Assurance{Profile: ledger.ProfileVoucher, Voucher: ledger.VoucherCheck{Alg: "RS256", Kid: "k", Issuer: "interop.pagopa.it"}, Flags: []string{}}
+	}
+	person := m.event(event{pair: ledger.Hex{10}, body: voucher, receipt: func(r *ledger.Receipt) { r.Actor = ledger.ActorOperator }})
+	hub := m.event(event{pair: ledger.Hex{11}, body: voucher, scope: consumer, iss: consumer, receipt: providedBy("c_f205")})
+	own := m.event(event{pair: ledger.Hex{12}, scope: consumer, iss: consumer, receipt: providedBy(consumer)})
 	m.settle()
 	both := []string{verifier.ProofRecorded, verifier.ProofContent, verifier.ProofSigned, verifier.ProofBothSides}
-	rest := []string{verifier.LackOperator, verifier.LackPurpose}
-	lacks := func(some ...string) []string { return slices.Concat(some, rest) }
+	lacks := func(some ...string) []string { return append(some, verifier.LackPurpose) }
 	want := map[uint64]verifier.ComplaintEntry{
 		provided: {Proofs: both, Lacks: lacks(verifier.LackKey, verifier.LackDecision)},
 		reported: {Proofs: both, Lacks: lacks(verifier.LackKey, verifier.LackDecision)},
 		alone:    {Proofs: both[:3], Lacks: lacks(verifier.LackKey, verifier.LackAsker, verifier.LackDecision, verifier.LackConsent)},
 		unnamed:  {Proofs: both[:3], Lacks: lacks(verifier.LackKey, verifier.LackAsker, verifier.LackDecision, verifier.LackNoConsent)},
+		person:   {Proofs: both[:3], Lacks: lacks(verifier.LackKey, verifier.LackAsker, verifier.LackDecision, verifier.LackEvidence, verifier.LackOperator)},
+		hub:      {Proofs: both[:3], Lacks: lacks(verifier.LackKey, verifier.LackHolder, verifier.LackDecision)},
+		own:      {Proofs: both[:3], Lacks: lacks(verifier.LackKey, verifier.LackDecision)},
 	}
-	r := complained(m, excerptOf(m, provided, reported, alone, unnamed))
-	if !r.Proven() || len(r.Entries) != 4 {
+	r := complained(m, excerptOf(m, provided, reported, alone, unnamed, person, hub, own))
+	if !r.Proven() || len(r.Entries) != len(want) {
 		t.Fatalf("%d events, %v", len(r.Entries), r.Problems)
 	}
 	for i, e := range r.Entries {
@@ -110,7 +119,7 @@ func TestComplaint(t *testing.T) {
 			t.Errorf("event %d: %s", r.Events[i].Index, d)
 		}
 	}
-	if len(r.Signers) != 2 || r.Signers[0].Body != consumer || r.Signers[1].Events != 3 || r.Signers[1].Record == nil || !slices.Equal(r.Lacks, []string{verifier.LackOthers, verifier.LackLater}) {
+	if len(r.Signers) != 2 || r.Signers[0].Body != consumer || r.Signers[1].Events != 4 || r.Signers[1].Record == nil || !slices.Equal(r.Lacks, []string{verifier.LackOthers, verifier.LackLater}) {
 		t.Errorf("signed by %+v; missing %v", r.Signers, r.Lacks)
 	}
 

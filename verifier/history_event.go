@@ -294,8 +294,8 @@ func (c *historyCheck) pairs() {
 	take(ledger.RoleConsumer, func(e *historyEvent) {
 		r := &e.opened.Receipt.Receipt
 		for i, p := range waiting[r.Pair] {
-			// Another provider's or consumer's receipt is of another access, whatever it says of pair.
-			if q := &p.opened.Receipt.Receipt; p.at.epoch == e.at.epoch && q.Provider == r.Provider && q.Consumer == r.Consumer {
+			// Another provider's or consumer's receipt is of another access, whatever it says of pair; the consumer's own is no other side.
+			if q := &p.opened.Receipt.Receipt; p.at.epoch == e.at.epoch && q.Iss != r.Iss && q.Provider == r.Provider && q.Consumer == r.Consumer {
 				e.mate, p.mate = p, e
 				waiting[r.Pair] = slices.Delete(waiting[r.Pair], i, i+1)
 				return

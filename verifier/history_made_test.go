@@ -255,6 +255,11 @@ var rules = verifier.Rules{
 	Consents: func(name string, partial bool) verifier.Consents { return consent.NewList(name, partial) },
 }
 
+// providedBy makes a receipt one of another body's data.
+func providedBy(id string) func(r *ledger.Receipt) {
+	return func(r *ledger.Receipt) { r.Provider = id }
+}
+
 func (m *made) event(e event) uint64 {
 	m.t.Helper()
 	m.wait(time.Second)

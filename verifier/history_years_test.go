@@ -22,6 +22,10 @@ func TestPairs(t *testing.T) {
 		return event{scope: ledger.ScopeReported, iss: consumer, pair: pair}
 	}
 	m := newMade(t, 2026, nil)
+	m.scope(consumer, "c_f205")
+	m.event(event{pair: ledger.Hex{4}, scope: consumer, iss: consumer, receipt: providedBy("c_f205")})
+	m.scope(consumer, requester)
+	again := m.event(event{pair: ledger.Hex{4}, scope: ledger.ScopeReported, iss: consumer, receipt: providedBy("c_f205")}) // no other side: it has signed before
 	first := m.event(event{pair: ledger.Hex{1}})
 	m.event(event{pair: ledger.Hex{2}})
 	same := m.event(event{pair: ledger.Hex{1}})
@@ -35,7 +39,7 @@ func TestPairs(t *testing.T) {
 		switch {
 		case e.Index == first && (e.Partner == nil || *e.Partner != mate), e.Index == mate && (e.Partner == nil || *e.Partner != first):
 			t.Errorf("event %d isn't paired: %v", e.Index, e.Partner)
-		case (e.Index == same || e.Index == alone) && e.Partner != nil:
+		case (e.Index == same || e.Index == alone || e.Index == again) && e.Partner != nil:
 			t.Errorf("event %d is paired with %d", e.Index, *e.Partner)
 		}
 	}

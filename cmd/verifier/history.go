@@ -390,9 +390,10 @@ func signatures(e *verifier.HistoryEvent) string {
 	switch {
 	case e.Partner != nil:
 		text = fmt.Sprintf("signed by %s; the other side signed too, see event %d/%d", e.Issuer, e.Epoch, *e.Partner)
-	case e.Kind == ledger.KindAccess && e.Scope == ledger.ScopeReported:
+	case e.Kind != ledger.KindAccess && e.Kind != ledger.KindDenied, e.Issuer == e.Agency && e.Issuer == e.Provider:
+	case e.Issuer == e.Agency:
 		text = "signed by who consulted (" + e.Issuer + "), not by the holder of the data"
-	case e.Kind == ledger.KindAccess || e.Kind == ledger.KindDenied:
+	default:
 		text = "signed by the holder's side (" + e.Issuer + "), not by who consulted"
 	}
 	if e.Key == "operator" {

@@ -35,8 +35,10 @@ func told() *verifier.HistoryReport {
 	emergency.BreakGlass = &verifier.SessionPlace{Session: "0f9e7c1a-5b1d-4a86-9f0e-2f4c3c1a7b55", Number: 3}
 	denied := emergency
 	denied.Index, denied.Kind, denied.Effect = 44, ledger.KindDenied, ledger.EffectDeny
+	hub := access
+	hub.Index, hub.Issuer = 45, hub.Agency
 	erased := verifier.HistoryEvent{Epoch: 2026, Index: 5, Scope: "inps", State: verifier.StateErased, Ground: "request", Request: &verifier.Place{Epoch: 2026, Index: 50}}
-	return &verifier.HistoryReport{Subject: "RSSMRA80A01H501U", Events: []verifier.HistoryEvent{erased, access, statement, correction, undelivered, emergency, denied}}
+	return &verifier.HistoryReport{Subject: "RSSMRA80A01H501U", Events: []verifier.HistoryEvent{erased, access, statement, correction, undelivered, emergency, denied, hub}}
 }
 
 func TestHistoryText(t *testing.T) {
@@ -49,6 +51,7 @@ func TestHistoryText(t *testing.T) {
 		"Comune di Bologna (c_a944) says that it recorded receipt inps/5a0e7b3c-52f0-4d0e-9d5e-3f1b7f0f7a11 in error (event 2026/41)",
 		"Comune di Bologna (c_a944) says that nothing was released of receipt inps/5a0e7b3c-52f0-4d0e-9d5e-3f1b7f0f7a11 (event 2026/42)",
 		"BREAK-GLASS: released before it was recorded, while the ledger was down (session 0f9e7c1a-5b1d-4a86-9f0e-2f4c3c1a7b55, number 3)",
+		"signed by who consulted (c_a944), not by the holder of the data",
 		"Comune di Bologna (c_a944) was GIVEN data of INPS (inps) in an emergency; the policies, asked afterwards, refuse it",
 	} {
 		if !strings.Contains(out.String(), want) {

@@ -83,9 +83,9 @@ func (s *Speaker) Word(e *verifier.HistoryEvent) string {
 	switch {
 	case e.Partner != nil:
 		text = s.own["word_both"]
-	case e.Kind != ledger.KindAccess && e.Kind != ledger.KindDenied:
+	case e.Kind != ledger.KindAccess && e.Kind != ledger.KindDenied, e.Issuer == e.Agency && e.Issuer == e.Provider:
 		text = s.own["word_one"]
-	case e.Scope == ledger.ScopeReported:
+	case e.Issuer == e.Agency: // also where it speaks for the holder: nobody else signed
 		text = s.own["word_consumer"]
 	}
 	text = strings.NewReplacer("{issuer}", called(e.Issuer, e.IssuerName), "{who}", called(e.Agency, e.Name), "{whose}", called(e.Provider, e.ProviderName)).Replace(text)

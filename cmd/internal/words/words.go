@@ -118,12 +118,12 @@ func (s *Speaker) Signed(e *verifier.HistoryEvent) string {
 	switch {
 	case e.Partner != nil:
 		return s.own["both"]
-	case e.Kind != ledger.KindAccess && e.Kind != ledger.KindDenied:
-		return e.Issuer
-	case e.Scope == ledger.ScopeReported:
-		return fmt.Sprintf(s.own["consumer_only"], e.Issuer)
+	case e.Kind != ledger.KindAccess && e.Kind != ledger.KindDenied, e.Issuer == e.Agency && e.Issuer == e.Provider:
+		return called(e.Issuer, e.IssuerName)
+	case e.Issuer == e.Agency:
+		return fmt.Sprintf(s.own["consumer_only"], called(e.Issuer, e.IssuerName))
 	}
-	return fmt.Sprintf(s.own["provider_only"], e.Issuer)
+	return fmt.Sprintf(s.own["provider_only"], called(e.Issuer, e.IssuerName))
 }
 
 // List says who answers for a list, and up to when.

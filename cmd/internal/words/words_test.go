@@ -34,6 +34,32 @@ func TestBothLanguages(t *testing.T) {
 	}
 }
 
+// TestWord: whose word an access is follows from who signed, also where who consulted speaks for the holder.
+func TestWord(t *testing.T) {
+	for _, test := range []struct {
+		name         string
+		e            verifier.HistoryEvent
+		word, signed string // in Italian
+	}{
+		{"the holder's party", verifier.HistoryEvent{Issuer: "gestore", IssuerName: "GESTORE", Agency: "inps", Name: "INPS", Provider: "c_h501", ProviderName: "ROMA CAPITALE"},
+			"Ha firmato chi tiene i dati, tramite GESTORE. Chi ha consultato (INPS) non ha firmato: che sia stato lui lo dice chi tiene i dati.", "solo di chi detiene i dati (GESTORE)"},
+		{"who consulted, for the holder", verifier.HistoryEvent{Issuer: "inps", IssuerName: "INPS", Agency: "inps", Name: "INPS", Provider: "c_h501", ProviderName: "ROMA CAPITALE"},
+			"Ha firmato solo chi ha consultato (INPS). Chi tiene i dati (ROMA CAPITALE) non l'ha confermato.", "solo di chi ha consultato (INPS)"},
+		{"who consulted", verifier.HistoryEvent{Scope: ledger.ScopeReported, Issuer: "inps", IssuerName: "INPS", Agency: "inps", Name: "INPS", Provider: "c_h501"},
+			"Ha firmato solo chi ha consultato (INPS). Chi tiene i dati (c_h501) non l'ha confermato.", "solo di chi ha consultato (INPS)"},
+		{"its own data", verifier.HistoryEvent{Issuer: "inps", IssuerName: "INPS", Agency: "inps", Name: "INPS", Provider: "inps", ProviderName: "INPS"}, "Ha firmato INPS.", "INPS"},
+	} {
+		s := In("it", func(t time.Time) string { return t.Format(time.DateOnly) })
+		test.e.Kind = ledger.KindAccess
+		if got := s.Word(&test.e); got != test.word {
+			t.Errorf("%s: %s", test.name, got)
+		}
+		if got := s.Signed(&test.e); got != test.signed {
+			t.Errorf("%s, in short: %s", test.name, got)
+		}
+	}
+}
+
 // TestKinds: every kind of event and every state has words.
 func TestKinds(t *testing.T) {
 	for _, lang := range []string{"it", "en"} {
