@@ -61,7 +61,7 @@ func runNode(ctx context.Context, dir string, opt node.Options, flags serveFlags
 	opt.MaxQueue = flags.maxQueuedLeaves
 	leading := &leader{dir: dir, url: l.url, opt: opt, flags: flags, follower: follower}
 	registry.MustRegister(leading, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "traccia_follower_lag_seconds", Help: "How old what this node shows of the public log may be while another one sequences.",
+		Name: "traccia_follower_lag_seconds", Help: "How long ago this node last saw all that is published agree with the store.",
 	}, func() float64 { return follower.Lag().Seconds() }), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "traccia_follower_index_lag_leaves", Help: "How many published leaves this node would have to read into its index before it sequences.",
 	}, func() float64 { return float64(leading.indexLag()) }))

@@ -165,10 +165,46 @@ func (n *nodes) load() (stop func() []string) {
 			}
 		})
 	}
+	g.Go(func() { n.watchLog(end) })
 	return func() []string {
 		close(end)
 		g.Wait()
 		return broke
+	}
+}
+
+// watchLog asks one node after the other for the checkpoint until end is closed: the
+// log never shrinks. A node that stands still isn't asked.
+func (n *nodes) watchLog(end <-chan struct{}) {
+	path := fmt.Sprintf("/log/%d/checkpoint", n.w.Now.UTC().Year())
+	last, from := 0, ""
+	for i := 0; ; i++ {
+		select {
+		case <-end:
+			return
+		case <-time.After(time.Millisecond):
+		}
+		n.mu.Lock()
+		p := n.list[i%len(n.list)]
+		n.mu.Unlock()
+		if n.still.Load() == p {
+			continue
+		}
+		response, err := http.Get(p.ready.URL + path)
+		if err != nil {
+			continue // it is down
+		}
+		body, err := io.ReadAll(response.Body)
+		response.Body.Close()
+		if err != nil || response.StatusCode != http.StatusOK {
+			continue
+		}
+		size, err := strconv.Atoi(strings.Split(string(body), "\n")[1])
+		if err != nil || size < last {
+			n.t.Errorf("%s shows %d leaves (%v), and %s showed %d before", p.ready.URL, size, err, from, last)
+			return
+		}
+		last, from = size, p.ready.URL
 	}
 }
 

@@ -9,11 +9,13 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"path/filepath"
 	"sync"
 	"time"
 
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/engine"
+	"github.com/traccia-ledger/traccia/ledger/keys"
 	"github.com/traccia-ledger/traccia/ledger/store"
 )
 
@@ -22,17 +24,25 @@ const (
 	followEvery = time.Second
 	// staleAfter is for how long it may not have seen what is published.
 	staleAfter = 10 * time.Second
+	// askedPatience is how long who asks for a checkpoint waits for a newer one to be
+	// seen to agree.
+	askedPatience = 2 * time.Second
 )
 
-// Follower shows the public logs of a ledger that another process records, from
-// the store and the published checkpoints in the data directory, which both see.
-// It needs no secret key. What it shows never goes back, and is shown only once the
-// log's signature and the root that the store's tiles give agree with it.
+// Follower shows the public logs of a ledger that a process records, this one or
+// another, from the store and the published checkpoints in the data directory, which
+// all see. It needs no secret key. What it shows never goes back, and is shown only
+// once the log's signature and the root that the store's tiles give agree with it.
+//
+// Who asks for a checkpoint gets the one that is published at that moment, so that of
+// several processes none shows less than another did before.
 type Follower struct {
 	dir      string
 	settings Settings
 	rows     store.Store
 	engine   *engine.Engine
+
+	looking chan struct{} // holds one while somebody looks for what was published
 
 	mu      sync.RWMutex
 	shown   map[uint32]*followed // by epoch; never changed in place; guarded by mu
@@ -55,7 +65,7 @@ func Follow(ctx context.Context, dir string, s Settings, rows store.Store) (*Fol
 	if err != nil {
 		return nil, err
 	}
-	f := &Follower{dir: dir, settings: s, rows: rows, engine: e}
+	f := &Follower{dir: dir, settings: s, rows: rows, engine: e, looking: make(chan struct{}, 1)}
 	return f, f.Refresh(ctx)
 }
 
@@ -86,6 +96,12 @@ func (f *Follower) keepUp(ctx context.Context, log *slog.Logger, message string,
 
 // Refresh looks now for what was published.
 func (f *Follower) Refresh(ctx context.Context) error {
+	select {
+	case f.looking <- struct{}{}:
+		defer func() { <-f.looking }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	begun := time.Now()
 	next, err := f.look(ctx)
 	f.mu.Lock()
@@ -168,8 +184,20 @@ func (f *Follower) of(epoch uint32) *followed {
 	return f.shown[epoch]
 }
 
-// Published is Node.Published.
+// Published returns what is published now. An error other than ErrNotPublished says
+// that something is which couldn't be seen to agree.
 func (f *Follower) Published(epoch uint32) (Published, error) {
+	signed, err := keys.ReadPublished(filepath.Join(f.dir, keysDir), epoch)
+	if err != nil {
+		return Published{}, err
+	}
+	if l := f.of(epoch); l == nil && signed != nil || l != nil && !bytes.Equal(l.Checkpoint, signed) {
+		ctx, cancel := context.WithTimeout(context.Background(), askedPatience)
+		defer cancel()
+		if err := f.Refresh(ctx); err != nil {
+			return Published{}, err
+		}
+	}
 	if l := f.of(epoch); l != nil {
 		return l.Published, nil
 	}

@@ -148,16 +148,18 @@ func servePublic(w http.ResponseWriter, r *http.Request) {
 	io.WriteString(w, "its own")
 }
 
-// TestPublicLog asks a node that doesn't sequence for what is published, and for
-// more, which the other one may have.
+// TestPublicLog asks two nodes for what is published, and the one that doesn't
+// sequence for more, which the other one may have.
 func TestPublicLog(t *testing.T) {
 	d := &database{lease: postgres.Lease{Free: true}}
-	d.join(t, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "the sequencer's") })
+	first := d.join(t, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "the sequencer's") })
 	second := d.join(t, echo)
 	for path, want := range map[string]string{"/log/2026/checkpoint": "its own", "/log/2026/tile/0/000": "the sequencer's"} {
-		response, body := ask(t, second, "GET", path, "")
-		if body != want || strings.Contains(response.Header.Get("Content-Type"), "problem") {
-			t.Errorf("%s: %q, %v", path, body, response.Header)
+		for name, n := range map[string]*testNode{"first": first, "second": second} {
+			response, body := ask(t, n, "GET", path, "")
+			if body != want || strings.Contains(response.Header.Get("Content-Type"), "problem") {
+				t.Errorf("%s of the %s: %q, %v", path, name, body, response.Header)
+			}
 		}
 	}
 	second.stale.Store(true)

@@ -61,10 +61,11 @@ func (m *Member) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // serveLog answers for the public log from the shared store. It is not done where
-// this node sequences and knows better, and where nothing of that name is published:
-// witnesses see more while they are asked to cosign it.
+// nothing of that name is published: witnesses see more while they are asked to cosign
+// it. The node that sequences knows better, but for checkpoints: all nodes read them
+// in one place, so that nobody who asks first one and then another sees the log shrink.
 func (m *Member) serveLog(w http.ResponseWriter, r *http.Request) (done bool) {
-	if m.view().service != nil || m.LogTrouble() != nil {
+	if m.view().service != nil && !strings.HasSuffix(r.URL.Path, "/checkpoint") || m.LogTrouble() != nil {
 		return false
 	}
 	before := maps.Clone(w.Header())
