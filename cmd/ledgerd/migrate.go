@@ -4,7 +4,6 @@ package main
 
 import (
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -14,7 +13,6 @@ import (
 	"github.com/traccia-ledger/traccia/cmd/internal/cli"
 	"github.com/traccia-ledger/traccia/ledger/node"
 	"github.com/traccia-ledger/traccia/ledger/place"
-	"github.com/traccia-ledger/traccia/ledger/store"
 )
 
 type migrateAnswer struct {
@@ -74,9 +72,7 @@ not part of its URL: they come from the file that PGPASSFILE names.`,
 				progress = cli.NewProgress(cmd, "migrating", rows)
 				return func(n int) { progress.Add(int64(n)) }
 			})
-			if errors.Is(err, store.ErrLocked) {
-				return fmt.Errorf("a ledger that nobody serves can be migrated: %w", err)
-			} else if err != nil {
+			if err != nil {
 				return err
 			}
 			progress.Close()

@@ -49,7 +49,9 @@ func Migrate(ctx context.Context, dir, to string, opt Options, begin func(rows i
 		return nil, fmt.Errorf("the ledger is in %s already", source)
 	}
 	from, err := source.OpenReadOnly(ctx, opt.Log)
-	if err != nil {
+	if errors.Is(err, store.ErrLocked) {
+		return nil, fmt.Errorf("a ledger that nobody serves can be migrated: %w", err)
+	} else if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, from.Close()) }()
