@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/traccia-ledger/traccia/ledger/node"
 	"github.com/traccia-ledger/traccia/ledger/node/nodetest"
 	"github.com/traccia-ledger/traccia/ledger/postgres/pgtest"
@@ -67,7 +69,8 @@ func TestDatabase(t *testing.T) {
 		before := done(t, "reindex", "--data", dir)["logs"]
 
 		rows := filepath.Join(t.TempDir(), "rows")
-		for _, to := range []string{rows, server.Database(t)} {
+		last := server.Database(t)
+		for _, to := range []string{rows, last} {
 			a := done(t, "migrate", "--data", dir, "--to", to)
 			if a["rows"].(float64) < 50 || len(a["sha256"].(string)) != 64 || a["to"] == a["from"] {
 				t.Errorf("migrate: %v", a)
@@ -86,7 +89,18 @@ func TestDatabase(t *testing.T) {
 		p = serve(t, "serve", "--data", dir)
 		send(p.ready.URL, 5)
 		done(t, "export", "--data", dir, "--out", filepath.Join(t.TempDir(), "export"))
-		p.stop()
+		// Replaced with nothing to do, it doesn't go on as if it could.
+		conn, err := pgx.Connect(t.Context(), last)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close(t.Context())
+		if _, err := conn.Exec(t.Context(), `UPDATE store_use SET holder = 'another'`); err != nil {
+			t.Fatal(err)
+		}
+		if code := p.finish(); code != 3 || !strings.Contains(p.stderr.String(), "another process took the store over") {
+			t.Errorf("replaced, it ended with %d:\n%s", code, p.stderr.String())
+		}
 	})
 }
 

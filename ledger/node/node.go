@@ -274,7 +274,15 @@ func (n *Node) release() error {
 }
 
 // Err returns why the node can no longer record, or nil.
-func (n *Node) Err() error { return n.year().seq.Err() }
+func (n *Node) Err() error {
+	if err := n.year().seq.Err(); err != nil {
+		return err
+	}
+	if s, ok := n.db.(interface{ Stopped() error }); ok {
+		return s.Stopped()
+	}
+	return nil
+}
 
 // Latest returns the newest durable, signed state: for submitters, not for
 // the public.

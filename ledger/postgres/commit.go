@@ -56,8 +56,8 @@ func (s *Store) Commit(ctx context.Context, expect, write []store.Row) error {
 	if s.isClosed() {
 		return errClosed
 	}
-	if s.stopped != nil {
-		return s.stopped
+	if err := s.Stopped(); err != nil {
+		return err
 	}
 	if len(expect)+len(write) == 0 {
 		return nil
@@ -72,9 +72,10 @@ func (s *Store) Commit(ctx context.Context, expect, write []store.Row) error {
 		return store.ErrConflict
 	case errors.Is(err, errReplaced):
 		err = s.whyRefused(context.WithoutCancel(ctx), s.commits+1)
-		s.stopped = err
+		s.stopped.Store(&err)
 	case errors.As(err, &lost):
-		s.stopped = lost
+		why := error(lost)
+		s.stopped.Store(&why)
 	}
 	return fmt.Errorf("couldn't commit: %w", err)
 }

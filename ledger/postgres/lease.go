@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -40,6 +41,9 @@ const (
 	advertise = `INSERT INTO store_address (one, holder, url) VALUES (1, $1, $2) ON CONFLICT (one) DO UPDATE SET holder = excluded.holder, url = excluded.url`
 )
 
+// followPatience is how long who follows waits for a connection: others may answer meanwhile.
+const followPatience = 10 * time.Second
+
 // Follow opens the store only to be read, beside the process that has it: it
 // takes nothing, changes nothing, and shows what is committed by anyone. Errors
 // are those of Open, but never store.ErrLocked.
@@ -50,6 +54,7 @@ func Follow(ctx context.Context, a Address, o Options) (*Store, error) {
 		return nil, fmt.Errorf("couldn't follow the store in %s: %w", a, err)
 	}
 	s.follows = true
+	s.patience.begin = min(s.patience.begin, followPatience)
 	if err := s.knowLayout(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("couldn't follow the store in %s: %w", a, err), s.Close())
 	}

@@ -72,7 +72,7 @@ type patience struct {
 var usual = patience{
 	use: 8 * time.Second, renew: 2 * time.Second,
 	attempt: 15 * time.Second, commit: time.Minute,
-	read: 30 * time.Second, begin: 10 * time.Second,
+	read: 30 * time.Second, begin: time.Minute,
 	idle: 5 * time.Second, // less than use: who was stopped in a commit delays nobody longer
 }
 
@@ -94,8 +94,8 @@ type Store struct {
 
 	holder  Holder // names this opening of the store in store_use
 	turn    chan struct{}
-	commits int64 // done by this opening; guarded by turn
-	stopped error // why nothing is committed any more; guarded by turn
+	commits int64                 // done by this opening; guarded by turn
+	stopped atomic.Pointer[error] // why nothing is committed any more; nil: it is. Set by who has the turn
 
 	away atomic.Int64 // when the first attempt began that the database didn't answer, in Unix ns; 0: it answers
 

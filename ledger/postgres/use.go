@@ -24,7 +24,7 @@ import (
 // The one row of store_use says who may commit:
 //
 //	holder   16 random bytes, of one opening of the store
-//	who      "host/pid/process", for people and for isDead
+//	who      "host/pid/process/namespace", for people and for isDead
 //	commits  how many this holder has done
 //	until    when the store is anybody's, by the database's clock
 //
@@ -120,7 +120,7 @@ func (s *Store) keep(ctx context.Context) {
 
 // renew needs the turn.
 func (s *Store) renew(ctx context.Context) error {
-	if s.stopped != nil {
+	if s.Stopped() != nil {
 		return nil
 	}
 	begun := time.Now()
@@ -129,7 +129,7 @@ func (s *Store) renew(ctx context.Context) error {
 	tag, err := s.writers.Exec(ctx, renewUse, s.holder[:], s.patience.use.Seconds())
 	s.heard(begun, err)
 	if err == nil && tag.RowsAffected() == 0 {
-		s.stopped = errReplaced
+		s.stopped.Store(&errReplaced)
 		return errReplaced
 	}
 	return said(err)
@@ -152,6 +152,15 @@ func (s *Store) Away() time.Time {
 		return time.Time{}
 	}
 	return time.Unix(0, ns)
+}
+
+// Stopped returns why nothing is committed any more, nil while it is. An idle store that another process took over knows
+// within two seconds.
+func (s *Store) Stopped() error {
+	if why := s.stopped.Load(); why != nil {
+		return *why
+	}
+	return nil
 }
 
 // whyRefused tells why the row of use didn't let the n-th commit through.
@@ -191,8 +200,8 @@ var process = sync.OnceValue(func() string {
 // IsDead.
 func WhoAmI() string { return whoAmI() }
 
-// IsDead says whether a name is of a process of this machine that is no more. It is
-// wrong where two machines have one name.
+// IsDead says whether a name is of a process of this machine that is no more. False of
+// those in other containers: their numbers mean other processes.
 func IsDead(who string) bool { return isDead(who) }
 
 func whoAmI() string {
@@ -200,12 +209,26 @@ func whoAmI() string {
 	if err != nil {
 		host = ""
 	}
-	return strings.ReplaceAll(host, "/", "_") + "/" + strconv.Itoa(os.Getpid()) + "/" + process()
+	return strings.ReplaceAll(host, "/", "_") + "/" + strconv.Itoa(os.Getpid()) + "/" + process() + "/" + namespace()
 }
+
+// namespace is where this process's number is its own: the machine since it was
+// started, and the namespace of numbers on it. "" where that can't be told.
+var namespace = sync.OnceValue(func() string {
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	numbers, err := os.Readlink("/proc/self/ns/pid")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(boot)) + "." + numbers
+})
 
 func forPeople(who string) string {
 	parts := strings.Split(who, "/")
-	if len(parts) != 3 {
+	if len(parts) < 3 {
 		return "another process"
 	}
 	return fmt.Sprintf("process %s on %s", parts[1], parts[0])
@@ -215,7 +238,7 @@ func forPeople(who string) string {
 // When it is wrong the other is replaced while it lives, which harms no row.
 func isDead(who string) bool {
 	theirs, ours := strings.Split(who, "/"), strings.Split(whoAmI(), "/")
-	if len(theirs) != 3 || theirs[0] == "" || theirs[0] != ours[0] || theirs[2] == ours[2] {
+	if len(theirs) != 4 || theirs[0] == "" || theirs[0] != ours[0] || theirs[2] == ours[2] || theirs[3] == "" || theirs[3] != ours[3] {
 		return false
 	}
 	if theirs[1] == ours[1] {

@@ -128,6 +128,9 @@ func TestRenews(t *testing.T) {
 		t.Fatal(err)
 	}
 	waitFor(t, "the loss to be noticed", func() bool { return strings.Contains(log.String(), "taken over") })
+	if err := s.Stopped(); !errors.Is(err, store.ErrStopped) {
+		t.Errorf("an idle store that was lost: %v", err)
+	}
 	if err := add(t.Context(), s, 0); !errors.Is(err, store.ErrStopped) {
 		t.Errorf("a commit: %v", err)
 	}
@@ -169,18 +172,20 @@ func TestDeadHolder(t *testing.T) {
 	if err := gone.Run(); err != nil {
 		t.Fatal(err)
 	}
-	host, pid, self := strings.Split(whoAmI(), "/")[0], strconv.Itoa(os.Getpid()), process()
+	host, pid, self, here := strings.Split(whoAmI(), "/")[0], strconv.Itoa(os.Getpid()), process(), "/"+namespace()
 	parent := strconv.Itoa(os.Getppid())
 	for _, test := range []struct {
 		who  string
 		dead bool
 	}{
-		{host + "/" + pid + "/" + self, false},
-		{host + "/" + pid + "/00", true}, // before this process had the number
-		{host + "/" + strconv.Itoa(gone.Process.Pid) + "/00", true},
-		{host + "/" + parent + "/00", false},
-		{"elsewhere/" + strconv.Itoa(gone.Process.Pid) + "/00", false},
-		{host + "/x/00", false}, {host + "/-1/00", false}, {"", false}, {host, false}, {"/1/00", false},
+		{host + "/" + pid + "/" + self + here, false},
+		{host + "/" + pid + "/00" + here, true}, // before this process had the number
+		{host + "/" + strconv.Itoa(gone.Process.Pid) + "/00" + here, true},
+		{host + "/" + parent + "/00" + here, false},
+		{"elsewhere/" + strconv.Itoa(gone.Process.Pid) + "/00" + here, false},
+		{host + "/" + pid + "/00" + here + "0", false},                        // in another container of the same name
+		{host + "/" + pid + "/00", false}, {host + "/" + pid + "/00/", false}, // an earlier version's, and where there is no telling
+		{host + "/x/00" + here, false}, {host + "/-1/00" + here, false}, {"", false}, {host, false}, {"/1/00" + here, false},
 	} {
 		if got := isDead(test.who); got != test.dead {
 			t.Errorf("isDead(%q) = %v", test.who, got)
