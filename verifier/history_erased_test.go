@@ -5,6 +5,7 @@ package verifier_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -133,8 +134,8 @@ func TestHistoryAfterErasure(t *testing.T) {
 	if request.Kind != ledger.KindRequest || request.Scope != ledger.ScopeConsent || request.Issuer != "gestore" || r.Events[0].Request.Index != request.Index {
 		t.Errorf("%+v", request)
 	}
-	const words = "was erased on a request that gestore signed, saying that you made it"
-	if notes := strings.Join(r.Notes("en"), "\n"); strings.Count(notes, words) != 2 || !strings.Contains(notes, "If you didn't ask, something is being hidden from you.") {
+	const words = "Events erased on a request that Gestore del registro registro.example signed, saying that you made it (event %d/%d): 2. If"
+	if notes := strings.Join(r.Notes("en"), "\n"); strings.Count(notes, "erased on a request") != 1 || !strings.Contains(notes, fmt.Sprintf(words, request.Epoch, request.Index)) || !strings.Contains(notes, "If you didn't ask, something is being hidden from you.") {
 		t.Errorf("%s", notes)
 	}
 	if r := e.want(e.history(nodetest.Person(2)), verifier.StateOpen, verifier.StateOpen, verifier.StateOpen); !r.Proven() || !r.Complete {

@@ -199,6 +199,7 @@ func (c *historyCheck) erasures() {
 			latest = s.cosigned.Latest
 		}
 	}
+	erased, requests := map[*historyEvent]int{}, []*historyEvent(nil)
 	for _, e := range c.events {
 		if e.state != "" || e.opened != nil {
 			continue
@@ -209,12 +210,17 @@ func (c *historyCheck) erasures() {
 			e.state, e.ground = StateErased, "retention"
 		case request != nil:
 			e.state, e.ground, e.request = StateErased, "request", request
-			c.note(noteErasedOnRequest,
-				e.at.epoch, e.at.index, request.opened.Receipt.Iss, request.at.epoch, request.at.index)
+			if erased[request]++; erased[request] == 1 {
+				requests = append(requests, request)
+			}
 		default:
 			e.state = StateWithheld
 			e.fault(CodeNotOpened, "body", "a body, or a ground for its erasure", "neither")
 		}
+	}
+	for _, r := range requests {
+		signed, _ := r.shard.registry.Body(r.opened.Receipt.Iss)
+		c.note(noteErasedOnRequest, cmp.Or(signed.Name, r.opened.Receipt.Iss), r.at.epoch, r.at.index, erased[r])
 	}
 }
 

@@ -72,8 +72,8 @@ var (
 		"Accesses of %d whose notice a judge or a law defers may exist: the key of %s isn't given before the last order ends.",
 	}
 	noteErasedOnRequest = Text{
-		"L'evento %d/%d è stato cancellato su una richiesta firmata da %s, che dice che l'hai fatta tu (evento %d/%d). Se non l'hai fatta, ti si sta nascondendo qualcosa.",
-		"Event %d/%d was erased on a request that %s signed, saying that you made it (event %d/%d). If you didn't ask, something is being hidden from you.",
+		"Eventi cancellati su una richiesta firmata da %s, che dice che l'hai fatta tu (evento %d/%d): %d. Se non l'hai fatta, ti si sta nascondendo qualcosa.",
+		"Events erased on a request that %s signed, saying that you made it (event %d/%d): %d. If you didn't ask, something is being hidden from you.",
 	}
 	noteStatedUnseen = Text{
 		"L'evento %d/%d è una dichiarazione sulla ricevuta %s, il cui evento non è mostrato: è stato cancellato, o non è in questo documento.",

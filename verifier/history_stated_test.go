@@ -142,7 +142,7 @@ func TestHistoryStatementOnErased(t *testing.T) {
 		t.Fatalf("%v, %+v", r.Problems, r.Events[0])
 	}
 	notes := strings.Join(r.Notes("en"), "\n")
-	for _, want := range []string{"was erased on a request that gestore signed, saying that you made it", "If you didn't ask, something is being hidden from you.", "is a statement on receipt " + provider + "/" + firstJTI} {
+	for _, want := range []string{"Events erased on a request that Ente gestore signed, saying that you made it", "If you didn't ask, something is being hidden from you.", "is a statement on receipt " + provider + "/" + firstJTI} {
 		if !strings.Contains(notes, want) {
 			t.Errorf("no note says %q:\n%s", want, notes)
 		}

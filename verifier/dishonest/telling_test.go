@@ -97,7 +97,7 @@ var telling = []lie{
 			}
 			s.receive(access{scope: ledger.ScopeConsent, kind: ledger.KindRequest, iss: iss, made: lie, receipt: erasing(history.Erasure{Epoch: epoch, Index: at})})
 		},
-		note:   "erased on a request that gestore signed, saying that you made it (event 2026/10). If you didn't ask, something is being hidden from you.",
+		note:   "Events erased on a request that Ente gestore signed, saying that you made it (event 2026/10): 1. If you didn't ask, something is being hidden from you.",
 		agency: told{verifier.CodeNotOpened: "events/0/body: expected a body, or a ground for its erasure"},
 	},
 	{
