@@ -24,7 +24,7 @@ var (
 	refreshPage  = page{path: accessesPath + "/aggiorna", methods: []string{http.MethodPost}, serve: serveRefresh}
 )
 
-// visitCookie remembers the last visit, see accesses.History.Visit.
+// visitCookie remembers the last visits, see accesses.Keeper.Visit.
 const (
 	visitCookie = "traccia-visit"
 	visitAge    = 400 * 24 * time.Hour
@@ -52,6 +52,7 @@ type accessesView struct {
 	Lists    []scopeLine
 	Since    time.Time // the last visit; zero: this is the first
 	Filter   accesses.Filter
+	Mistake  string // in its days; "": none
 	Options  accesses.Options
 	Chosen   int // accesses that the filter chooses
 	Groups   []groupView
@@ -176,7 +177,8 @@ func serveRefresh(s *server, w http.ResponseWriter, r *http.Request) error {
 // newAccessesView chooses what of a history a request sees.
 func newAccessesView(h *accesses.History, lang string, since time.Time, r *http.Request) accessesView {
 	speak := speaker(lang)
-	v := accessesView{History: h, List: accesses.NewList(h.Report, speak, since), Since: since, Filter: accesses.ParseFilter(r.URL.Query()), speak: speak}
+	v := accessesView{History: h, List: accesses.NewList(h.Report, speak, since), Since: since, speak: speak}
+	v.Filter, v.Mistake = accesses.ParseFilter(r.URL.Query())
 	v.judge(h, lang)
 	v.Options = accesses.OptionsOf(v.Accesses)
 	chosen := v.Filter.Choose(v.Accesses, italy)
@@ -233,6 +235,14 @@ func (v *accessesView) judge(h *accesses.History, lang string) {
 
 // Until is up to when the list is complete.
 func (v accessesView) Until() time.Time { return v.Report.CompleteUntil }
+
+// Without is why no access is there to tell, by the key of its heading: there was none, or none can be read.
+func (v accessesView) Without() string {
+	if len(v.Erased)+len(v.Wrong) > 0 {
+		return "unreadable"
+	}
+	return "empty"
+}
 
 // Latest is the latest year, under the state of the ledger that was looked at.
 func (v accessesView) Latest() verifier.HistoryShard { return v.Report.Shards[len(v.Report.Shards)-1] }

@@ -30,6 +30,7 @@ func TestAccesses(t *testing.T) {
 		test func(t *testing.T, l *webtest.Ledger, s *site)
 	}{
 		{"the list", testList}, {"filters", testFilters}, {"files", testFiles}, {"others' data", testOfOthers}, {"waiting", testWaiting},
+		{"nothing to read", testUnreadable},
 		{"visits", testVisits}, // last: time passes
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, l, serveNode(t, l.Node, nil)) })
@@ -60,7 +61,7 @@ func events(a answer) (ids []string) {
 func testList(t *testing.T, l *webtest.Ledger, s *site) {
 	b := s.enter(webtest.Citizen)
 	for lang, wants := range map[string][]string{
-		"it": {"L&#39;elenco è completo", "In tutto 24 consultazioni.", "senza chiederti il consenso", "Ente per ente", "È la prima volta", "Tutti i dettagli", "Norma che l&#39;ente ha indicato"},
+		"it": {"L&#39;elenco è completo", "In tutto 24 consultazioni.", "senza chiederti il consenso", "Ente per ente", "È la prima volta", "Tutti i dettagli", "Norma che l&#39;ente ha indicato", "Controllato alle ", "Metti nell&#39;estratto<span class=\"visually-hidden\"> la consultazione del"},
 		"en": {"The list is complete", "24 consultations in all.", "without asking for your consent", "Body by body", "All details"},
 	} {
 		a := b.ready("/" + lang + "/accessi")
@@ -68,6 +69,9 @@ func testList(t *testing.T, l *webtest.Ledger, s *site) {
 			if a.status != http.StatusOK || !strings.Contains(a.body, want) {
 				t.Errorf("%s: %d, and it lacks %q", lang, a.status, want)
 			}
+		}
+		if strings.Contains(a.body, "adesso") || strings.Contains(a.body, "just now") {
+			t.Errorf("%s: a list that may be minutes old is said to be of now", lang)
 		}
 		if strings.Contains(a.body, "op-") || strings.Contains(a.body, string(webtest.Other)) || a.header.Get("Cache-Control") != "no-store" {
 			t.Errorf("%s: the page names an operator or another citizen, or may be kept", lang)
@@ -106,7 +110,7 @@ func testFilters(t *testing.T, _ *webtest.Ledger, s *site) {
 		t.Errorf("%s: %d bodies", id, n)
 	}
 	for query, want := range map[string]string{
-		"al=2001-01-01": "Mostrate 0 consultazioni su 24.", "dal=2001-01-01": "Mostrate 24 consultazioni su 24.", "dal=ieri": "Ente per ente",
+		"al=2001-01-01": "Mostrate 0 consultazioni su 24.", "dal=2001-01-01": "Mostrate 24 consultazioni su 24.", "dal=ieri": "Uno dei due giorni non si capisce", "dal=2026-02-02&al=2026-02-01": "nessuna consultazione può stare fra i due",
 		"motivo=nessuno": "Mostrate 0", "dati=nessuno": "Mostrate 0", "ente=" + url.QueryEscape(`"><script>`): "Mostrate 0", "anno=1900": "Le consultazioni del",
 		"ente=" + id + "&pagina=-7": "traccia-body", "ente=" + id + "&pagina=999999999999999999999": "traccia-body", "novita=1": "Mostrate 0", "ente=%zz": "Ente per ente",
 	} {
@@ -161,6 +165,28 @@ func testFiles(t *testing.T, l *webtest.Ledger, s *site) {
 	}
 	if a := b.post("/it/accessi/dati", url.Values{"formato": {"exe"}}); a.status != http.StatusBadRequest {
 		t.Errorf("another format: %d", a.status)
+	}
+}
+
+// testUnreadable: that nothing can be read isn't said as that nothing was there.
+func testUnreadable(t *testing.T, l *webtest.Ledger, s *site) {
+	s.pages.histories = accesses.NewKeeper(wrong{Ledger: l, change: func(b *history.Bundle) {
+		for i := range b.Shards {
+			for j := range b.Shards[i].Events {
+				b.Shards[i].Events[j].Nonce, b.Shards[i].Events[j].Body = nil, nil
+			}
+		}
+	}})
+	for who, wants := range map[ledger.Subject][2]string{
+		webtest.Citizen: {"Non resta leggibile alcuna consultazione", "Nessun ente ha consultato"},
+		webtest.Nobody:  {"Nessun ente ha consultato", "Non resta leggibile"},
+	} {
+		b := s.enter(who)
+		for _, path := range []string{"/it/accessi", "/it/accessi/relazione"} {
+			if a := b.ready(path); !strings.Contains(a.body, wants[0]) || strings.Contains(a.body, wants[1]) {
+				t.Errorf("%s: %d, want %q", path, a.status, wants[0])
+			}
+		}
 	}
 }
 
@@ -259,11 +285,18 @@ func testVisits(t *testing.T, l *webtest.Ledger, s *site) {
 	if a := other.ready("/it/accessi"); !strings.Contains(a.body, "È la prima volta") {
 		t.Error("another citizen's visit counts")
 	}
+	// One browser remembers those of several: of a person's codes, and of whom they act for.
+	other.setCookie(sessionCookie, s.enterCookie(webtest.Citizen))
+	if a := other.ready("/it/accessi"); !strings.Contains(a.body, "1 novità dalla tua ultima visita") {
+		t.Error("after a look at another list, the first one's last visit is forgotten")
+	}
 	changed := []byte(cookie)
 	changed[20] ^= 'A' ^ 'B' // in the instants
-	b.setCookie(visitCookie, string(changed))
-	if a := b.ready("/it/accessi"); !strings.Contains(a.body, "È la prima volta") {
-		t.Error("a changed memory counts")
+	for name, value := range map[string]string{"changed": string(changed), "too long": strings.Repeat(cookie, 20), "cut": cookie[:8], "none": "%"} {
+		b.setCookie(visitCookie, value)
+		if a := b.ready("/it/accessi"); a.status != http.StatusOK || !strings.Contains(a.body, "È la prima volta") {
+			t.Errorf("a memory that is %s counts: %d", name, a.status)
+		}
 	}
 }
 

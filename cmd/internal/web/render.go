@@ -97,6 +97,7 @@ func (s *server) functions(lang string) template.FuncMap {
 		"plural": texts.plural, // {{plural "error.wait" 3}}
 		"day":    func(t time.Time) string { return day(lang, t) },
 		"moment": func(t time.Time) string { return moment(lang, t) },
+		"clock":  func(t time.Time) string { return t.In(italy).Format("15:04") },
 		"month":  func(m time.Month) string { return months[lang][m-1] },
 		"short":  func(m time.Month) string { return months[lang][m-1][:3] },
 		"place":  func(p register.Place) placeView { return placeView{lang, p} },

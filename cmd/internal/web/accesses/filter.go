@@ -22,6 +22,12 @@ const (
 	fieldNew      = "novita"
 )
 
+// Mistakes in the days of a filter.
+const (
+	NoDay       = "no_day"  // one is none, and was left out
+	DaysCrossed = "crossed" // the first is after the last: nothing can be between them
+)
+
 // Filter chooses accesses. What is zero chooses all.
 type Filter struct {
 	Body     string // id
@@ -31,15 +37,21 @@ type Filter struct {
 	New      bool
 }
 
-// ParseFilter reads a filter as a form sends it. What it can't be is left out: the page shows what it was filtered by.
-func ParseFilter(v url.Values) Filter {
-	f := Filter{Body: v.Get(fieldBody), Purpose: v.Get(fieldPurpose), Category: v.Get(fieldCategory), New: v.Get(fieldNew) == "1"}
+// ParseFilter reads a filter as a form sends it. What it can't be is left out: the page shows what it was filtered by, and
+// which mistake there is in its days; "": none.
+func ParseFilter(v url.Values) (f Filter, mistake string) {
+	f = Filter{Body: v.Get(fieldBody), Purpose: v.Get(fieldPurpose), Category: v.Get(fieldCategory), New: v.Get(fieldNew) == "1"}
 	for field, day := range map[string]*string{fieldFrom: &f.From, fieldTo: &f.To} {
 		if _, err := time.Parse(time.DateOnly, v.Get(field)); err == nil {
 			*day = v.Get(field)
+		} else if v.Get(field) != "" {
+			mistake = NoDay
 		}
 	}
-	return f
+	if mistake == "" && f.To != "" && f.From > f.To {
+		mistake = DaysCrossed
+	}
+	return f, mistake
 }
 
 // Query is the filter as ParseFilter reads it.

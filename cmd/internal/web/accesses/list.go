@@ -118,13 +118,11 @@ func NewList(r *verifier.HistoryReport, speak *words.Speaker, since time.Time) *
 	return l
 }
 
-// New counts what is new.
+// New counts the accesses that are new.
 func (l *List) New() (n int) {
-	for _, part := range [][]*Access{l.Accesses, l.Own, l.Wrong, l.Erased} {
-		for _, a := range part {
-			if a.New {
-				n++
-			}
+	for _, a := range l.Accesses {
+		if a.New {
+			n++
 		}
 	}
 	return n

@@ -60,7 +60,7 @@ func TestList(t *testing.T) {
 	if len(l.Accesses) != 5 || len(l.Own) != 1 || len(l.Wrong) != 1 || len(l.Erased) != 1 {
 		t.Fatalf("%d accesses, %d own, %d wrong, %d erased", len(l.Accesses), len(l.Own), len(l.Wrong), len(l.Erased))
 	}
-	if l.New() != 2 || !l.Accesses[0].New || l.Accesses[1].New {
+	if l.New() != 1 || !l.Accesses[0].New || l.Accesses[1].New {
 		t.Errorf("%d are new", l.New())
 	}
 	for i, wants := range [][]string{
@@ -108,12 +108,17 @@ func TestFilter(t *testing.T) {
 			t.Errorf("%+v chooses %d, want %d", c.filter, len(got), c.want)
 		}
 		again, err := url.ParseQuery(c.filter.Query())
-		if back := accesses.ParseFilter(again); err != nil || back != c.filter || back.Set() != (c.filter != accesses.Filter{}) {
+		if back, mistake := accesses.ParseFilter(again); err != nil || mistake != "" || back != c.filter || back.Set() != (c.filter != accesses.Filter{}) {
 			t.Errorf("%+v comes back as %+v", c.filter, back)
 		}
 	}
-	if f := accesses.ParseFilter(url.Values{"dal": {"2026-02-30"}, "al": {"x"}, "novita": {"yes"}}); f.Set() {
-		t.Errorf("no filter is %+v", f)
+	if f, mistake := accesses.ParseFilter(url.Values{"dal": {"2026-02-30"}, "al": {"x"}, "novita": {"yes"}}); f.Set() || mistake != accesses.NoDay {
+		t.Errorf("no filter is %+v, %q", f, mistake)
+	}
+	for days, want := range map[[2]string]string{{"2026-02-03", "2026-02-02"}: accesses.DaysCrossed, {"2026-02-02", "2026-02-02"}: "", {"2026-02-02", "ieri"}: accesses.NoDay} {
+		if _, mistake := accesses.ParseFilter(url.Values{"dal": {days[0]}, "al": {days[1]}}); mistake != want {
+			t.Errorf("from %s to %s: %q, want %q", days[0], days[1], mistake, want)
+		}
 	}
 	o := accesses.OptionsOf(l.Accesses)
 	if len(o.Bodies) != 2 || o.Bodies[0].Label != "Comune di Bologna" || len(o.Purposes) != 2 || len(o.Categories) != 1 {
