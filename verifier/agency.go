@@ -288,9 +288,6 @@ func (c *agencyCheck) conclusions() {
 	if c.ProofsOnly && r.Withheld > 0 {
 		c.note("Of %d events nothing was opened: that they are numbered and in the log is proven, what they hold is not.", r.Withheld)
 	}
-	if len(c.Policy.Monitors) == 0 {
-		c.note("Your policy names no monitor: nobody is known to have checked that the ledger built its index honestly.")
-	}
 	if r.Open > 0 {
 		c.note("Consents that events rest on weren't looked up: they are in their citizens' lists.")
 	}

@@ -247,6 +247,11 @@ func TestAgencyFindings(t *testing.T) {
 			p.Checkpoint = m.cosigned(m.monitor)
 			return verifier.AgencyConfig{}, []*history.AgencyPart{p}
 		}, verifier.CodeTooFewWitnesses},
+		{"a policy that names no monitor", func(m *madeList) (verifier.AgencyConfig, []*history.AgencyPart) {
+			m.settle()
+			m.policy.Monitors = nil
+			return verifier.AgencyConfig{}, []*history.AgencyPart{m.piece(0, 5)}
+		}, verifier.CodeNoMonitor},
 		{"two histories", func(m *madeList) (verifier.AgencyConfig, []*history.AgencyPart) {
 			m.settle()
 			p := m.piece(0, 1)

@@ -64,7 +64,7 @@ type AuthorityReport struct {
 // without the operator's help: each event leaf of each log is opened and held to every rule of docs/formats.md section 5, or
 // erased on a ground that is checked; both tags recompute from the VRF's proofs, with numbers that have no gap and ascend
 // with the log; a wrap that doesn't open what it is beside is a problem of its event. The folder and its logs are checked as
-// Export does, witnesses and monitors as the policy says.
+// Export does, and witnesses and a monitor of the policy have cosigned.
 //
 // It keeps, for each event that was erased and whose term isn't over, some 100 bytes; what else grows with the events goes
 // into sorters. The error is the folder's, a sorter's or Each's; all that is wrong is in the report.
@@ -137,8 +137,8 @@ func (a *authorityCheck) add(e *exportedLog, signed []byte) {
 	} else if cosigned.Latest.After(a.latest) {
 		a.latest = cosigned.Latest
 	}
-	if len(a.policy.Monitors) > 0 && len(cosigned.Monitors) == 0 {
-		a.export.problem(CodeNoMonitor, where, "the cosignature of a monitor of the policy", "none")
+	if p := noMonitor(where, a.policy, cosigned); p != nil {
+		a.export.problem(p.Code, p.Where, p.Expected, p.Found)
 	}
 	log := HistoryShard{Origin: e.cp.Origin, Size: e.cp.Size, Cosigned: cosigned.Latest, Witnesses: []string{}}
 	for _, w := range cosigned.Witnesses {

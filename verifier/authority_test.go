@@ -365,4 +365,9 @@ func TestTamperedForAuthority(t *testing.T) {
 	if r, _ := w.opened(whole, &policy, w.key); !slices.Contains(authorityCodes(r), verifier.CodeTooFewWitnesses) {
 		t.Errorf("without its witness: %v", authorityCodes(r))
 	}
+	policy = *w.policy
+	policy.Monitors = nil
+	if r, _ := w.opened(whole, &policy, w.key); !slices.Equal(authorityCodes(r), []string{verifier.CodeNoMonitor}) {
+		t.Errorf("by a policy without monitors: %v", authorityCodes(r))
+	}
 }

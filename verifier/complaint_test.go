@@ -41,13 +41,14 @@ func TestTamperedComplaint(t *testing.T) {
 		change func(m *made, b *history.Bundle, s *history.Shard)
 		want   string
 	}{
-		"a body changed":  {change: func(_ *made, _ *history.Bundle, s *history.Shard) { s.Events[0].Body[40] ^= 1 }, want: "commitment_mismatch"},
-		"a nonce changed": {change: func(_ *made, _ *history.Bundle, s *history.Shard) { s.Events[0].Nonce[0] ^= 1 }, want: "commitment_mismatch"},
-		"another citizen": {change: func(_ *made, b *history.Bundle, _ *history.Shard) { b.Subject = citizens(2)[1].Subject }, want: verifier.CodeOtherSubject},
-		"a leaf changed":  {change: func(_ *made, _ *history.Bundle, s *history.Shard) { s.Leaves[len(s.Leaves)-2].Leaf[40] ^= 1 }, want: verifier.CodeBadProof},
-		"a proof changed": {change: func(_ *made, _ *history.Bundle, s *history.Shard) { s.Proof[0][0] ^= 1 }, want: verifier.CodeBadProof},
-		"no witness":      {change: func(m *made, _ *history.Bundle, s *history.Shard) { s.Checkpoint = m.cosigned(m.monitor) }, want: verifier.CodeTooFewWitnesses},
-		"no monitor":      {change: func(m *made, _ *history.Bundle, s *history.Shard) { s.Checkpoint = m.cosigned(m.witness) }, want: verifier.CodeNoMonitor},
+		"a body changed":            {change: func(_ *made, _ *history.Bundle, s *history.Shard) { s.Events[0].Body[40] ^= 1 }, want: "commitment_mismatch"},
+		"a nonce changed":           {change: func(_ *made, _ *history.Bundle, s *history.Shard) { s.Events[0].Nonce[0] ^= 1 }, want: "commitment_mismatch"},
+		"another citizen":           {change: func(_ *made, b *history.Bundle, _ *history.Shard) { b.Subject = citizens(2)[1].Subject }, want: verifier.CodeOtherSubject},
+		"a leaf changed":            {change: func(_ *made, _ *history.Bundle, s *history.Shard) { s.Leaves[len(s.Leaves)-2].Leaf[40] ^= 1 }, want: verifier.CodeBadProof},
+		"a proof changed":           {change: func(_ *made, _ *history.Bundle, s *history.Shard) { s.Proof[0][0] ^= 1 }, want: verifier.CodeBadProof},
+		"no witness":                {change: func(m *made, _ *history.Bundle, s *history.Shard) { s.Checkpoint = m.cosigned(m.monitor) }, want: verifier.CodeTooFewWitnesses},
+		"no monitor":                {change: func(m *made, _ *history.Bundle, s *history.Shard) { s.Checkpoint = m.cosigned(m.witness) }, want: verifier.CodeNoMonitor},
+		"a policy without monitors": {change: func(m *made, _ *history.Bundle, _ *history.Shard) { m.policy.Monitors = nil }, want: verifier.CodeNoMonitor},
 		"another log": {change: func(m *made, _ *history.Bundle, _ *history.Shard) {
 			m.policy.Logs[0].VKey = newMade(m.t, 2026, nil).log.VKey
 		}, want: verifier.CodeBadCheckpoint},

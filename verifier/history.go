@@ -15,7 +15,7 @@ import (
 const (
 	CodeBadCheckpoint   = "bad_checkpoint"    // no log of the policy signed it
 	CodeTooFewWitnesses = "too_few_witnesses" // of the policy
-	CodeNoMonitor       = "no_monitor"        // the policy names some, none cosigned
+	CodeNoMonitor       = "no_monitor"        // none of the policy's cosigned
 	CodeOtherLedger     = "other_ledger"      // than the other years'
 	CodeNoPreamble      = "no_preamble"       // leaf 0 isn't this log's
 	CodeNoHead          = "no_head"           // no head there, or one that can't be

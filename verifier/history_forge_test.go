@@ -70,7 +70,7 @@ func TestForgedHistory(t *testing.T) {
 		"no cosignature":        {change: func(m *made, s *history.Shard) { s.Checkpoint = m.cosigned() }, want: verifier.CodeTooFewWitnesses},
 		"no monitor":            {change: func(m *made, s *history.Shard) { s.Checkpoint = m.cosigned(m.witness) }, want: verifier.CodeNoMonitor},
 		"a monitor alone":       {change: func(m *made, s *history.Shard) { s.Checkpoint = m.cosigned(m.monitor) }, want: verifier.CodeTooFewWitnesses},
-		"a policy's no monitor": {reader: func(m *made) { m.policy.Monitors = nil }},
+		"a policy's no monitor": {reader: func(m *made) { m.policy.Monitors = nil }, want: verifier.CodeNoMonitor},
 		"another origin":        {bundle: func(m *made, b *history.Bundle) { b.Shards[0].Origin = "altro.example/2026" }, want: verifier.CodeWrongOrigin},
 		"another year":          {bundle: func(m *made, b *history.Bundle) { b.Shards[0].Origin = "registro.example/2025" }, want: verifier.CodeWrongOrigin},
 

@@ -39,10 +39,6 @@ var (
 		"Un estratto prova che i suoi eventi sono avvenuti. Di altri non dice nulla.",
 		"An excerpt proves that its events took place. It says nothing of others.",
 	}
-	noteNoMonitor = Text{
-		"Fra coloro di cui ti fidi non c'è alcun monitor: non si sa se qualcuno ha controllato che il registro abbia costruito il suo indice onestamente.",
-		"Your policy names no monitor: nobody is known to have checked that the ledger built its index honestly.",
-	}
 	noteDeclared = Text{
 		"%d degli elenchi sono dichiarati, non controllati: chi tiene i loro numeri non ha mai attestato di aver confrontato le proprie annotazioni con il registro.",
 		"%d of the lists are declared, not checked: the party that keeps their numbers never attested that it compared its own records with the ledger.",
@@ -104,8 +100,8 @@ var plainWords = map[string]Text{
 		"Too few of the witnesses that you trust have seen this state of the ledger: another person may be shown another one.",
 	},
 	CodeNoMonitor: {
-		"Nessuno dei monitor di cui ti fidi ha controllato questo stato del registro.",
-		"None of the monitors that you trust has checked this state of the ledger.",
+		"Nessun monitor di cui ti fidi ha controllato questo stato del registro. Se fra coloro di cui ti fidi (policy.txt) non c'è alcun monitor, aggiungine uno.",
+		"No monitor that you trust has checked this state of the ledger. If those whom you trust (policy.txt) name none, add one.",
 	},
 	CodeBadProof: {
 		"Non è provato che ciò che il documento mostra sia nel registro.",

@@ -147,9 +147,7 @@ func (c *historyCheck) checkpoint(s *historyShard) bool {
 	if err != nil {
 		c.add(problem(CodeTooFewWitnesses, s.at("checkpoint"), fmt.Sprintf("cosignatures of %d of the policy's witnesses", c.policy.K), fmt.Sprint(len(s.cosigned.Witnesses))))
 	}
-	if len(c.policy.Monitors) > 0 && len(s.cosigned.Monitors) == 0 {
-		c.add(problem(CodeNoMonitor, s.at("checkpoint"), "the cosignature of a monitor of the policy", "none"))
-	}
+	c.add(noMonitor(s.at("checkpoint"), c.policy, s.cosigned))
 	r := HistoryShard{Origin: s.Origin, KeyFrom: from, Size: s.cosigned.Size, Cosigned: s.cosigned.Latest, Witnesses: []string{}}
 	for _, w := range s.cosigned.Witnesses {
 		r.Witnesses = append(r.Witnesses, w.Witness)
@@ -162,6 +160,18 @@ func (c *historyCheck) checkpoint(s *historyShard) bool {
 	c.pass(StepWitnesses)
 	c.progress(StepWitnesses, 1, 1)
 	return true
+}
+
+// noMonitor is the problem of a state that no monitor of the policy cosigned, a policy without monitors among them; nil
+// where one did. How honestly an index was built only a monitor's word says.
+func noMonitor(where string, policy *checkpoint.Policy, c checkpoint.Cosigned) *ledger.Problem {
+	switch {
+	case len(c.Monitors) > 0:
+		return nil
+	case len(policy.Monitors) == 0:
+		return problem(CodeNoMonitor, where, "the cosignature of a monitor, in the policy's group monitors", "a policy that names no monitor")
+	}
+	return problem(CodeNoMonitor, where, "the cosignature of a monitor of the policy", "none")
 }
 
 // roll has the policy trust the key that the year before announced for this one, where it names none itself, and returns

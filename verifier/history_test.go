@@ -33,7 +33,7 @@ type realHistory struct {
 	file    []byte
 }
 
-// withWitness makes a ledger of nodetest's world in dir that one witness cosigns.
+// withWitness makes a ledger of nodetest's world in dir that one witness and one monitor cosign.
 func withWitness(t testing.TB, w *nodetest.World, dir string, opt node.Options) *checkpoint.Policy {
 	t.Helper()
 	w.Create(t, dir, opt)
@@ -45,19 +45,22 @@ func withWitness(t testing.TB, w *nodetest.World, dir string, opt node.Options) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	skey, wkey, err := witness.NewKey("alfa.example")
-	if err != nil {
-		t.Fatal(err)
+	cosigner := func(name string) checkpoint.Witness {
+		skey, vkey, err := witness.NewKey(name + ".example")
+		if err != nil {
+			t.Fatal(err)
+		}
+		signer, err := f_note.NewSignerForCosignatureV1(skey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		server := httptest.NewServer(witness.New(t.TempDir(), note.Signer(signer), logs...))
+		t.Cleanup(server.Close)
+		return checkpoint.Witness{Name: name, VKey: vkey, URL: server.URL}
 	}
-	signer, err := f_note.NewSignerForCosignatureV1(skey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := httptest.NewServer(witness.New(t.TempDir(), note.Signer(signer), logs...))
-	t.Cleanup(server.Close)
 	policy := &checkpoint.Policy{
 		Logs:      []checkpoint.Log{{VKey: strings.TrimSpace(string(vkey))}},
-		Witnesses: []checkpoint.Witness{{Name: "alfa", VKey: wkey, URL: server.URL}}, K: 1,
+		Witnesses: []checkpoint.Witness{cosigner("alfa")}, K: 1, Monitors: []checkpoint.Witness{cosigner("mona")},
 	}
 	text, err := checkpoint.FormatPolicy(policy)
 	if err != nil {

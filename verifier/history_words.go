@@ -69,9 +69,6 @@ func (c *historyCheck) conclude() {
 	if r.Excerpt {
 		c.note(noteExcerpt)
 	}
-	if len(c.policy.Monitors) == 0 {
-		c.note(noteNoMonitor)
-	}
 	unchecked := 0
 	for _, s := range r.Scopes {
 		if s.Attested.IsZero() && s.Alarm.IsZero() && s.Scope[0] != '+' {

@@ -161,11 +161,9 @@ func (c *providerCheck) open() bool {
 			c.add(problem(CodeTooFewWitnesses, CheckpointPath, fmt.Sprintf("cosignatures of %d of the policy's witnesses", c.Policy.K), fmt.Sprint(len(cosigned.Witnesses))))
 			err = nil
 		}
-		if err == nil && len(cosigned.Monitors) == 0 {
-			if len(c.Policy.Monitors) > 0 {
-				c.add(problem(CodeNoMonitor, CheckpointPath, "the cosignature of a monitor of the policy", "none"))
-			} else {
-				c.note("The policy names no monitor: nobody is known to have checked that the ledger built its index honestly.")
+		if err == nil {
+			if p := noMonitor(CheckpointPath, c.Policy, cosigned); p != nil {
+				c.add(p)
 			}
 		}
 	}

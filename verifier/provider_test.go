@@ -192,6 +192,11 @@ func TestProviderFinds(t *testing.T) {
 		}, nil, []string{"unknown_key leaf 11"}},
 		"its own second key":   {func(h *hub) { h.key(provider, "new", signerOf("second")) }, func(c *verifier.ProviderConfig) { c.Keys = append(c.Keys, ownKey("second")) }, nil},
 		"a monitor that isn't": {func(h *hub) {}, func(c *verifier.ProviderConfig) { c.Signed = bytes.TrimSuffix(c.Signed, lastLine(c.Signed)) }, []string{"no_monitor checkpoint"}},
+		"a policy's no monitor": {func(h *hub) {}, func(c *verifier.ProviderConfig) {
+			policy := *c.Policy
+			policy.Monitors = nil
+			c.Policy = &policy
+		}, []string{"no_monitor checkpoint"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHub(t)

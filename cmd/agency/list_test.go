@@ -34,7 +34,7 @@ import (
 // a list, proven or the code of its first problem, knowing no entries but those of the files, which are all of the body's
 // that aren't signed by a hub.
 func listed(ts *testscript.TestScript, neg bool, args []string) {
-	// Nobody cosigns this ledger's log, and a policy names a witness at least.
+	// Nobody cosigns this ledger's log, no monitor either, and a policy names a witness at least.
 	policy := &checkpoint.Policy{
 		Logs:      []checkpoint.Log{{VKey: ts.Value("service").(*service).node.VKey()}},
 		Witnesses: []checkpoint.Witness{{Name: "w", VKey: "w.example+50632091+BC1xFkK3JrBEAWJ8qfusMvXIUw+xkDzE2wIlhxeSGkiB"}}, K: 1,
@@ -53,7 +53,9 @@ func listed(ts *testscript.TestScript, neg bool, args []string) {
 	r, err := verifier.Agency(bytes.NewReader(list), cfg)
 	ts.Check(err)
 	got := "proven"
-	problems := slices.DeleteFunc(r.Problems, func(p ledger.Problem) bool { return p.Code == verifier.CodeTooFewWitnesses })
+	problems := slices.DeleteFunc(r.Problems, func(p ledger.Problem) bool {
+		return p.Code == verifier.CodeTooFewWitnesses || p.Code == verifier.CodeNoMonitor
+	})
 	switch {
 	case r.Malformed != nil:
 		got = "malformed"

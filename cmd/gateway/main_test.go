@@ -60,6 +60,7 @@ func newSite(t *testing.T) *site {
 	policy, err := checkpoint.FormatPolicy(&checkpoint.Policy{
 		Logs:      []checkpoint.Log{{VKey: vkey("registro.example/2026", 1)}},
 		Witnesses: []checkpoint.Witness{{Name: "w", VKey: vkey("witness.example", 4)}}, K: 1,
+		Monitors: []checkpoint.Witness{{Name: "m", VKey: vkey("monitor.example", 4)}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -158,6 +159,13 @@ func TestUnusable(t *testing.T) {
 		{"no key", func(s *site) { os.Remove(filepath.Join(s.dir, "inps.key")) }, "gateway.yaml:23:identity/key"},
 		{"another's key", func(s *site) { s.key("c_a944") }, "gateway.yaml:23:identity/key"},
 		{"no policy", func(s *site) { s.write("ledger-policy.txt", "log x") }, "gateway.yaml:19:ledger/policy"},
+		{"a policy without monitors", func(s *site) {
+			policy, err := checkpoint.FormatPolicy(&checkpoint.Policy{Logs: []checkpoint.Log{{VKey: vkey("registro.example/2026", 1)}}, Witnesses: []checkpoint.Witness{{Name: "w", VKey: vkey("witness.example", 4)}}, K: 1})
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			s.write("ledger-policy.txt", string(policy))
+		}, "gateway.yaml:19:ledger/policy"},
 		{"no key set", func(s *site) { s.write("clients.jwks.json", "{}") }, "gateway.yaml:36:pdnd/client_keys"},
 		{"no list of bodies", func(s *site) { s.write("aderenti.csv", "x") }, "gateway.yaml:37:pdnd/tenants"},
 		{"own keys that lack its own", func(s *site) {

@@ -66,8 +66,8 @@ type path struct {
 	receipt  *ledger.SignedReceipt
 	claims   voucherClaims
 	node     *node.Node
-	url      string // of the ledger
-	witness  note.Signer
+	url      string        // of the ledger
+	watchers []note.Signer // a witness and a monitor
 	between  atomic.Pointer[func(w http.ResponseWriter, r *http.Request, next http.Handler)]
 	provider atomic.Int32 // calls that reached it
 
@@ -166,19 +166,23 @@ func (p *path) serveLedger() string {
 	if _, err := p.node.SetScope(ctx, registry.Scope{ID: "inps", Providers: []string{"inps"}}); err != nil {
 		t.Fatal(err)
 	}
-	secret, public, err := note.GenerateKey(rand.Reader, "alfa.example")
-	if err == nil {
-		public, err = f_note.VKeyToCosignatureV1(public)
+	trust := &checkpoint.Policy{Logs: []checkpoint.Log{{VKey: p.node.VKey()}}, K: 1}
+	for name, group := range map[string]*[]checkpoint.Witness{"alfa": &trust.Witnesses, "mona": &trust.Monitors} {
+		secret, public, err := note.GenerateKey(rand.Reader, name+".example")
+		if err == nil {
+			public, err = f_note.VKeyToCosignatureV1(public)
+		}
+		var signer note.Signer
+		if err == nil {
+			signer, err = f_note.NewSignerForCosignatureV1(secret)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.watchers = append(p.watchers, signer)
+		*group = []checkpoint.Witness{{Name: name, VKey: public}}
 	}
-	if err == nil {
-		p.witness, err = f_note.NewSignerForCosignatureV1(secret)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	policy, err := checkpoint.FormatPolicy(&checkpoint.Policy{
-		Logs: []checkpoint.Log{{VKey: p.node.VKey()}}, K: 1, Witnesses: []checkpoint.Witness{{Name: "alfa", VKey: public}},
-	})
+	policy, err := checkpoint.FormatPolicy(trust)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,7 +204,7 @@ func (p *path) serveLedger() string {
 	return server.URL
 }
 
-// cosigned serves a checkpoint as the policy's witness saw it.
+// cosigned serves a checkpoint as the policy's witness and monitor saw it.
 func (p *path) cosigned(w http.ResponseWriter, r *http.Request, next http.Handler) {
 	rec := httptest.NewRecorder()
 	next.ServeHTTP(rec, r)
@@ -209,9 +213,11 @@ func (p *path) cosigned(w http.ResponseWriter, r *http.Request, next http.Handle
 		p.t.Error(err)
 		return
 	}
-	signed, err := checkpoint.Cosign(rec.Body.Bytes(), log, p.witness)
-	if err != nil {
-		p.t.Error(err)
+	signed := rec.Body.Bytes()
+	for _, s := range p.watchers {
+		if signed, err = checkpoint.Cosign(signed, log, s); err != nil {
+			p.t.Error(err)
+		}
 	}
 	w.Write(signed)
 }

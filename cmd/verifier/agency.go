@@ -59,8 +59,8 @@ func agencyCommand() *cobra.Command {
 ledger: all that is recorded in the body's name in one year. It says COMPLETE up to
 an instant only if
 
-  - as many of the policy's witnesses as it asks for, and one of its monitors if
-    it names any, cosigned the states of the ledger that the file shows
+  - as many of the policy's witnesses as it asks for, and one of its monitors,
+    cosigned the states of the ledger that the file shows
   - the numbers 0, 1, 2 … of the body's events are all there, each at its entry of
     the log, and the next one is proven to be absent
   - each event is opened and right by every rule of docs/formats.md section 5, or

@@ -50,7 +50,7 @@ func TestAuditAll(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.witness.Close()
+	defer l.unwatch()
 	l.http.Close()
 	if err := l.node.Close(); err != nil {
 		t.Fatal(err)
@@ -132,7 +132,7 @@ func TestAuditAll(t *testing.T) {
 		"no passphrase":    {"--all", folder, "--authority-key", at("garante.key")},
 		"neither":          {"--lang", "it"},
 		"a public key":     {"--all", folder, "--authority-key", at("garante.jwk")},
-		"somebody's log":   {"--all", folder, "--authority-key", at("witness.key")},
+		"somebody's log":   {"--all", folder, "--authority-key", at("alfa.key")},
 		"a body's purpose": {"--all", folder, "--authority-key", at("other.key"), "--purposes", at("x")},
 	} {
 		if code, _, stderr := audit(args...); code != 2 {

@@ -56,7 +56,7 @@ type listMaker struct {
 	from     uint64
 	ms       int64
 	policy   *checkpoint.Policy
-	witness  *listWitness
+	cosign   []*listWitness // a witness and a monitor
 }
 
 const (
@@ -95,9 +95,12 @@ func newListMaker(t testing.TB, seed uint64) *listMaker {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var vkey string
-	m.witness, vkey = newListWitness("alfa.example")
-	m.policy = &checkpoint.Policy{Logs: []checkpoint.Log{{VKey: public}}, Witnesses: []checkpoint.Witness{{Name: "alfa", VKey: vkey}}, K: 1}
+	alfa, alfaKey := newListWitness("alfa.example")
+	mona, monaKey := newListWitness("mona.example")
+	m.cosign = []*listWitness{alfa, mona}
+	m.policy = &checkpoint.Policy{
+		Logs: []checkpoint.Log{{VKey: public}}, Witnesses: []checkpoint.Witness{{Name: "alfa", VKey: alfaKey}}, K: 1, Monitors: []checkpoint.Witness{{Name: "mona", VKey: monaKey}},
+	}
 	if m.bundle, err = policies.Open(policies.Default()); err != nil {
 		t.Fatal(err)
 	}
@@ -348,9 +351,11 @@ func (m *listMaker) part(w io.Writer, k *[32]byte) {
 
 func (m *listMaker) cosigned(size uint64) []byte {
 	signed, err := checkpoint.Sign(m.log, checkpoint.Checkpoint{Origin: listOrigin, Size: size, Root: ledger.Hash(m.tree.HashAt(size))})
-	if err == nil {
-		m.witness.at = m.ms/1000 + 1
-		signed, err = checkpoint.Cosign(signed, m.verifier, m.witness)
+	for _, w := range m.cosign {
+		if err == nil {
+			w.at = m.ms/1000 + 1
+			signed, err = checkpoint.Cosign(signed, m.verifier, w)
+		}
 	}
 	if err != nil {
 		m.t.Fatal(err)

@@ -56,8 +56,8 @@ func historyCommand() *cobra.Command {
 ledger: who consulted their data, when, why, on what legal basis, and whether the
 list is complete. It says COMPLETE up to an instant only if
 
-  - as many of the policy's witnesses as it asks for, and one of its monitors if
-    it names any, cosigned the state of the ledger that the file shows
+  - as many of the policy's witnesses as it asks for, and one of its monitors,
+    cosigned the state of the ledger that the file shows
   - the file has a list for each scope that the ledger states, made with the
     citizen's key, with no event left out between or after those shown
   - each event is opened and right by every rule of docs/formats.md section 5, or

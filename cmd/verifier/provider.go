@@ -233,6 +233,9 @@ func (f *providerFlags) trusted(c *provider.Check) (logs []note.Verifier, from s
 	if c.Policy, err = checkpoint.ParsePolicy(file); err != nil {
 		return nil, from, cli.Usagef("%s: %w", from, err)
 	}
+	if (f.submit || f.alarm) && len(c.Policy.Monitors) == 0 {
+		return nil, from, cli.Usagef("%s: --submit and --alarm take a policy that names a monitor (group monitors)", from)
+	}
 	for _, l := range c.Policy.Logs {
 		v, err := note.NewVerifier(l.VKey)
 		if err != nil {

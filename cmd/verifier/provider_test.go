@@ -121,7 +121,7 @@ type hubLedger struct {
 	world    *dev.World
 	node     *node.Node
 	http     *httptest.Server
-	witness  *httptest.Server
+	watchers []*httptest.Server
 	policy   *checkpoint.Policy
 	sent     int
 	last     *ledger.Submission
@@ -185,7 +185,7 @@ func newHubLedger(dir string) (*hubLedger, error) {
 	)
 }
 
-// watch starts a witness, and writes the policy that trusts it.
+// watch starts a witness and a monitor that verifies nothing, and writes the policy that trusts them.
 func (l *hubLedger) watch(data string) error {
 	vkey, err := os.ReadFile(filepath.Join(data, "log.vkey"))
 	if err != nil {
@@ -194,28 +194,37 @@ func (l *hubLedger) watch(data string) error {
 	if l.verifier, err = note.NewVerifier(strings.TrimSpace(string(vkey))); err != nil {
 		return err
 	}
-	skey, witnessKey, err := witness.NewKey("alfa.example")
-	if err != nil {
-		return err
-	}
-	keyFile := filepath.Join(l.dir, "witness.key")
-	if err := os.WriteFile(keyFile, []byte(skey+"\n"), 0o600); err != nil {
-		return err
-	}
-	signer, err := witness.ReadKey(keyFile)
-	if err != nil {
-		return err
-	}
-	l.witness = httptest.NewServer(witness.New(l.dir, signer, l.verifier))
-	l.policy = &checkpoint.Policy{
-		Logs: []checkpoint.Log{{VKey: strings.TrimSpace(string(vkey))}}, K: 1,
-		Witnesses: []checkpoint.Witness{{Name: "alfa", VKey: witnessKey, URL: l.witness.URL}},
+	l.policy = &checkpoint.Policy{Logs: []checkpoint.Log{{VKey: strings.TrimSpace(string(vkey))}}, K: 1}
+	for name, group := range map[string]*[]checkpoint.Witness{"alfa": &l.policy.Witnesses, "mona": &l.policy.Monitors} {
+		skey, public, err := witness.NewKey(name + ".example")
+		if err != nil {
+			return err
+		}
+		dir := filepath.Join(l.dir, name)
+		keyFile := filepath.Join(l.dir, name+".key")
+		if err := errors.Join(os.Mkdir(dir, 0o700), os.WriteFile(keyFile, []byte(skey+"\n"), 0o600)); err != nil {
+			return err
+		}
+		signer, err := witness.ReadKey(keyFile)
+		if err != nil {
+			return err
+		}
+		server := httptest.NewServer(witness.New(dir, signer, l.verifier))
+		l.watchers = append(l.watchers, server)
+		*group = []checkpoint.Witness{{Name: name, VKey: public, URL: server.URL}}
 	}
 	text, err := checkpoint.FormatPolicy(l.policy)
 	if err != nil {
 		return err
 	}
+	blind := *l.policy
+	blind.Monitors = nil
+	without, err := checkpoint.FormatPolicy(&blind)
+	if err != nil {
+		return err
+	}
 	return errors.Join(
+		os.WriteFile(filepath.Join(l.dir, "no-monitor.txt"), without, 0o644),
 		os.WriteFile(filepath.Join(data, "policy.txt"), text, 0o644),
 		os.WriteFile(filepath.Join(l.dir, "policy.txt"), text, 0o644),
 		os.WriteFile(filepath.Join(l.dir, "log.vkey"), vkey, 0o644),
@@ -225,7 +234,13 @@ func (l *hubLedger) watch(data string) error {
 func (l *hubLedger) close() {
 	l.http.Close()
 	l.node.Close()
-	l.witness.Close()
+	l.unwatch()
+}
+
+func (l *hubLedger) unwatch() {
+	for _, w := range l.watchers {
+		w.Close()
+	}
 }
 
 // submit sends the hub's next accesses over HTTP, each of a citizen of its own; with none kept, one of the last citizen's.

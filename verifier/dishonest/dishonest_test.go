@@ -21,7 +21,6 @@ var watchers = []string{"citizen", "monitor", "witness", "provider", "agency"}
 type saw struct {
 	lines  map[string][]string // "code: words", by watcher
 	report *verifier.HistoryReport
-	blind  *verifier.HistoryReport // by a policy that names no monitor
 }
 
 // play has a ledger run with or without a lie, and everybody look at it.
@@ -53,12 +52,7 @@ func (l *lie) play(t *testing.T, lying bool) saw {
 		s.reads = s.now.Add(time.Minute)
 	}
 	policy := s.policy()
-	blind := s.policy()
-	blind.Monitors = nil
-	if l.blind {
-		policy = blind
-	}
-	out := saw{report: verifier.History(s.file, policy, s.reads, verifier.Rules{}), blind: verifier.History(s.file, blind, s.reads, verifier.Rules{}), lines: map[string][]string{
+	out := saw{report: verifier.History(s.file, policy, s.reads, verifier.Rules{}), lines: map[string][]string{
 		"monitor": s.monitor.found, "witness": *s.refused,
 		"provider": s.attests(policy), "agency": s.compares(policy),
 	}}
@@ -118,10 +112,6 @@ func TestLies(t *testing.T) {
 			}
 			if !slices.ContainsFunc(lying.report.Notes("en"), func(n string) bool { return strings.Contains(n, l.note) }) {
 				t.Errorf("the citizen isn't told %q: %q", l.note, lying.report.Notes("en"))
-			}
-			// The citizen has these from their monitor alone.
-			if _, ok := l.citizen[verifier.CodeNoMonitor]; ok && len(l.citizen) == 1 && !lying.blind.Complete {
-				t.Errorf("without a monitor: %v", lying.blind.Problems)
 			}
 			if hidden := len(honest.report.Events) - len(lying.report.Events); l.hide != 0 && hidden != l.hide {
 				t.Errorf("%d accesses hidden, want %d", hidden, l.hide)

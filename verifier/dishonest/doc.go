@@ -53,14 +53,14 @@
 //	adds a key, for a citizen never served           - M - P -   M unannounced_key; P unknown_key
 //	lists a scope of its own for a body's data       - M - P -   M unannounced_scope; P stranger_scope
 //	shows two citizens two logs                      C - - - -   C no_monitor, too_few_witnesses
-//	shows two citizens two logs, with every witness  - - - - -
+//	shows two citizens two logs, with every witness  C - - - -   C no_monitor
+//	shows two citizens two logs, with all who cosign - - - - -
 //
 // Whoever has a dash finds nothing wrong, and where that is the citizen, the verdict is COMPLETE. In particular:
 //
 //   - no_monitor is the monitor's finding, not the citizen's, provider's or agency's: it refuses to cosign what is broken, or dated
-//     ahead. By a policy that names no monitor, a history with this code alone is COMPLETE, and the tests say so. Its other
-//     findings (head_gap, head_late, clock_behind, rollback, what wasn't announced) are alarms with which it goes on
-//     cosigning.
+//     ahead. Its other findings (head_gap, head_late, clock_behind, rollback, what wasn't announced) are alarms with which it
+//     goes on cosigning.
 //   - Keys and scopes that nobody announced let the operator make accesses up, not hide them: they stand in the list as
 //     open. Only who compares the log with announcements, as the monitor here does, or knows its own keys, can tell.
 //   - What hides a single access is seen by its provider alone: numbers and tags tell nobody else anything. A provider that
@@ -71,7 +71,7 @@
 //     signed it, and the report's notes name them. To the agency no request is shown but those that it recorded itself: what
 //     it can't open, it says.
 //   - A file that was right an hour ago is right: the verdict says up to when. After two days it is stale.
-//   - Two logs, each with a quorum of corrupt witnesses, look right to both citizens until somebody compares them.
+//   - Two logs, each with a quorum of corrupt witnesses and a corrupt monitor, look right to both citizens until somebody compares them.
 //   - Accesses put into +deferred are the provider's to miss; the citizen's report says that deferred ones may exist.
 //
 // A second table is of the year's change and of monthly totals. Those who look are the citizen (C), whose policy names the

@@ -17,14 +17,13 @@ type told map[string]string
 
 // lie is one thing that a dishonest operator does. Without it the same construction is right, and everybody finds so.
 type lie struct {
-	name  string
-	tell  func(s *stage, lie bool)            // what happens; nil for one access
-	show  func(s *stage, part *history.Shard) // what the liar changes in the file
-	key   func(p *ledger.Preamble)            // what the liar writes into the preamble
-	of    int                                 // witnesses; 0 for one
-	blind bool                                // the citizen's policy names no monitor
-	note  string                              // what the citizen's file says isn't proven
-	hide  int                                 // accesses of the citizen that the liar's file lacks, if not 0
+	name string
+	tell func(s *stage, lie bool)            // what happens; nil for one access
+	show func(s *stage, part *history.Shard) // what the liar changes in the file
+	key  func(p *ledger.Preamble)            // what the liar writes into the preamble
+	of   int                                 // witnesses; 0 for one
+	note string                              // what the citizen's file says isn't proven
+	hide int                                 // accesses of the citizen that the liar's file lacks, if not 0
 	// Who notices, by which words. Whoever isn't here notices nothing.
 	citizen, monitor, witness, provider, agency told
 }
@@ -74,7 +73,7 @@ func when(lie bool, a access) access {
 	return a
 }
 
-var noMonitor = told{verifier.CodeNoMonitor: "None of the monitors that you trust has checked this state"}
+var noMonitor = told{verifier.CodeNoMonitor: "No monitor that you trust has checked this state"}
 
 // unseen is what provider and agency tell of a log that their monitor didn't cosign.
 var unseen = told{verifier.CodeNoMonitor: "expected the cosignature of a monitor of the policy, found none"}

@@ -375,22 +375,31 @@ var telling = []lie{
 		citizen: noMonitor.and(verifier.CodeTooFewWitnesses, "expected cosignatures of 3 of the policy's witnesses, found 2"),
 	},
 	{
-		name:  "shows two citizens two logs, with every witness",
-		blind: true,
-		note:  "Your policy names no monitor: nobody is known to have checked",
-		tell: func(s *stage, lie bool) {
-			f := s.fork(len(s.log.Leaves))
-			s.receive(access{})
-			s.head(nil)
-			s.publish()
-			if lie {
-				s.parties[0].corrupt = true
-				f.now = s.now
-				f.head(nil)
-				f.publish(s.parties...)
-				s.shown, s.frozen = f, true
-			}
-		},
+		name:    "shows two citizens two logs, with every witness",
+		tell:    func(s *stage, lie bool) { s.splitWith(lie, s.parties...) },
+		hide:    1,
+		citizen: noMonitor,
+	},
+	{
+		name: "shows two citizens two logs, with all who cosign",
+		tell: func(s *stage, lie bool) { s.splitWith(lie, append(s.parties, s.monitor.party)...) },
 		hide: 1,
 	},
+}
+
+// splitWith hides an access in a second log, which these cosign too.
+func (s *stage) splitWith(lie bool, corrupt ...*party) {
+	f := s.fork(len(s.log.Leaves))
+	s.receive(access{})
+	s.head(nil)
+	s.publish()
+	if lie {
+		for _, p := range corrupt {
+			p.corrupt = true
+		}
+		f.now = s.now
+		f.head(nil)
+		f.publish(corrupt...)
+		s.shown, s.frozen = f, true
+	}
 }

@@ -152,13 +152,14 @@ func (w *world) publish(among ...*party) {
 	w.signed = plain
 	for _, p := range among {
 		p.now = w.now
-		if p == w.monitor.party {
+		looks := p == w.monitor.party && !p.corrupt
+		if looks {
 			w.monitor.shown = w.log
 		}
 		if line := w.cosignature(p, plain); line != "" {
 			w.signed = append(w.signed[:len(w.signed):len(w.signed)], line...)
 		}
-		if p == w.monitor.party {
+		if looks {
 			w.look(uint64(len(w.log.Leaves)))
 		}
 	}

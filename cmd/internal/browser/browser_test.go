@@ -112,6 +112,18 @@ func TestSameVerdict(t *testing.T) {
 		compare(t, v.File+" at "+v.Now, ask(t, b, file, string(trust), now), verifier.History(file, policy, now, rules))
 		compare(t, "a piece of "+v.File, ask(t, b, file[:len(file)/2], string(trust), now), verifier.History(file[:len(file)/2], policy, now, rules))
 	}
+	blind := *policy
+	blind.Monitors = nil
+	text, err := checkpoint.FormatPolicy(&blind)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, now := read(t, dir+"history/whole.history"), time.Date(2026, 6, 1, 12, 5, 0, 0, time.UTC)
+	r := verifier.History(file, &blind, now, rules)
+	if len(r.Problems) == 0 || r.Problems[0].Code != verifier.CodeNoMonitor || r.Complete {
+		t.Errorf("without a monitor: %v", r.Problems)
+	}
+	compare(t, "without a monitor", ask(t, b, file, string(text), now), r)
 	if len(vectors) < 10 {
 		t.Errorf("%d vectors", len(vectors))
 	}

@@ -92,17 +92,17 @@ type fixture struct {
 	sample  *ledger.Submission
 	receipt *ledger.SignedReceipt
 
-	dir        string
-	past       atomic.Pointer[time.Time] // nil for now, else the ledger's clock stands at it
-	node       *node.Node
-	logKey     string // of the log that it began with
-	api        atomic.Pointer[http.Handler]
-	ledger     *httptest.Server
-	skew       atomic.Int64                                                                    // of the ledger's clock
-	between    atomic.Pointer[func(w http.ResponseWriter, r *http.Request, next http.Handler)] // the ledger's network
-	witness    note.Signer
-	witnessKey string
-	cosigned   atomic.Bool
+	dir      string
+	past     atomic.Pointer[time.Time] // nil for now, else the ledger's clock stands at it
+	node     *node.Node
+	logKey   string // of the log that it began with
+	api      atomic.Pointer[http.Handler]
+	ledger   *httptest.Server
+	skew     atomic.Int64                                                                    // of the ledger's clock
+	between  atomic.Pointer[func(w http.ResponseWriter, r *http.Request, next http.Handler)] // the ledger's network
+	watchers []note.Signer
+	policy   checkpoint.Policy // a witness and a monitor, who are watchers
+	cosigned atomic.Bool
 
 	provider *httptest.Server
 	answer   atomic.Pointer[http.HandlerFunc]
@@ -207,15 +207,22 @@ func (f *fixture) startLedger() {
 	}
 	handler := api.New(f.node, quiet, prometheus.NewRegistry()).Handler()
 	f.api.Store(&handler)
-	secret, public, err := note.GenerateKey(rand.Reader, "alfa.example")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if f.witnessKey, err = f_note.VKeyToCosignatureV1(public); err != nil {
-		t.Fatal(err)
-	}
-	if f.witness, err = f_note.NewSignerForCosignatureV1(secret); err != nil {
-		t.Fatal(err)
+	f.policy.K = 1
+	for name, group := range map[string]*[]checkpoint.Witness{"alfa": &f.policy.Witnesses, "mona": &f.policy.Monitors} {
+		secret, public, err := note.GenerateKey(rand.Reader, name+".example")
+		if err != nil {
+			t.Fatal(err)
+		}
+		vkey, err := f_note.VKeyToCosignatureV1(public)
+		if err != nil {
+			t.Fatal(err)
+		}
+		signer, err := f_note.NewSignerForCosignatureV1(secret)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.watchers = append(f.watchers, signer)
+		*group = []checkpoint.Witness{{Name: name, VKey: vkey}}
 	}
 	f.ledger = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		next := http.HandlerFunc(f.serveLedger)
@@ -228,7 +235,7 @@ func (f *fixture) startLedger() {
 	t.Cleanup(f.ledger.Close)
 }
 
-// serveLedger serves the node, with a witness's cosignature once there is one.
+// serveLedger serves the node, with the watchers' cosignatures once there are any.
 func (f *fixture) serveLedger(w http.ResponseWriter, r *http.Request) {
 	if f.cosigned.Load() && strings.HasSuffix(r.URL.Path, "/checkpoint") {
 		rec := httptest.NewRecorder()
@@ -237,9 +244,11 @@ func (f *fixture) serveLedger(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			f.t.Error(err)
 		}
-		signed, err := checkpoint.Cosign(rec.Body.Bytes(), log, f.witness)
-		if err != nil {
-			f.t.Error(err)
+		signed := rec.Body.Bytes()
+		for _, s := range f.watchers {
+			if signed, err = checkpoint.Cosign(signed, log, s); err != nil {
+				f.t.Error(err)
+			}
 		}
 		w.Write(signed)
 		return
@@ -275,6 +284,8 @@ func (f *fixture) configure() {
 	status.NoPersons = true
 
 	key, _ := f.world.Key("inps")
+	policy := f.policy
+	policy.Logs = []checkpoint.Log{{VKey: f.logKey}}
 	f.parts = &Parts{
 		Config: &config.Config{
 			Memory: filepath.Join(f.dir, "memory"), Ledger: config.Ledger{URL: f.ledger.URL, Name: ledgerName}, Identity: config.Identity{Body: "inps"},
@@ -284,9 +295,7 @@ func (f *fixture) configure() {
 			}},
 		},
 		Judge: judge{f}, Key: &agencykey.Key{Key: key, Body: "inps", Signer: f.world.Signer("inps")}, Ledger: base,
-		Policy: &checkpoint.Policy{
-			Logs: []checkpoint.Log{{VKey: f.logKey}}, K: 1, Witnesses: []checkpoint.Witness{{Name: "alfa", VKey: f.witnessKey}},
-		},
+		Policy: &policy,
 	}
 }
 

@@ -30,7 +30,7 @@ import (
 	"github.com/traccia-ledger/traccia/verifier"
 )
 
-// newChecked is a fixture whose memory can be compared with the log, which its witness cosigns.
+// newChecked is a fixture whose memory can be compared with the log, which its witness and monitor cosign.
 func newChecked(t *testing.T) *fixture {
 	t.Helper()
 	f := newFixture(t)

@@ -64,6 +64,9 @@ func Open(c *config.Config, offline bool) (*Opened, []ledger.Problem) {
 		o.Policy, err = checkpoint.ParsePolicy(data)
 	}
 	try("ledger/policy", "the policy file that verifier takes", err)
+	if err == nil && c.Check != nil && len(o.Policy.Monitors) == 0 {
+		try("ledger/policy", "a policy that names a monitor (group monitors), for the check", errors.New("one that names none"))
+	}
 	o.Key, err = agencykey.Read(c.Identity.Key, c.Identity.PassphraseFile)
 	try("identity/key", "the key file of "+c.Identity.Body+", made by agency key new", err)
 	if err == nil && o.Key.Body != c.Identity.Body {
