@@ -5,9 +5,12 @@ package config
 import (
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 const example = "../../../../deploy/gateway.example.yaml"
@@ -79,7 +82,7 @@ func TestRefused(t *testing.T) {
 			if changed == text(t) {
 				t.Fatal("the example doesn't have it")
 			}
-			_, problems := parse("g.yaml", []byte(changed))
+			_, problems := parse("g.yaml", []byte(changed), (*reader).judge)
 			for _, p := range problems {
 				if p.Code == test.code && strings.HasSuffix(p.Where, test.where) {
 					return
@@ -90,12 +93,47 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// TestAllRefused: every fault is told at once, whatever kinds of them there are, and each once.
+func TestAllRefused(t *testing.T) {
+	changed := text(t)
+	var want []string
+	for _, fault := range []struct{ from, to, where, code string }{
+		{"listen: 127.0.0.1:8443", "listen: nowhere", "listen", "bad_value"},
+		{"memory: memory", `memory: ""`, "memory", "bad_value"},
+		{"name: registro.example", "name: 12", "ledger/name", "bad_value"},
+		{`at: "02:30"`, `at: "2:30"`, "check/at", "bad_time"},
+		{"metrics: 127", "metric: 127", "metric", "unknown_name"},
+		{"producer_id: 53b40136", "producer_id: 53B40136", "e_services/0/producer_id", "bad_uuid"},
+		{"timeout: 30s", "timeout: -30s", "e_services/0/timeout", "bad_value"},
+		{"case: {header: X-Pratica", `case: {header: ""`, "e_services/0/case/header", "bad_value"},
+		{"method: POST", "method: post", "e_services/0/operations/0/method", "bad_value"},
+		{"no_persons: true", "no_persons: yes", "e_services/0/operations/1/no_persons", "bad_value"},
+		{"base64: {xpath: /Flusso/Beneficiario/@CodiceFiscale}", "base64: 3", "e_services/1/operations/0/response/0/base64", "bad_value"},
+	} {
+		if !strings.Contains(changed, fault.from) {
+			t.Fatalf("the example doesn't have %q", fault.from)
+		}
+		changed = strings.Replace(changed, fault.from, fault.to, 1)
+		want = append(want, fault.code+" "+fault.where)
+	}
+	_, problems := parse("g.yaml", []byte(changed), (*reader).judge)
+	var got []string
+	for _, p := range problems {
+		got = append(got, p.Code+" "+p.Where[strings.LastIndexByte(p.Where, ':')+1:])
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestRoute(t *testing.T) {
 	data := strings.Replace(text(t), "        path: /flussi", "        path: /flussi/{id}", 1)
 	more := strings.SplitAfter(data, "    operations:\n")
 	last := more[len(more)-1]
 	other := strings.Replace(last, "/flussi/{id}", "/flussi/nuovi", 1)
-	c, problems := parse("g.yaml", []byte(data+other))
+	c, problems := parse("g.yaml", []byte(data+other), (*reader).judge)
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
@@ -161,7 +199,7 @@ func FuzzParse(f *testing.F) {
 	f.Add("a: *b")
 	f.Add("listen: [1")
 	f.Fuzz(func(t *testing.T, data string) {
-		c, problems := parse("g.yaml", []byte(data))
+		c, problems := parse("g.yaml", []byte(data), (*reader).judge)
 		if len(problems) == 0 && len(c.EServices) == 0 {
 			t.Error("accepted without an e-service")
 		}

@@ -156,8 +156,13 @@ func (r *reader) service(at string, s *EService) {
 	r.url(at+"/upstream", s.Upstream)
 	r.word(at+"/profile", s.Profile, ProfileAudit02, ProfileAudit01, ProfileVoucher, ProfileINPSHeaders)
 	r.texts(at, s)
-	if s.Timeout < 0 || s.MaxRequest < 0 || s.MaxAnswer < 0 {
-		r.refuse(ledger.CodeBadValue, at, "timeout, max_request and max_answer above 0", "a negative one")
+	for _, limit := range []struct {
+		field string
+		value int64
+	}{{"/timeout", int64(s.Timeout)}, {"/max_request", s.MaxRequest}, {"/max_answer", s.MaxAnswer}} {
+		if limit.value < 0 {
+			r.refuse(ledger.CodeBadValue, at+limit.field, "one above 0", "a negative one")
+		}
 	}
 	r.operations(at, s)
 }
@@ -195,6 +200,9 @@ func (r *reader) operations(at string, s *EService) {
 func (r *reader) operation(at string, o *Operation) {
 	r.word(at+"/method", o.Method, "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 	variables := r.template(at+"/path", o.Path)
+	if r.misread[at+"/no_persons"] {
+		return // whether anything is recorded isn't known
+	}
 	if o.NoPersons {
 		if len(o.Request)+len(o.Response)+len(o.DataCategories) > 0 || o.MayBeEmpty || o.Consent || o.Cohort != nil || o.Purpose+o.LegalBasis+o.LegalReference != "" {
 			r.refuse(ledger.CodeBadValue, at+"/no_persons", "beside it method and path alone: nothing is recorded", "more")

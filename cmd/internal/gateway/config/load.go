@@ -4,6 +4,7 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -44,7 +45,7 @@ func Load(path string) (*Config, error) {
 	if len(data) > maxFile {
 		return nil, fmt.Errorf("couldn't read the configuration: longer than %d bytes", maxFile)
 	}
-	c, problems := parse(filepath.Base(path), data)
+	c, problems := parse(filepath.Base(path), data, (*reader).judge)
 	if len(problems) > 0 {
 		return nil, &Refused{problems}
 	}
@@ -60,24 +61,20 @@ func LoadTraced(path string) (*Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("couldn't read the configuration: %w", err)
 	}
-	c := new(Config)
-	r := &reader{file: filepath.Base(path), lines: make(map[string]int)}
-	if r.read(data, c); len(r.problems) == 0 {
-		r.judgeTraced(c)
+	c, problems := parse(filepath.Base(path), data, (*reader).judgeTraced)
+	if len(problems) > 0 {
+		return nil, &Refused{problems}
 	}
-	if len(r.problems) > 0 {
-		return nil, &Refused{r.problems}
-	}
-	c.where = r.at
 	c.complete(filepath.Dir(path))
 	return c, nil
 }
 
-func parse(name string, data []byte) (*Config, []ledger.Problem) {
+func parse(name string, data []byte, judge func(*reader, *Config)) (*Config, []ledger.Problem) {
 	c := new(Config)
-	r := &reader{file: name, lines: make(map[string]int)}
-	if r.read(data, c); len(r.problems) == 0 {
-		r.judge(c)
+	r := &reader{file: name, lines: make(map[string]int), refused: make(map[string]bool)}
+	if r.read(data, c) {
+		r.misread = maps.Clone(r.refused)
+		judge(r, c)
 	}
 	c.where = r.at
 	return c, r.problems

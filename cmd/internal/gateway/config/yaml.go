@@ -25,6 +25,8 @@ type reader struct {
 	file     string         // base name, for problems
 	lines    map[string]int // by field: e_services/0/profile
 	problems []ledger.Problem
+	refused  map[string]bool // fields
+	misread  map[string]bool // of these, when all was read: what they hold isn't known
 }
 
 // at is where a field, or the nearest one around it, stands.
@@ -39,12 +41,31 @@ func (r *reader) at(field string) string {
 	}
 }
 
+// refuse tells a fault, unless it only follows from one that was told: of the same field, or of one that couldn't be read and
+// that this one is in, or holds.
 func (r *reader) refuse(code, field, expected, found string) {
+	for around := field; ; around = around[:strings.LastIndexByte(around, '/')] {
+		if r.misread[around] {
+			return
+		}
+		if !strings.Contains(around, "/") {
+			break
+		}
+	}
+	for inside := range r.misread {
+		if at := strings.LastIndexByte(inside, '/'); at > 0 && inside[:at] == field {
+			return
+		}
+	}
+	if r.refused[field] {
+		return
+	}
+	r.refused[field] = true
 	r.problems = append(r.problems, ledger.Problem{Code: code, Where: r.at(field), Expected: expected, Found: found})
 }
 
-// read parses the one document.
-func (r *reader) read(data []byte, into *Config) {
+// read parses the one document, and says whether it is one: then all of it was read that could be.
+func (r *reader) read(data []byte, into *Config) bool {
 	tree, err := parser.ParseBytes(data, 0)
 	var bad yaml.Error
 	switch {
@@ -58,7 +79,9 @@ func (r *reader) read(data []byte, into *Config) {
 		r.problems = append(r.problems, ledger.Problem{Code: ledger.CodeSyntax, Where: r.file, Expected: "one YAML document", Found: "something else"})
 	default:
 		r.value(tree.Docs[0].Body, "", reflect.ValueOf(into).Elem())
+		return !r.refused[""]
 	}
+	return false
 }
 
 func under(field, name string) string {
