@@ -5,9 +5,11 @@ package web
 import (
 	"context"
 	"crypto/rand"
+	"html"
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -174,6 +176,17 @@ func TestMandateInList(t *testing.T) {
 	}
 	if a := b.ready("/it/accessi"); !strings.Contains(a.body, "come amministratore di sostegno") || !strings.Contains(a.body, string(webtest.Citizen)) {
 		t.Errorf("the delegate isn't told whom they act for: %d", a.status)
+	}
+	// A letter says who writes, and for whom.
+	letter := b.post("/it"+complaintPath, url.Values{"evento": events(b.ready("/it/accessi")), "destinatario": {"ente"}, "pronto": {"1"}, "nome": {"Anna Neri"}})
+	facts := regexp.MustCompile(`(?s)<dl class="traccia-facts">(.*?)</dl>`).FindString(html.UnescapeString(letter.body))
+	for _, want := range []string{
+		`<dt>Interessato</dt><dd><span class="traccia-blank"></span></dd> <dt>Codice fiscale</dt><dd class="traccia-code">` + string(webtest.Citizen) + `</dd>`,
+		`<dt>Chi scrive per l'interessato</dt><dd>Anna Neri, come amministratore di sostegno, mandato <code>` + id + `</code></dd> <dt>Codice fiscale</dt><dd class="traccia-code">` + string(webtest.Other) + `</dd>`,
+	} {
+		if !strings.Contains(strings.ReplaceAll(facts, "\n", " "), want) {
+			t.Errorf("%d, and the letter lacks %s in %s", letter.status, want, facts)
+		}
 	}
 	own := s.enter(webtest.Citizen)
 	own.post("/it/accessi/aggiorna", nil)
