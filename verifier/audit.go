@@ -127,7 +127,7 @@ type AuditCount struct {
 type AuditList struct {
 	Origin        string   `json:"origin"`
 	Complete      bool     `json:"complete"`
-	CompleteUntil string   `json:"complete_until"`
+	CompleteUntil string   `json:"complete_until,omitempty"`
 	Events        uint64   `json:"events"`
 	Open          uint64   `json:"open"`
 	Erased        uint64   `json:"erased"`

@@ -112,7 +112,7 @@ type HistoryShard struct {
 	Size      uint64    `json:"tree_size"`
 	Head      time.Time `json:"head,omitzero"`      // its instant; zero of an excerpt
 	Final     bool      `json:"final,omitempty"`    // the year is over
-	Cosigned  time.Time `json:"cosigned"`           // the latest cosignature
+	Cosigned  time.Time `json:"cosigned,omitzero"`  // the latest cosignature
 	Witnesses []string  `json:"witnesses"`          // that cosigned
 	Monitors  []string  `json:"monitors,omitempty"` // that cosigned
 }

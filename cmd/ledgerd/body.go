@@ -21,7 +21,7 @@ import (
 type bodyAnswer struct {
 	cli.Done
 	Body        string   `json:"body"`
-	Kid         string   `json:"kid"`
+	Kid         string   `json:"kid,omitempty"`
 	Kids        []string `json:"kids,omitempty"`
 	RecordIndex uint64   `json:"record_index"`
 	done        string

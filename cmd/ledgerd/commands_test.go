@@ -203,6 +203,9 @@ func TestBodyCommands(t *testing.T) {
 		if refused := run("key-revoke", "--id", id, "--kid", kid); refused["exit"] != 1 || problemCode(refused) != "unknown_key" {
 			t.Errorf("%s: a key revoked twice: %v", how, refused)
 		}
+		if bare := run("add", "--id", "senza_"+how); bare["exit"] != 0 || bare["kid"] != nil {
+			t.Errorf("%s: add without a key: %v", how, bare)
+		}
 		if refused := run("add", "--id", "NON_VALIDO"); refused["exit"] != 1 {
 			t.Errorf("%s: an id that isn't one: %v", how, refused)
 		}

@@ -39,7 +39,7 @@ type retentionAnswer struct {
 
 type keptMonth struct {
 	Month string `json:"month"`
-	Until string `json:"until"` // RFC 3339; "" while it isn't known
+	Until string `json:"until,omitempty"` // RFC 3339; absent while it isn't known
 }
 
 func (a *retentionAnswer) Text(w io.Writer) {

@@ -22,7 +22,7 @@ type agencyAnswer struct {
 	Body          string                 `json:"body"`
 	Origin        string                 `json:"origin"`
 	Complete      bool                   `json:"complete"`
-	CompleteUntil string                 `json:"complete_until"` // "" unless every rule holds
+	CompleteUntil string                 `json:"complete_until,omitempty"` // only if every rule holds
 	Stale         bool                   `json:"stale"`
 	Events        uint64                 `json:"events"`
 	Open          uint64                 `json:"open"`

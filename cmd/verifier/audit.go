@@ -35,8 +35,8 @@ type auditAuthority struct {
 }
 
 type auditPeriod struct {
-	From string `json:"from"` // days; "": from the first
-	To   string `json:"to"`   // the last day
+	From string `json:"from,omitempty"` // days; absent: from the first
+	To   string `json:"to,omitempty"`   // the last day
 	Zone string `json:"zone"`
 }
 

@@ -24,7 +24,7 @@ import (
 type historyAnswer struct {
 	cli.Verdict
 	Complete      bool                    `json:"complete"`
-	CompleteUntil string                  `json:"complete_until"` // "" unless every rule holds
+	CompleteUntil string                  `json:"complete_until,omitempty"` // only if every rule holds
 	Stale         bool                    `json:"stale"`
 	Excerpt       bool                    `json:"excerpt"`
 	Scopes        int                     `json:"scopes"` // lists of the last year

@@ -37,14 +37,14 @@ type providerAnswer struct {
 	Origin   string   `json:"origin"`
 	Size     uint64   `json:"size"`
 	Root     string   `json:"root"`
-	Head     uint64   `json:"head"`     // log index of the head up to which was compared
-	Until    string   `json:"until"`    // its instant
-	Entries  uint64   `json:"entries"`  // of the records, up to it
-	Subjects uint64   `json:"subjects"` // of the records
-	Cohorts  uint64   `json:"cohorts"`  // records of aggregates, up to it
-	Pending  uint64   `json:"pending"`  // entries and cohorts after it
-	Others   uint64   `json:"others"`   // lines about other years
-	Keys     int      `json:"keys"`     // ever registered for the party
+	Head     uint64   `json:"head"`            // log index of the head up to which was compared
+	Until    string   `json:"until,omitempty"` // its instant
+	Entries  uint64   `json:"entries"`         // of the records, up to it
+	Subjects uint64   `json:"subjects"`        // of the records
+	Cohorts  uint64   `json:"cohorts"`         // records of aggregates, up to it
+	Pending  uint64   `json:"pending"`         // entries and cohorts after it
+	Others   uint64   `json:"others"`          // lines about other years
+	Keys     int      `json:"keys"`            // ever registered for the party
 	Found    int      `json:"problems_found"`
 	Notes    []string `json:"notes"`
 

@@ -28,7 +28,7 @@ type receiptAnswer struct {
 	TreeSize   uint64           `json:"tree_size"`
 	Root       string           `json:"root"`
 	ReceiptID  string           `json:"receipt_id"`
-	RecordedAt string           `json:"recorded_at"`
+	RecordedAt string           `json:"recorded_at,omitempty"`
 	Checks     []verifier.Check `json:"checks"`
 
 	Key        *verifier.ReceiptKey `json:"key,omitempty"`

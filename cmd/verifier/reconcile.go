@@ -46,8 +46,8 @@ type reconcileAnswer struct {
 }
 
 type reconcilePeriod struct {
-	From   string `json:"from"` // days; "": from the first
-	To     string `json:"to"`   // the last day
+	From   string `json:"from,omitempty"` // days; absent: from the first
+	To     string `json:"to,omitempty"`   // the last day
 	Zone   string `json:"zone"`
 	Window string `json:"window"`
 }
