@@ -145,24 +145,30 @@ func browserVerifier(dir string) (func() *browser.Site, error) {
 // devVerifier is dev's, which it builds itself where it can.
 type devVerifier struct{ atomic.Pointer[browser.Site] }
 
-// build builds the verifier from the checkout that dev was started in, and records it. Elsewhere there is none.
+// build builds the verifier from the checkout that dev was started in, and records it. Elsewhere there is none. It is there as
+// soon as it is compiled, and some seconds later as small as others serve it.
 func (v *devVerifier) build(ctx context.Context, n *node.Node, log *slog.Logger) {
 	dir := filepath.Join(n.Dir, "verifier")
-	err := browser.Build{Source: ".", Out: dir, Fast: true}.Run(ctx)
-	var site *browser.Site
-	if err == nil {
-		site, err = browser.Open(dir)
-	}
-	if err == nil {
-		_, err = n.PublishBuild(ctx, site.Sums, "dev", site.Made.Toolchain)
-	}
-	switch {
-	case err == nil:
+	for _, fast := range []bool{true, false} {
+		err := browser.Build{Source: ".", Out: dir, Fast: fast}.Run(ctx)
+		var site *browser.Site
+		if err == nil {
+			site, err = browser.Open(dir)
+		}
+		if err == nil && fast {
+			_, err = n.PublishBuild(ctx, site.Sums, "dev", site.Made.Toolchain)
+		}
+		switch {
+		case err == nil && fast:
+			log.Info("the verifier for browsers is ready", "sha256", hex.EncodeToString(site.Digest[:]))
+		case errors.Is(err, browser.ErrNoSource):
+			log.Warn("no verifier for browsers: dev builds it in a checkout of the source, with Go in PATH")
+		case err != nil && ctx.Err() == nil:
+			log.Error("no verifier for browsers", "error", err)
+		}
+		if err != nil {
+			return
+		}
 		v.Store(site)
-		log.Info("the verifier for browsers is ready", "sha256", hex.EncodeToString(site.Digest[:]))
-	case errors.Is(err, browser.ErrNoSource):
-		log.Warn("no verifier for browsers: dev builds it in a checkout of the source, with Go in PATH")
-	case ctx.Err() == nil:
-		log.Error("no verifier for browsers", "error", err)
 	}
 }
