@@ -65,8 +65,8 @@ func TestSampleTokens(t *testing.T) {
 		t.Errorf("got claims %+v", claims)
 	}
 
-	request := SignedRequest{Token: sample["Agid-JWT-Signature"], Digest: sample["Digest"], ContentType: "application/json", Body: []byte(sample["body"])}
-	signature, err := CheckRequest(t.Context(), request, []string{"https://ledger.example/rest/access-receipts/v1"}, clients, time.Unix(1767261750, 0))
+	request := signedRequest{token: sample["Agid-JWT-Signature"], digest: sample["Digest"], kind: "application/json", body: sample["body"]}
+	signature, err := request.check(t, []string{"https://ledger.example/rest/access-receipts/v1"}, clients, time.Unix(1767261750, 0))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,8 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -14,7 +16,14 @@ import (
 	"github.com/traccia-ledger/traccia/ledger"
 )
 
-// SignedRequest is an HTTP request under INTEGRITY_REST_02, as it came:
+// Signature is what a good signed request says of itself. That its jti wasn't seen before is for the caller.
+type Signature struct {
+	Kid, Issuer, JTI string
+	ClientID         string // of PDND, as GovWay writes it beside an iss of its own; "" where there is none
+	Issued, Expires  time.Time
+}
+
+// CheckRequest judges, at an instant, an HTTP request that came under INTEGRITY_REST_02, with its whole body:
 //
 //	Digest: SHA-256=rwHI7WmnTqjVzrf3OafVdxdXvNoin81vYV29ioA7BjI=
 //	Content-Type: application/json
@@ -24,36 +33,24 @@ import (
 //
 //	{"iss":"be54418b-…","aud":"https://ledger.example/…","jti":"d3c1e7c8-…","iat":1767261700,"exp":1767261800,
 //	 "signed_headers":[{"digest":"SHA-256=rwHI7Wmn…"},{"content-type":"application/json"}]}
-type SignedRequest struct {
-	Token       string // of Agid-JWT-Signature
-	Digest      string
-	ContentType string // "" for a request without one
-	Body        []byte
-}
-
-// Signature is what a good signed request says of itself. That its jti wasn't seen before is for the caller.
-type Signature struct {
-	Kid, Issuer, JTI string
-	ClientID         string // of PDND, as GovWay writes it beside an iss of its own; "" where there is none
-	Issued, Expires  time.Time
-}
-
-// CheckRequest judges a signed request at an instant: its body has the Digest, and the token, by one of the keys (RS256,
-// ES256 or EdDSA), is for one of these audiences and covers Digest and, of content, Content-Type as they came. Errors are as those of Check.
-func CheckRequest(ctx context.Context, request SignedRequest, audience []string, keys Keys, at time.Time) (*Signature, error) {
-	sum := sha256.Sum256(request.Body)
-	if want := "SHA-256=" + base64.StdEncoding.EncodeToString(sum[:]); request.Digest != want {
+//
+// The body has the Digest, and the token, by one of the keys (RS256, ES256 or EdDSA), is for one of these audiences and covers
+// Digest and Content-Type, each header that it names as it came. Errors are as those of Check.
+func CheckRequest(ctx context.Context, request *http.Request, body []byte, audience []string, keys Keys, at time.Time) (*Signature, error) {
+	sum := sha256.Sum256(body)
+	if want, came := "SHA-256="+base64.StdEncoding.EncodeToString(sum[:]), cameAs(request, "digest"); came != want {
 		found := "another digest"
-		if request.Digest == "" {
+		if came == "" {
 			found = "nothing"
 		}
 		return nil, &ledger.Problem{Code: ledger.CodeDigestMismatch, Where: "header:Digest", Expected: want, Found: found}
 	}
 	p := &requestProfile
-	if request.Token == "" {
+	token := cameAs(request, "agid-jwt-signature")
+	if token == "" {
 		return nil, &ledger.Problem{Code: ledger.CodeMissing, Where: p.where, Expected: "a compact JWS", Found: "nothing"}
 	}
-	t, err := p.parse(request.Token)
+	t, err := p.parse(token)
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +62,7 @@ func CheckRequest(ctx context.Context, request SignedRequest, audience []string,
 	if aud := readAudience(&r); r.problem == nil && !slices.ContainsFunc(aud, func(a string) bool { return slices.Contains(audience, a) }) {
 		r.refuse(CodeAudience, "aud", strings.Join(audience, " or "), show(aud[0]))
 	}
-	judgeSignedHeaders(&r, request)
+	judgeSignedHeaders(&r, request, body)
 	if r.problem != nil {
 		return nil, r.problem
 	}
@@ -82,9 +79,17 @@ func CheckRequest(ctx context.Context, request SignedRequest, audience []string,
 	return s, nil
 }
 
-// judgeSignedHeaders refuses a token that doesn't cover digest and content-type, each once, exactly as they came. A
-// content-type of no content needn't be covered.
-func judgeSignedHeaders(r *reader, request SignedRequest) {
+// cameAs is a header as the signer wrote it.
+func cameAs(r *http.Request, name string) string {
+	if strings.EqualFold(name, "host") {
+		return r.Host // package http takes it out of the others
+	}
+	return strings.Join(r.Header.Values(name), ", ")
+}
+
+// judgeSignedHeaders refuses a token that doesn't cover digest and content-type, each once, or that covers any header
+// otherwise than it came. A content-type of no content needn't be covered.
+func judgeSignedHeaders(r *reader, request *http.Request, body []byte) {
 	const name = "signed_headers"
 	raw := find(r.members, name)
 	var list []map[string]string
@@ -102,14 +107,18 @@ func judgeSignedHeaders(r *reader, request SignedRequest) {
 			signed[header] = value
 		}
 	}
-	for _, h := range []struct{ name, came string }{{"digest", request.Digest}, {"content-type", request.ContentType}} {
-		value, ok := signed[h.name]
-		switch {
-		case !ok && h.name == "content-type" && len(request.Body) == 0:
-		case !ok && h.came != "":
-			r.refuse(ledger.CodeMissing, name, "also "+h.name, "not in the list")
-		case value != h.came:
-			r.refuse(CodeMismatch, name, h.name+" as in the header of the request", "another value")
+	required := []string{"digest"}
+	if len(body) > 0 {
+		required = append(required, "content-type")
+	}
+	for _, header := range required {
+		if _, ok := signed[header]; !ok && cameAs(request, header) != "" {
+			r.refuse(ledger.CodeMissing, name, "also "+header, "not in the list")
+		}
+	}
+	for _, header := range slices.Sorted(maps.Keys(signed)) {
+		if signed[header] != cameAs(request, header) {
+			r.refuse(CodeMismatch, name, show(header)+" as in the header of the request", "another value")
 		}
 	}
 }

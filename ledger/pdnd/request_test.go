@@ -3,6 +3,9 @@
 package pdnd
 
 import (
+	"maps"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -21,46 +24,74 @@ func requestClaims(digest string) object {
 	}
 }
 
+// signedRequest is one by its parts.
+type signedRequest struct {
+	token, digest, kind, body string
+	more                      http.Header
+}
+
+func (s signedRequest) check(t *testing.T, audience []string, keys Keys, at time.Time) (*Signature, error) {
+	r := httptest.NewRequest(http.MethodPost, ledgerURL, nil)
+	maps.Copy(r.Header, s.more)
+	for name, value := range map[string]string{"Agid-JWT-Signature": s.token, "Digest": s.digest, "Content-Type": s.kind} {
+		if value != "" {
+			r.Header.Set(name, value)
+		}
+	}
+	return CheckRequest(t.Context(), r, []byte(s.body), audience, keys, at)
+}
+
 func TestCheckRequest(t *testing.T) {
 	a := people()
 	const digest = "SHA-256=RBNvo1WzZ4oRRq0W9+hknpT7T8If536DEMBg9hyq/4o=" // of {}
 	const empty = "SHA-256=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
 	const header = "header:Agid-JWT-Signature"
-	request := func(head, claims any) SignedRequest {
-		return SignedRequest{Token: sign(a.client, head, claims), Digest: digest, ContentType: "application/json", Body: []byte("{}")}
+	request := func(head, claims any) signedRequest {
+		return signedRequest{token: sign(a.client, head, claims), digest: digest, kind: "application/json", body: "{}"}
 	}
 	good := requestClaims(digest)
-	headers := func(list ...object) SignedRequest { return request(requestHeader, with(good, "signed_headers", list)) }
+	headers := func(list ...object) signedRequest { return request(requestHeader, with(good, "signed_headers", list)) }
 
-	if s, err := CheckRequest(t.Context(), request(requestHeader, good), []string{ledgerURL}, a.clientKeys, noon); err != nil || s.Issuer != client || s.Kid != "client" {
+	if s, err := request(requestHeader, good).check(t, []string{ledgerURL}, a.clientKeys, noon); err != nil || s.Issuer != client || s.Kid != "client" {
 		t.Fatalf("got %+v, %v", s, err)
 	}
-	get := SignedRequest{Token: sign(a.client, requestHeader, with(requestClaims(empty), "signed_headers", []object{{"digest": empty}})), Digest: empty}
-	for _, get.ContentType = range []string{"", "application/json"} { // as some clients send, without content
-		if _, err := CheckRequest(t.Context(), get, []string{ledgerURL}, a.clientKeys, noon); err != nil {
+	get := signedRequest{token: sign(a.client, requestHeader, with(requestClaims(empty), "signed_headers", []object{{"digest": empty}})), digest: empty}
+	for _, get.kind = range []string{"", "application/json"} { // as some clients send, without content
+		if _, err := get.check(t, []string{ledgerURL}, a.clientKeys, noon); err != nil {
 			t.Fatal(err)
 		}
 	}
+	more := []object{{"digest": digest}, {"content-type": "application/json"}, {"content-encoding": "identity"}, {"Host": "ledger.example"}, {"x-list": "1, 2"}}
+	rich := headers(more...)
+	rich.more = http.Header{"Content-Encoding": {"identity"}, "X-List": {"1", "2"}}
+	if _, err := rich.check(t, []string{ledgerURL}, a.clientKeys, noon); err != nil {
+		t.Fatal(err)
+	}
+	otherMore := rich
+	otherMore.more = http.Header{"Content-Encoding": {"identity"}, "X-List": {"1"}}
 
 	otherBody := request(requestHeader, good)
-	otherBody.Body = []byte("{ }")
+	otherBody.body = "{ }"
 	noDigest := request(requestHeader, good)
-	noDigest.Digest = ""
+	noDigest.digest = ""
 	noToken := request(requestHeader, good)
-	noToken.Token = ""
+	noToken.token = ""
 	otherType := request(requestHeader, good)
-	otherType.ContentType = "application/x-ndjson"
+	otherType.kind = "application/x-ndjson"
 	stranger := request(requestHeader, good)
-	stranger.Token = sign(a.stranger, requestHeader, good)
+	stranger.token = sign(a.stranger, requestHeader, good)
 	for _, test := range []struct {
 		name        string
-		request     SignedRequest
+		request     signedRequest
 		code, where string
 	}{
 		{"other body", otherBody, ledger.CodeDigestMismatch, "header:Digest"},
 		{"no digest", noDigest, ledger.CodeDigestMismatch, "header:Digest"},
 		{"no token", noToken, ledger.CodeMissing, header},
 		{"other content type", otherType, CodeMismatch, header + "#signed_headers"},
+		{"a header signed that didn't come", headers(more[:3]...), CodeMismatch, header + "#signed_headers"},
+		{"a header signed that came otherwise", otherMore, CodeMismatch, header + "#signed_headers"},
+		{"another host signed", headers(more[0], more[1], object{"host": "altro.example"}), CodeMismatch, header + "#signed_headers"},
 		{"digest not signed", headers(object{"content-type": "application/json"}), ledger.CodeMissing, header + "#signed_headers"},
 		{"content type not signed", headers(object{"digest": digest}), ledger.CodeMissing, header + "#signed_headers"},
 		{"other digest signed", headers(object{"digest": empty}, object{"content-type": "application/json"}), CodeMismatch, header + "#signed_headers"},
@@ -82,14 +113,14 @@ func TestCheckRequest(t *testing.T) {
 		{"another's key", stranger, CodeSignature, header},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := CheckRequest(t.Context(), test.request, []string{ledgerURL}, a.clientKeys, noon)
+			_, err := test.request.check(t, []string{ledgerURL}, a.clientKeys, noon)
 			checkProblem(t, err, test.code, test.where)
 			if strings.Contains(err.Error(), "access,") {
 				t.Errorf("a request is no access: %v", err)
 			}
 		})
 	}
-	if _, err := CheckRequest(t.Context(), request(requestHeader, good), []string{ledgerURL}, brokenKeys{}, time.Now()); err == nil {
+	if _, err := request(requestHeader, good).check(t, []string{ledgerURL}, brokenKeys{}, time.Now()); err == nil {
 		t.Error("want an error when keys can't be had")
 	}
 }

@@ -61,9 +61,7 @@ func (s *Server) overPDND(r *http.Request, content []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	signed, err := pdnd.CheckRequest(r.Context(), pdnd.SignedRequest{
-		Token: signature, Digest: digest, ContentType: r.Header.Get("Content-Type"), Body: content,
-	}, s.node.Settings.PDND.EService.Audience, callerKeys{bodyKeys{s.node, receipt.Iss}}, s.node.Now())
+	signed, err := pdnd.CheckRequest(r.Context(), r, content, s.node.Settings.PDND.EService.Audience, callerKeys{bodyKeys{s.node, receipt.Iss}}, s.node.Now())
 	if err != nil {
 		return nil, err
 	}

@@ -33,10 +33,7 @@ var errNotSigner = errors.New("the request is signed by another")
 // *ledger.Problem that names what the caller can mend, which tells nothing to
 // a stranger; it is a fault of a header, whatever its code.
 func (s *Server) signedBy(r *http.Request, body string, content []byte) error {
-	signature, err := pdnd.CheckRequest(r.Context(), pdnd.SignedRequest{
-		Token: r.Header.Get("Agid-JWT-Signature"), Digest: r.Header.Get("Digest"),
-		ContentType: r.Header.Get("Content-Type"), Body: content,
-	}, []string{s.node.Settings.Name}, bodyKeys{s.node, body}, s.node.Now())
+	signature, err := pdnd.CheckRequest(r.Context(), r, content, []string{s.node.Settings.Name}, bodyKeys{s.node, body}, s.node.Now())
 	var p *ledger.Problem
 	switch {
 	case errors.As(err, &p) && slices.Contains([]string{pdnd.CodeKeyUnknown, pdnd.CodeKeyNotInForce, pdnd.CodeSignature}, p.Code):

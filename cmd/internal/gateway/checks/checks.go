@@ -134,8 +134,8 @@ func (c *Checker) Check(ctx context.Context, r *http.Request, body []byte, route
 
 // tokens of a call, compact; "" where none came.
 type tokens struct {
-	voucher, evidence, signature, digest, proof string
-	dpop                                        bool // the voucher came as DPoP
+	voucher, evidence, signature, proof string
+	dpop                                bool // the voucher came as DPoP
 }
 
 func readTokens(h http.Header) (*tokens, error) {
@@ -143,7 +143,7 @@ func readTokens(h http.Header) (*tokens, error) {
 	for _, header := range []struct {
 		name string
 		into *string
-	}{{"Authorization", &t.voucher}, {HeaderEvidence, &t.evidence}, {HeaderSignature, &t.signature}, {HeaderDigest, &t.digest}, {HeaderProof, &t.proof}} {
+	}{{"Authorization", &t.voucher}, {HeaderEvidence, &t.evidence}, {HeaderSignature, &t.signature}, {HeaderDigest, new(string)}, {HeaderProof, &t.proof}} {
 		values := h.Values(header.name)
 		if len(values) > 1 {
 			return nil, &ledger.Problem{Code: ledger.CodeRepeated, Where: "header:" + header.name, Expected: "the header once", Found: fmt.Sprintf("%d times", len(values))}
@@ -215,8 +215,7 @@ func (c *Checker) judgeIntegrity(ctx context.Context, r *http.Request, t *tokens
 		return nil, nil
 	}
 	const where = "header:" + HeaderSignature
-	request := pdnd.SignedRequest{Token: t.signature, Digest: t.digest, ContentType: r.Header.Get("Content-Type"), Body: body}
-	signature, err := pdnd.CheckRequest(ctx, request, s.Audience, c.config.Clients, now)
+	signature, err := pdnd.CheckRequest(ctx, r, body, s.Audience, c.config.Clients, now)
 	if err != nil {
 		return nil, err
 	}
