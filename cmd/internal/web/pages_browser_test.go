@@ -58,6 +58,9 @@ func TestInBrowser(t *testing.T) {
 	b.Open(s.URL + "/it/entra")
 	b.Click(`.traccia-door-sample button`, `.traccia-whose`)
 	look("others", "/it/per-altri")
+	if rows := webtest.Eval[int](b, `new Set(Map.groupBy(document.querySelectorAll('.traccia-nav li'), li => li.offsetTop).values().map(row => row[0].querySelector('a').getBoundingClientRect().left)).size`); rows != 1 {
+		t.Errorf("the rows of the navigation begin in %d places", rows)
+	}
 	b.SetCookie(s.URL, name, s.enter(anna, bruno).Jar.Cookies(u)[0].Value)
 	look("two-codes", "/it/per-altri")
 	acting := s.enter(delegate)
