@@ -220,6 +220,11 @@ func TestPage(t *testing.T) {
 	dir := copied(t)
 	url := static(t, dir)
 	b := webtest.NewBrowser(t)
+	b.Zone("America/New_York")
+	rome, err := time.LoadLocation("Europe/Rome")
+	if err != nil {
+		t.Fatal(err)
+	}
 	l := webtest.NewLedger(t, webtest.Config{Years: 1, Accesses: 6})
 	bundle, err := l.History(context.Background(), webtest.Citizen)
 	if err != nil {
@@ -227,6 +232,15 @@ func TestPage(t *testing.T) {
 	}
 	trust := string(read(t, filepath.Join(l.Dir, "policy.txt")))
 	file := format(t, bundle)
+	policy, _, err := l.ReaderPolicy()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := verifier.HistoryOf(bundle, policy, l.Now(), verifier.Rules{})
+	last, err := time.Parse(time.RFC3339, r.Events[len(r.Events)-1].OccurredAt)
+	if err != nil {
+		t.Fatal(err)
+	}
 
 	for _, page := range []string{"/", "/en.html"} {
 		b.Open(url + page)
@@ -237,6 +251,10 @@ func TestPage(t *testing.T) {
 		}
 		if n := webtest.Eval[int](b, `document.querySelectorAll('#verify-events tbody tr').length`); n != len(bundle.Shards[0].Events) {
 			t.Errorf("%d events are shown, of %d", n, len(bundle.Shards[0].Events))
+		}
+		until, when := webtest.Eval[string](b, `document.getElementById('verify-text').textContent`), webtest.Eval[string](b, `document.querySelector('#verify-events tbody td').textContent`)
+		if !strings.Contains(until, r.CompleteUntil.In(rome).Format("15:04:05")) || !strings.Contains(when, last.In(rome).Format("15:04:05")) {
+			t.Errorf("instants aren't told in Italy's time: %s, %s", until, when)
 		}
 		b.Look("verify-good" + strings.Trim(page, "/."))
 	}

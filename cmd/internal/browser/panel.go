@@ -30,6 +30,7 @@ type Panel struct {
 	Lang  string
 	Base  string // address of the site's files, ending in a slash; may be relative
 	Mine  string // address that answers to a form with the citizen's own history; "" where nobody is logged in
+	Whole string // address of the page from which citizens take their whole history away; "" where there is none
 	Trust string // a witness policy to begin with
 	// Recorded says that the ledger has a record of the site, at this place.
 	Recorded bool

@@ -76,6 +76,7 @@ func TestAccessesInBrowser(t *testing.T) {
 		{"accesses-en", "/en/accessi", ".traccia-verdict-complete", webtest.Citizen, nil},
 		{"filtered", "/it/accessi?ente=inps&dal=2001-01-01", ".traccia-filter[open]", webtest.Citizen, nil},
 		{"nothing", "/it/accessi?al=2001-01-01", ".traccia-filter[open]", webtest.Citizen, nil},
+		{"days-crossed", "/it/accessi?dal=2001-02-02&al=2001-01-01", "#giorni", webtest.Citizen, nil},
 		{"empty", "/it/accessi", ".traccia-empty", webtest.Nobody, nil},
 		{"wrong", "/it/accessi", ".traccia-wrong", webtest.Citizen, wrong{Ledger: l, change: blank}},
 		{"wrong-report", "/en/accessi/relazione", ".traccia-report", webtest.Citizen, wrong{Ledger: l, change: blank}},

@@ -58,7 +58,7 @@ func serveVerify(s *server, w http.ResponseWriter, r *http.Request) error {
 	if site == nil {
 		return s.render(w, r, "verify", v)
 	}
-	p := wasm.Panel{Lang: lang(r), Base: verifierPath, Recorded: true, Year: s.Node.Epoch(), Index: index}
+	p := wasm.Panel{Lang: lang(r), Base: verifierPath, Recorded: true, Year: s.Node.Epoch(), Index: index, Whole: "/" + lang(r) + wholePage.path}
 	if session.From(r.Context()) != nil {
 		p.Mine = "/" + lang(r) + minePage.path
 	}

@@ -64,6 +64,9 @@ func TestVerify(t *testing.T) {
 	if strings.Contains(page.body, verifyPath+"/mia") {
 		t.Error("a visitor is offered a history of their own")
 	}
+	if whole := `<a href="/it/accessi/intero">`; !strings.Contains(page.body, whole) || !strings.Contains(page.body, `id="verify-check" type="button" disabled>`) {
+		t.Error("where no script runs the page offers to check, or no history to check elsewhere")
+	}
 	if a := visitor.get("/it"); strings.Contains(a.header.Get("Content-Security-Policy"), "wasm") {
 		t.Error("other pages may run programs too")
 	}

@@ -98,7 +98,8 @@
     part('progress').value = (at + done / Math.max(of, 1)) / all.length;
   };
 
-  const moment = (text) => new Date(text).toLocaleString(lang, { dateStyle: 'long', timeStyle: 'medium' });
+  // moment writes an instant in Italy's time wherever the browser is, as the list of accesses does.
+  const moment = (text) => new Date(text).toLocaleString(lang === 'en' ? 'en-GB' : lang, { dateStyle: 'long', timeStyle: 'medium', timeZone: 'Europe/Rome' });
 
   const tell = (v) => {
     const receipt = v.checks !== null && v.checks !== undefined;

@@ -143,6 +143,14 @@ func (b *Browser) Media(media string, features ...string) {
 	}
 }
 
+// Zone has it be where another time is told.
+func (b *Browser) Zone(name string) {
+	b.t.Helper()
+	if _, err := chromedp.Call(b.ctx, emulation.SetTimezoneOverride, emulation.SetTimezoneOverrideParams{TimezoneID: name}); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
 // Open goes to an address.
 func (b *Browser) Open(url string) {
 	b.t.Helper()
