@@ -18,6 +18,9 @@ func newRoot() *cobra.Command {
 		Long: `gateway stands before a provider's e-services on PDND. It judges a call's tokens as the
 provider must, finds whose data the call is about, and lets an answer out only when
 the ledger has recorded it. One YAML file says all; deploy/gateway.example.yaml shows it.`,
+		Example: `  gateway check gateway.yaml
+  gateway init gateway.yaml
+  gateway serve gateway.yaml`,
 	}
 	root.AddCommand(checkCommand(), initCommand(), shareCommand(), serveCommand(), statusCommand(), attestCommand(), recordsCommand(), breakGlassCommand())
 	return root

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/traccia-ledger/traccia/cmd/internal/cli"
+	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/registry"
 )
 
@@ -59,8 +60,8 @@ func bodyAddCommand() *cobra.Command {
     --attribute "Comuni e loro Consorzi e Associazioni"`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if body.ID == "" {
-				return cli.Usagef("--id is needed: the lower-case IPA code or PDND tenant uuid")
+			if err := checkID(body.ID); err != nil {
+				return err
 			}
 			if body.Name == "" {
 				body.Name = body.ID
@@ -112,8 +113,11 @@ insists.`,
   ledgerd body key-add --id c_a944 --jwks keys-2027/c_a944.jwks`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if id == "" || jwks == "" {
-				return cli.Usagef("--id and --jwks are needed")
+			if err := checkID(id); err != nil {
+				return err
+			}
+			if jwks == "" {
+				return cli.Usagef("--jwks is needed")
 			}
 			keys, err := readKeys(id, jwks)
 			if err != nil {
@@ -147,8 +151,11 @@ records nothing any more until another is registered.`,
   ledgerd body key-revoke --id c_a944 --all --reason "merged into c_b012"`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if call.Body == "" || (call.Kid == "") != call.All {
-				return cli.Usagef("--id is needed, and either --kid or --all")
+			if err := checkID(call.Body); err != nil {
+				return err
+			}
+			if (call.Kid == "") != call.All {
+				return cli.Usagef("--kid or --all is needed")
 			}
 			reply, err := adminDo(cmd, &flags, adminCall{RevokeKey: &call})
 			if err != nil {
@@ -221,8 +228,8 @@ the providers it speaks for, itself included, from the next event on.`,
 		Example: `  ledgerd scope set --id inps --providers inps,c_a944`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if scope.ID == "" {
-				return cli.Usagef("--id is needed")
+			if err := checkID(scope.ID); err != nil {
+				return err
 			}
 			reply, err := adminDo(cmd, &flags, adminCall{SetScope: &scope})
 			if err != nil {
@@ -236,6 +243,13 @@ the providers it speaks for, itself included, from the next event on.`,
 	set.Flags().StringSliceVar(&scope.Providers, "providers", nil, "ids of the providers")
 	cmd.AddCommand(set)
 	return cmd
+}
+
+func checkID(id string) error {
+	if ledger.CheckID(id) != nil {
+		return cli.Usagef("--id: expected the lower-case IPA code or PDND tenant uuid, 1 to 64 of a-z, 0-9, _ and -")
+	}
+	return nil
 }
 
 // readKeys reads a JWK set and the proofs beside its keys.

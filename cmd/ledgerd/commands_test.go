@@ -206,7 +206,7 @@ func TestBodyCommands(t *testing.T) {
 		if bare := run("add", "--id", "senza_"+how); bare["exit"] != 0 || bare["kid"] != nil {
 			t.Errorf("%s: add without a key: %v", how, bare)
 		}
-		if refused := run("add", "--id", "NON_VALIDO"); refused["exit"] != 1 {
+		if refused := run("add", "--id", "NON_VALIDO"); refused["exit"] != 2 {
 			t.Errorf("%s: an id that isn't one: %v", how, refused)
 		}
 		list := run("list")

@@ -63,7 +63,6 @@ func loginCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "login",
 		Short: "Prepare the citizens' login with SPID and CIE",
-		Args:  cobra.NoArgs,
 	}
 	cmd.AddCommand(loginKeyCommand(), loginMetadataCommand(), loginMessagesKeyCommand(), loginMessagesCommand())
 	return cmd

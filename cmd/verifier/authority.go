@@ -33,8 +33,6 @@ func authorityCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "authority",
 		Short: "The authority's own key, which opens what is recorded",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(authorityKeyCommand())
 	return cmd

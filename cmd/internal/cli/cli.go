@@ -112,7 +112,7 @@ func asksJSON(args []string) bool {
 func isGroup(cmd *cobra.Command) bool { return cmd.Annotations["cli"] == "group" }
 
 // prepare refuses what cobra lets through (arguments where none are named, an unknown name below a group of
-// commands) and notes when a command's own code starts.
+// commands), notes when a command's own code starts, and gives a group the examples of its commands.
 func prepare(cmd *cobra.Command, r *run) {
 	switch {
 	case !cmd.Runnable():
@@ -142,8 +142,15 @@ func prepare(cmd *cobra.Command, r *run) {
 			return runE(cmd, args)
 		}
 	}
+	var examples []string
 	for _, c := range cmd.Commands() {
 		prepare(c, r)
+		if c.Example != "" {
+			examples = append(examples, c.Example)
+		}
+	}
+	if isGroup(cmd) && cmd.HasParent() {
+		cmd.Example = strings.Join(examples, "\n")
 	}
 }
 

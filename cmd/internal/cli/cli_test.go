@@ -63,7 +63,9 @@ func tree() *cobra.Command {
 		panic(err)
 	}
 	body := &cobra.Command{Use: "body", Short: "bodies"}
-	body.AddCommand(leaf("add", func(cmd *cobra.Command) error { return Print(cmd, &keyAnswer{Kid: "k1"}) }))
+	add := leaf("add", func(cmd *cobra.Command) error { return Print(cmd, &keyAnswer{Kid: "k1"}) })
+	add.Example = "  ledgerd body add --id c_a944"
+	body.AddCommand(add)
 	root.AddCommand(fsck, needs, body,
 		leaf("wrong", func(cmd *cobra.Command) error {
 			return Print(cmd, &sizeAnswer{Verdict: Verdict{Result: Proven, Problems: []ledger.Problem{badRoot}}})
@@ -159,7 +161,7 @@ func TestHelpAndCompletion(t *testing.T) {
 		"help":            "Available Commands:",
 		"help fsck":       "--data string",
 		"fsck -h":         "print one JSON object on standard output",
-		"body --help":     "add",
+		"body --help":     "Examples:\n  ledgerd body add --id c_a944\n",
 		"completion bash": "__start_ledgerd",
 		"completion fish": "complete -c ledgerd",
 		"completion zsh":  "#compdef ledgerd",
