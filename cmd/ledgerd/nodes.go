@@ -41,6 +41,15 @@ func runNode(ctx context.Context, dir string, opt node.Options, flags serveFlags
 	if err != nil {
 		return err
 	}
+	able := func() error {
+		if err := node.Check(dir, opt); err != nil {
+			return err
+		}
+		return flags.canLogin()
+	}
+	if err := able(); err != nil {
+		return err
+	}
 	where, err := node.PlaceOf(dir, settings, opt)
 	if err != nil {
 		return err
@@ -66,7 +75,7 @@ func runNode(ctx context.Context, dir string, opt node.Options, flags serveFlags
 		Name: "traccia_follower_index_lag_leaves", Help: "How many published leaves this node would have to read into its index before it sequences.",
 	}, func() float64 { return float64(leading.indexLag()) }))
 	m := cluster.New(cluster.Config{
-		URL: advertised(flags.advertise, l.public), Lease: shared.Lease, Lead: leading.lead, Roots: roots,
+		URL: advertised(flags.advertise, l.public), Lease: shared.Lease, Lead: leading.lead, Able: able, Roots: roots,
 		Log: api.LogHandler(follower, opt.Log), LogTrouble: follower.Trouble, Logger: opt.Log, Metrics: registry,
 	})
 	public := l.server(m, opt.Log)
@@ -77,6 +86,7 @@ func runNode(ctx context.Context, dir string, opt node.Options, flags serveFlags
 	looking, end := context.WithCancel(context.Background())
 	defer end()
 	go m.Watch(looking)
+	go m.Rehearse(looking)
 	go follower.Run(looking, opt.Log)
 	go follower.RunIndex(looking, opt.Log)
 	ran := make(chan error, 1)

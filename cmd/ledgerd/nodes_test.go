@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -337,6 +338,47 @@ func TestNodes(t *testing.T) {
 			event.name, rounds, n.acknowledged()-before, len(broke), longest.Round(time.Millisecond))
 	}
 	n.check()
+}
+
+// TestNodesCannotTakeOver has a file that all nodes need broken while one sequences: no
+// other node starts, those that run stay when it leaves, say why they can't sequence,
+// and do once the file is mended.
+func TestNodesCannotTakeOver(t *testing.T) {
+	n := newNodes(t, 2)
+	i := n.sequencer()
+	other := n.list[1-i]
+	file := filepath.Join(n.dir, "config.json")
+	good, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	broken := bytes.Replace(good, []byte("{"), []byte(`{"witness_policy": "config.json",`), 1)
+	if err := os.WriteFile(file, broken, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if p := ledgerd(t, "serve", "--data", n.dir, "--advertise", "http://127.0.0.1:0", "--listen", "127.0.0.1:0"); p.code == 0 || !strings.Contains(p.stderr.String(), "couldn't read the witness policy") {
+		t.Errorf("another node ended with %d:\n%s", p.code, p.stderr.String())
+	}
+	n.list[i].stop()
+	waitUntil(t, "the other node says why it can't sequence", func() bool {
+		response, err := http.Get(strings.TrimSuffix(other.ready.MetricsURL, "metrics") + "ready")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		body, err := io.ReadAll(response.Body)
+		return err == nil && response.StatusCode == http.StatusServiceUnavailable && strings.Contains(string(body), "couldn't read the witness policy")
+	})
+	if err := os.WriteFile(file, good, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	waitUntil(t, "the other node sequences", func() bool { return leads(other) })
+	if status, _, err := post(other.ready.URL, n.w.Submission(t, 0)); status != http.StatusCreated || err != nil {
+		t.Errorf("a submission: %d, %v", status, err)
+	}
+	if log := other.stderr.String(); !strings.Contains(log, "this node couldn't sequence") {
+		t.Errorf("it doesn't say so:\n%s", log)
+	}
 }
 
 // again starts the node in this place anew.

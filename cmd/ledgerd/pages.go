@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
@@ -24,19 +25,25 @@ import (
 type pagesMaker func(n *node.Node, url string, log *slog.Logger, metrics prometheus.Registerer) (*web.Pages, error)
 
 // loginPages are the pages that citizens enter as a file says, with this verifier for browsers; without a file those that
-// nobody enters, which tell what is public anyway.
-func loginPages(file string, verifier func() *browser.Site) (pagesMaker, error) {
+// nobody enters, which tell what is public anyway. check says why they couldn't be made, as far as it isn't the ledger's.
+func loginPages(file string, verifier func() *browser.Site) (pages pagesMaker, check func() error, err error) {
 	if file == "" {
 		return func(n *node.Node, _ string, log *slog.Logger, metrics prometheus.Registerer) (*web.Pages, error) {
 			return web.New(web.Config{Node: n, Operator: web.Operator{Name: n.Settings.Name}, Verifier: verifier, Log: log, Metrics: metrics})
-		}, nil
+		}, func() error { return nil }, nil
 	}
 	settings, err := login.ReadSettings(file)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return func(n *node.Node, _ string, log *slog.Logger, metrics prometheus.Registerer) (*web.Pages, error) {
-		doors, keys, err := login.Open(settings, n.Now, log)
+	open := func(now func() time.Time, log *slog.Logger) (doors []web.Door, keys *login.Keys, notices notice.Sender, err error) {
+		if doors, keys, err = login.Open(settings, now, log); err == nil && settings.Notices != nil {
+			notices, err = notice.Open(*settings.Notices, nil)
+		}
+		return doors, keys, notices, err
+	}
+	pages = func(n *node.Node, _ string, log *slog.Logger, metrics prometheus.Registerer) (*web.Pages, error) {
+		doors, keys, notices, err := open(n.Now, log)
 		if err != nil {
 			return nil, err
 		}
@@ -46,17 +53,16 @@ func loginPages(file string, verifier func() *browser.Site) (pagesMaker, error) 
 				return nil, err
 			}
 		}
-		var notices notice.Sender
-		if settings.Notices != nil {
-			if notices, err = notice.Open(*settings.Notices, nil); err != nil {
-				return nil, err
-			}
-		}
 		return web.New(web.Config{
 			Node: n, Origin: settings.Origin, Doors: doors, Public: public, Messages: settings.Messages != nil, Operator: settings.Operator, Verifier: verifier, Notices: notices,
 			Log: log, Metrics: metrics,
 		})
-	}, nil
+	}
+	check = func() error {
+		_, _, _, err := open(time.Now, slog.New(slog.DiscardHandler))
+		return err
+	}
+	return pages, check, nil
 }
 
 func loginCommand() *cobra.Command {

@@ -36,6 +36,7 @@ type serveFlags struct {
 	nodesCA          string
 	linger           time.Duration
 	pages            pagesMaker
+	canLogin         func() error // why citizens' login couldn't be opened; nil: it could
 }
 
 func (f *serveFlags) add(cmd *cobra.Command) {
@@ -83,7 +84,7 @@ enter with SPID or CIE: docs/citizen.md.`,
 			if err != nil {
 				return err
 			}
-			if flags.pages, err = loginPages(loginFile, verifier); err != nil {
+			if flags.pages, flags.canLogin, err = loginPages(loginFile, verifier); err != nil {
 				return err
 			}
 			if flags.advertise != "" {

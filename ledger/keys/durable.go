@@ -101,7 +101,7 @@ func (d *Dir) wipeFile(name string) error {
 	return d.syncFolder(name)
 }
 
-// list returns the sorted names in a folder that is nobody's but the owner's, after removing what a crash left there.
+// list returns the sorted names in a folder that is nobody's but the owner's, without what a crash left there, which it removes.
 func (d *Dir) list(folder string) ([]string, error) {
 	f, err := d.root.Open(folder)
 	if err != nil {
@@ -120,6 +120,8 @@ func (d *Dir) list(folder string) ([]string, error) {
 	for _, name := range names {
 		if !strings.HasPrefix(name, temporary) {
 			kept = append(kept, name)
+		} else if d.rest {
+			continue
 		} else if err := d.root.Remove(path.Join(folder, name)); err != nil {
 			return nil, fmt.Errorf("couldn't remove what a crash left: %w", err)
 		}

@@ -107,7 +107,7 @@ func (d *Dir) loadJournal() error {
 	if j.file, err = d.root.OpenFile(journalFile, os.O_WRONLY|os.O_APPEND, 0); err != nil {
 		return d.wrong(journalFile, err)
 	}
-	if whole < len(data) {
+	if whole < len(data) && !d.rest {
 		if err := errors.Join(j.file.Truncate(int64(whole)), j.file.Sync()); err != nil {
 			return fmt.Errorf("couldn't cut off the incomplete last line of %s: %w", d.name(journalFile), errors.Join(err, j.file.Close()))
 		}

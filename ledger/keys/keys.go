@@ -23,7 +23,7 @@
 // may outlive that; the directory belongs on an encrypted volume without snapshots. Backups of months/ must not be kept
 // longer than 30 days. With a passphrase, what is on disk is useless without it, and what is in memory is not.
 //
-// One process at a time uses a directory; whoever opens it holds the store's lock. Within the process everything here is
+// One process at a time uses a directory; whoever opens it holds the store's lock. Others may Check it. Within the process everything here is
 // safe for concurrent use.
 package keys
 
@@ -52,6 +52,7 @@ var (
 type Dir struct {
 	path string
 	root *os.Root
+	rest bool      // nothing is changed: what a crash interrupted stays as it is
 	key  *[32]byte // that secrets are wrapped under; nil without a passphrase
 
 	mu     sync.Mutex
@@ -139,6 +140,27 @@ func Open(dir, passphrase string) (*Dir, error) {
 	return d, nil
 }
 
+// Check says why Open would fail, nil if it wouldn't. It changes nothing, and another process may have the directory open.
+func Check(dir, passphrase string) error {
+	err := check(dir, passphrase)
+	if err != nil {
+		err = check(dir, passphrase) // a key may have been destroyed between its name and its bytes
+	}
+	return err
+}
+
+func check(dir, passphrase string) error {
+	d, err := openRoot(dir)
+	if err != nil {
+		return err
+	}
+	d.rest = true
+	if err := d.load(passphrase); err != nil {
+		return errors.Join(err, d.root.Close())
+	}
+	return d.Close()
+}
+
 // openRoot opens the directory itself and reads nothing in it.
 func openRoot(dir string) (*Dir, error) {
 	root, err := os.OpenRoot(dir)
@@ -206,6 +228,9 @@ func (d *Dir) loadKeys(folder string) error {
 	}
 	for _, s := range secrets {
 		if e := d.keys[s]; e != nil && e.destroyed {
+			if d.rest {
+				continue
+			}
 			if err := d.wipeFile(s.keyFile()); err != nil {
 				return err
 			}

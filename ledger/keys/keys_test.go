@@ -379,6 +379,29 @@ func TestTemporaryFilesAreRemoved(t *testing.T) {
 	}
 }
 
+// TestCheck finds what Open would refuse, and leaves alone what Open would mend.
+func TestCheck(t *testing.T) {
+	path := newDir(t, "correct horse")
+	write(t, filepath.Join(path, "months", temporary+"ABC"), "what another process writes")
+	write(t, filepath.Join(path, "months/2026-11.1.destroyed"), "")
+	journal := contents(t, path)[journalFile]
+	write(t, filepath.Join(path, journalFile), journal+"half a line")
+	before := contents(t, path)
+	if err := Check(path, "correct horse"); err != nil {
+		t.Error(err)
+	}
+	if err := Check(path, "battery staple"); !errors.Is(err, ErrPassphrase) {
+		t.Errorf("another passphrase: %v", err)
+	}
+	if diff := cmp.Diff(before, contents(t, path)); diff != "" {
+		t.Errorf("files changed: %s", diff)
+	}
+	write(t, filepath.Join(path, "months/2026-11.2.key"), "")
+	if err := Check(path, "correct horse"); !errors.Is(err, ErrDamaged) {
+		t.Errorf("an empty key: %v", err)
+	}
+}
+
 func TestPublished(t *testing.T) {
 	path := newDir(t, "")
 	d := open(t, path, "")

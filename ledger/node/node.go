@@ -153,6 +153,24 @@ func Open(ctx context.Context, dir string, opt Options) (*Node, error) {
 	return n, nil
 }
 
+// Check says why Open would fail over what lies beside the rows: configuration, keys,
+// witness policy, PDND's keys. nil: it wouldn't. Nothing is changed, and another process
+// may serve the ledger.
+func Check(dir string, opt Options) error {
+	settings, err := ReadSettings(dir)
+	if err != nil {
+		return err
+	}
+	if err := keys.Check(filepath.Join(dir, keysDir), opt.Passphrase); err != nil {
+		return err
+	}
+	n := &Node{Dir: dir, Settings: settings, opt: opt}
+	if err := n.openWitnesses(); err != nil {
+		return err
+	}
+	return n.openTokens()
+}
+
 func (n *Node) open(ctx context.Context) error {
 	var err error
 	if n.keys, err = keys.Open(filepath.Join(n.Dir, "keys"), n.opt.Passphrase); err != nil {

@@ -52,6 +52,7 @@ type testNode struct {
 	server *httptest.Server
 	leave  func() error
 	failed atomic.Pointer[error] // why its service can't go on
+	unable atomic.Pointer[error] // why it can't sequence
 	stale  atomic.Bool           // it doesn't see the public log
 	served atomic.Int64          // requests that its service had
 	handle func(w http.ResponseWriter, r *http.Request)
@@ -85,12 +86,16 @@ func (d *database) join(t *testing.T, handle func(w http.ResponseWriter, r *http
 			}
 			return nil
 		},
+		Able:    func() error { return loaded(&n.unable) },
 		Metrics: prometheus.NewRegistry(),
 		Lead: func(_ context.Context, c place.Claim) (*Service, error) {
 			d.mu.Lock()
 			defer d.mu.Unlock()
 			if !d.lease.Free {
 				return nil, store.ErrLocked
+			}
+			if err := loaded(&n.unable); err != nil {
+				return nil, err
 			}
 			d.lease, mine = postgres.Lease{Holder: c.Holder, URL: c.URL}, c.Holder
 			return &Service{
@@ -99,12 +104,7 @@ func (d *database) join(t *testing.T, handle func(w http.ResponseWriter, r *http
 					n.served.Add(1)
 					return api.Outcome{Status: http.StatusCreated, Body: fmt.Appendf(nil, `{"by":%q,"raw":%s}`, n.URL, raw)}
 				},
-				Err: func() error {
-					if err := n.failed.Load(); err != nil {
-						return *err
-					}
-					return nil
-				},
+				Err:     func() error { return loaded(&n.failed) },
 				Unready: func() string { return "" },
 				Close: func() error {
 					d.mu.Lock()
@@ -137,6 +137,13 @@ func (d *database) join(t *testing.T, handle func(w http.ResponseWriter, r *http
 	defer cancelSettled()
 	n.Settled(settled)
 	return n
+}
+
+func loaded(p *atomic.Pointer[error]) error {
+	if err := p.Load(); err != nil {
+		return *err
+	}
+	return nil
 }
 
 // servePublic is what a node knows of the public log by itself.
@@ -288,6 +295,43 @@ func TestGoesOn(t *testing.T) {
 				t.Errorf("status %d, %q", response.StatusCode, body)
 			}
 		})
+	}
+}
+
+// TestUnable has a node that can't sequence: it says so, stays, and sequences once it
+// can.
+func TestUnable(t *testing.T) {
+	d := &database{lease: postgres.Lease{Free: true}}
+	first := d.join(t, echo)
+	second := d.join(t, echo)
+	why := errors.New("a policy")
+	second.unable.Store(&why)
+	for _, mended := range []bool{false, true, false} {
+		want := "couldn't sequence: a policy"
+		if mended {
+			second.unable.Store(nil)
+			want = ""
+		} else {
+			second.unable.Store(&why)
+		}
+		second.rehearse()
+		if got := second.Unready(); got != want {
+			t.Errorf("while the first sequences it is unready because %q, want %q", got, want)
+		}
+	}
+	second.noteAble(nil)
+	if err := first.leave(); err != nil {
+		t.Fatal(err)
+	}
+	for second.Unready() != "couldn't sequence: a policy" {
+		time.Sleep(time.Millisecond)
+	}
+	second.unable.Store(nil)
+	if response, body := ask(t, second, "POST", "/v1/access-receipts", "a submission"); response.StatusCode != http.StatusOK {
+		t.Errorf("once it can: %d, %s", response.StatusCode, body)
+	}
+	if why := second.Unready(); why != "" {
+		t.Errorf("once it can it is unready because %q", why)
 	}
 }
 

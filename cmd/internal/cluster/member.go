@@ -48,6 +48,9 @@ type Config struct {
 	// Lead opens the ledger, under this claim. The error wraps store.ErrLocked where
 	// another node was quicker.
 	Lead func(context.Context, place.Claim) (*Service, error)
+	// Able says why Lead would fail, as far as can be seen while another node
+	// sequences; nil: it wouldn't.
+	Able func() error
 	// Log answers for what is public of the log, without the node that sequences,
 	// while LogTrouble is nil.
 	Log        http.Handler
@@ -76,6 +79,10 @@ const (
 	// patience is how long a request waits for somebody to take it. A holder that died
 	// on another machine is replaced after eight seconds.
 	patience = 30 * time.Second
+	// ableEvery is how often it is looked whether this node could sequence.
+	ableEvery = 30 * time.Second
+	// failedPause is how long a node that couldn't sequence leaves it to others.
+	failedPause = 2 * time.Second
 	// drain is how long requests under way may take before the store is left: longer
 	// ones are sent again to the next sequencer.
 	drain = 2 * time.Second
@@ -97,6 +104,7 @@ type Member struct {
 	current *view     // guarded by mu; never changed in place
 	looked  time.Time // when the lease was last read; guarded by mu
 	leaving bool      // guarded by mu
+	unable  error     // why this node couldn't sequence when that was last seen; guarded by mu
 
 	inHand  atomic.Int64 // requests that the service answers
 	waiting atomic.Int64 // requests and lines that aren't answered, and can be by any node
@@ -134,7 +142,9 @@ func New(c Config) *Member {
 		}, []string{"outcome"}),
 	}
 	m.batches = api.NewBatches(c.Logger, m.submit)
-	c.Metrics.MustRegister(m.leads, m.forwarded)
+	c.Metrics.MustRegister(m.leads, m.forwarded, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "traccia_ready", Help: "1 while this node says that it is ready, else 0.",
+	}, func() float64 { return map[bool]float64{true: 1}[m.Unready() == ""] }))
 	return m
 }
 
@@ -189,8 +199,42 @@ func (m *Member) Watch(ctx context.Context) {
 	}
 }
 
+// Rehearse looks again and again whether this node could sequence, until ctx ends.
+func (m *Member) Rehearse(ctx context.Context) {
+	tick := time.NewTicker(ableEvery)
+	defer tick.Stop()
+	for {
+		m.rehearse()
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (m *Member) rehearse() {
+	if m.view().claim == (postgres.Holder{}) {
+		m.noteAble(m.Able())
+	}
+}
+
+// noteAble takes note of why this node couldn't sequence, nil if it could.
+func (m *Member) noteAble(err error) {
+	m.mu.Lock()
+	before := m.unable
+	m.unable = err
+	m.mu.Unlock()
+	switch {
+	case err != nil && (before == nil || before.Error() != err.Error()):
+		m.Logger.Error("this node couldn't sequence: it tries again, and leaves it to others meanwhile", "error", err)
+	case err == nil && before != nil:
+		m.Logger.Info("this node could sequence again")
+	}
+}
+
 // Run sequences whenever nobody else does, until ctx ends; it then hands the lease
-// over. An error is why this node could never sequence, or couldn't leave.
+// over. An error is why it couldn't.
 func (m *Member) Run(ctx context.Context) error {
 	for {
 		v := m.view()
@@ -223,8 +267,14 @@ func (m *Member) lead(ctx context.Context) error {
 			time.Sleep(lookEvery)
 			return nil
 		}
-		return err
+		m.noteAble(err)
+		select {
+		case <-time.After(failedPause):
+		case <-ctx.Done():
+		}
+		return nil
 	}
+	m.noteAble(nil)
 	m.change(func(v *view) {
 		v.service, v.lease = service, postgres.Lease{Holder: claim.Holder, URL: m.URL}
 	})
@@ -310,13 +360,15 @@ func (m *Member) isLeaving() bool {
 func (m *Member) Unready() string {
 	v := m.view()
 	m.mu.Lock()
-	seen, leaving := time.Since(m.looked), m.leaving
+	seen, leaving, unable := time.Since(m.looked), m.leaving, m.unable
 	m.mu.Unlock()
 	switch {
 	case leaving:
 		return "leaving"
 	case v.service != nil:
 		return v.service.Unready()
+	case unable != nil:
+		return "couldn't sequence: " + unable.Error()
 	case !v.reachable():
 		return "no node sequences"
 	case seen > blind:
