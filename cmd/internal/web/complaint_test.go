@@ -43,7 +43,7 @@ func TestComplaints(t *testing.T) {
 	}
 	// One was an automated system's, on a public task.
 	form := b.post("/it"+complaintPath, url.Values{"evento": mine, "destinatario": {"ente"}})
-	for _, want := range []string{`value="object"`, `value="human"`, `value="know" checked`, `value="automated"`} {
+	for _, want := range []string{`value="object"`, `value="human"`, `value="know" checked`, `value="automated"`, "15 minuti senza"} {
 		if !strings.Contains(form.body, want) {
 			t.Errorf("the form to the body lacks %s", want)
 		}

@@ -38,6 +38,7 @@ func TestErasure(t *testing.T) {
 	}
 	says(http.StatusOK, b.get("/it/cancellazione"), "Quali mesi?")
 	says(http.StatusOK, b.get("/en/cancellazione"), "What is gone for ever")
+	says(http.StatusOK, b.get("/en/cancellazione"), "The session ends after 15 minutes")
 	says(http.StatusOK, s.enter(webtest.Nobody).get("/it/cancellazione"), "non c'è nulla di tuo")
 	for what, c := range map[string]struct {
 		form url.Values

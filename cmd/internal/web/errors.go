@@ -33,6 +33,7 @@ type errorView struct {
 	Key       string
 	Enter     bool   // the citizen can log in again
 	Next      string // and then goes on there
+	Words     string // that the form had: a citizen who wrote them can copy them
 	Seconds   int
 	Reference string // by which the operator finds the line of the log
 }
@@ -54,7 +55,7 @@ func (s *server) fail(w *recorder, r *http.Request, err error) {
 	default:
 		e = &statusError{status: http.StatusInternalServerError, key: "internal", cause: err}
 	}
-	v := errorView{Key: e.key, Enter: e.key == "ended", Next: e.next, Seconds: int(e.wait / time.Second)}
+	v := errorView{Key: e.key, Enter: e.key == "ended", Next: e.next, Words: r.PostForm.Get("parole"), Seconds: int(e.wait / time.Second)}
 	if e.cause != nil {
 		v.Reference = rand.Text()[:8]
 		s.Log.Error("pages", "reference", v.Reference, "error", e.cause)

@@ -159,6 +159,9 @@ func (s *server) route(w http.ResponseWriter, in **http.Request) (name string, e
 		w.Header().Set("Allow", strings.Join(page.methods, ", "))
 		return name, &statusError{status: http.StatusMethodNotAllowed, key: "method"}
 	}
+	if r.Method == http.MethodPost && r.ParseForm() != nil {
+		return name, &statusError{status: http.StatusBadRequest, key: "form"}
+	}
 	current := session.From(r.Context())
 	if current != nil {
 		if wait := s.limits.identity(current); wait > 0 {
@@ -168,13 +171,8 @@ func (s *server) route(w http.ResponseWriter, in **http.Request) (name string, e
 	if !page.open && current == nil {
 		return name, s.sendToEnter(w, r, lang, page)
 	}
-	if r.Method == http.MethodPost {
-		if err := r.ParseForm(); err != nil {
-			return name, &statusError{status: http.StatusBadRequest, key: "form"}
-		}
-		if current != nil && !page.anyone && r.PostForm.Get(personField) != current.Person() {
-			return name, &statusError{status: http.StatusConflict, key: "person"}
-		}
+	if r.Method == http.MethodPost && current != nil && !page.anyone && r.PostForm.Get(personField) != current.Person() {
+		return name, &statusError{status: http.StatusConflict, key: "person"}
 	}
 	if page.wasm {
 		s.harden(w.Header(), true)
@@ -251,11 +249,12 @@ func (s *server) withSession(w http.ResponseWriter, r *http.Request) (*http.Requ
 // sendToEnter asks a visitor to log in, and says so if they were logged in a while ago.
 func (s *server) sendToEnter(w http.ResponseWriter, r *http.Request, lang string, p page) error {
 	ended := len(r.CookiesNamed(s.cookieName(sessionCookie))) > 0
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		return &statusError{status: http.StatusForbidden, key: "ended"}
-	}
-	if ended {
-		return &statusError{status: http.StatusForbidden, key: "ended", next: p.path}
+	if ended || r.Method == http.MethodPost {
+		e := &statusError{status: http.StatusForbidden, key: "ended"}
+		if s.readable(p.path) {
+			e.next = p.path
+		}
+		return e
 	}
 	return s.redirect(w, r, "/"+lang+enterPath+"?verso="+strings.TrimPrefix(p.path, "/"))
 }

@@ -46,6 +46,20 @@ func lookAtLetters(t *testing.T, s *site, b *webtest.Browser) {
 	b.Look("complaint-paper", "page-has-heading-one") // a letter is headed as one
 	b.Media("")
 	b.Resize(webtest.Phone)
+	// The session ends while they write.
+	b.Open(s.URL + "/it/accessi")
+	b.Wait(".traccia-verdict-complete")
+	b.Click(".traccia-complain button", "button[value=ente]")
+	b.Click("button[value=ente]", "#parole")
+	webtest.Eval[bool](b, `document.querySelector('#parole').focus(), true`)
+	b.Press("Una pagina intera.")
+	b.SetCookie(s.URL, s.pages.cookieName(sessionCookie), "ended")
+	b.Click(".traccia-letter-form [type=submit]", "#parole[readonly]")
+	b.Look("ended")
+	if text := webtest.Eval[string](b, `document.querySelector('#parole').value`); text != "Una pagina intera." {
+		t.Errorf("after the session's end the text is %q", text)
+	}
+	b.SetCookie(s.URL, s.pages.cookieName(sessionCookie), s.enterCookie(webtest.Citizen))
 	b.Open(s.URL + "/it" + complaintPath)
 	b.Look("complaint-none")
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"html"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -426,6 +427,33 @@ func TestErrors(t *testing.T) {
 	}
 	if a := b.post("/en/chiusa", nil); a.status != http.StatusSeeOther && a.status != http.StatusForbidden {
 		t.Errorf("a form of a visitor: %d", a.status)
+	}
+	// What a citizen wrote isn't lost with the session, nor when the page was another person's; and they come back to its form.
+	long := "<b>Quattro</b> pagine\nscritte piano"
+	ended := s.enter(anna)
+	u, _ := url.Parse(s.URL)
+	if _, err := s.pages.sessions.End(t.Context(), ended.Jar.Cookies(u)[0].Value); err != nil {
+		t.Fatal(err)
+	}
+	for what, c := range map[string]struct {
+		b      *browser
+		path   string
+		status int
+		next   string
+	}{
+		"ended, a letter":      {ended, complaintPage.path, http.StatusForbidden, "accessi%2freclamo"},
+		"ended, an erasure":    {s.visitor(), erasurePath, http.StatusForbidden, "cancellazione"},
+		"ended, no page of it": {s.visitor(), refreshPage.path, http.StatusForbidden, ""},
+		"another person's":     {s.enter(bruno), erasurePath, http.StatusConflict, ""},
+	} {
+		a := c.b.post("/it"+c.path, url.Values{"parole": {long}, personField: {string(anna)}})
+		kept := strings.Contains(a.body, `readonly>`+html.EscapeString(long)+`</textarea>`)
+		if a.status != c.status || !kept || strings.Contains(a.body, "?verso=") != (c.next != "") || !strings.Contains(a.body, c.next) {
+			t.Errorf("%s: %d, the words are shown: %v, next %q", what, a.status, kept, c.next)
+		}
+	}
+	if a := s.enter(anna).post("/it"+erasurePath, url.Values{"parole": {long}}, "Sec-Fetch-Site", "cross-site"); strings.Contains(a.body, "Quattro") {
+		t.Error("another site's words are shown")
 	}
 	if a := s.enter(anna).get("/en/none"); a.status != http.StatusNotFound || !strings.Contains(a.body, "There is no such page") || !strings.Contains(a.body, string(anna)) {
 		t.Errorf("no such page, logged in: %d", a.status)
