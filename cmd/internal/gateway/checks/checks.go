@@ -41,8 +41,11 @@ const (
 	HeaderOffice    = "INPS-Identity-CodiceUfficio"
 )
 
-// CodeUsed: a token that may be used once, and was.
-const CodeUsed = "token_used"
+// Codes of problems, beside those of packages pdnd and ledger.
+const (
+	CodeUsed = "token_used"    // a token that may be used once, and was
+	CodeDPoP = "dpop_required" // a voucher sent as Bearer that is bound to a key, or has to be
+)
 
 // Config of a Checker. All but Now are required.
 type Config struct {
@@ -177,7 +180,7 @@ func demand(s *config.EService, t *tokens, h http.Header) *ledger.Problem {
 	case s.Integrity && t.signature == "":
 		return missing(HeaderSignature, "the request's signature, a compact JWS (INTEGRITY_REST_02)")
 	case s.DPoP && !t.dpop:
-		return &ledger.Problem{Code: ledger.CodeBadValue, Where: "header:Authorization", Expected: "DPoP and a voucher that is bound to a key: this e-service takes no other", Found: "Bearer"}
+		return &ledger.Problem{Code: CodeDPoP, Where: "header:Authorization", Expected: "DPoP and a voucher that is bound to a key: this e-service takes no other", Found: "Bearer"}
 	}
 	return nil
 }
@@ -193,7 +196,7 @@ func judgeProof(r *http.Request, t *tokens, claims *pdnd.Claims, s *config.EServ
 	const where = "header:Authorization"
 	switch bound := claims.KeyThumbprint != ""; {
 	case bound && !t.dpop:
-		return nil, &ledger.Problem{Code: ledger.CodeBadValue, Where: where, Expected: "DPoP: the voucher is bound to a key (cnf.jkt)", Found: "Bearer"}
+		return nil, &ledger.Problem{Code: CodeDPoP, Where: where, Expected: "DPoP: the voucher is bound to a key (cnf.jkt)", Found: "Bearer"}
 	case !bound && t.dpop:
 		return nil, &ledger.Problem{Code: ledger.CodeMissing, Where: "voucher#cnf", Expected: "the thumbprint (jkt) of the key that signs the DPoP proof", Found: "nothing"}
 	case !bound && t.proof != "":

@@ -90,11 +90,11 @@ func TestCheck(t *testing.T) {
 		{"two users", config.ProfileINPSHeaders, and(bearer, set(HeaderUser, "m.rossi"), twice(HeaderUser)), nil, "400 repeated header:INPS-Identity-UserId"},
 
 		{"DPoP", config.ProfileVoucher, func(h http.Header) { bound(h, "a", api+"/consultazione") }, nil, ""},
-		{"DPoP asked for", config.ProfileVoucher, bearer, func(s *config.EService) { s.DPoP = true }, "401 bad_value header:Authorization"},
+		{"DPoP asked for", config.ProfileVoucher, bearer, func(s *config.EService) { s.DPoP = true }, "401 dpop_required header:Authorization"},
 		{"a bound voucher as Bearer", config.ProfileVoucher, func(h http.Header) {
 			bound(h, "a", api+"/consultazione")
 			h.Set("Authorization", "Bearer"+strings.TrimPrefix(h.Get("Authorization"), "DPoP"))
-		}, nil, "401 bad_value header:Authorization"},
+		}, nil, "401 dpop_required header:Authorization"},
 		{"DPoP with a voucher that isn't bound", config.ProfileVoucher, set("Authorization", "DPoP "+voucher(voucherClaims())), nil, "401 missing voucher#cnf"},
 		{"a proof beside Bearer", config.ProfileVoucher, and(bearer, set(HeaderProof, "x")), nil, "401 bad_value header:DPoP"},
 		{"without the proof", config.ProfileVoucher, func(h http.Header) { bound(h, "a", api); h.Del(HeaderProof) }, nil, "401 missing header:DPoP"},
@@ -128,8 +128,15 @@ func TestCheck(t *testing.T) {
 				if json.Unmarshal(w.Body.Bytes(), &said) != nil || said.Expected == "" || said.Found == "" {
 					t.Errorf("said %s", w.Body)
 				}
-				if (w.Code == 401) != (w.Header().Get("WWW-Authenticate") != "") {
-					t.Error("a challenge belongs to 401")
+				scheme, _, _ := strings.Cut(w.Header().Get("WWW-Authenticate"), " ")
+				want := "" // a challenge belongs to 401
+				if said.Code == CodeDPoP || w.Code == 401 && strings.HasPrefix(said.Where, "header:DPoP") {
+					want = "DPoP"
+				} else if w.Code == 401 {
+					want = "Bearer"
+				}
+				if scheme != want {
+					t.Errorf("challenge %q, expected %q", scheme, want)
 				}
 				got = strings.Join([]string{w.Result().Status[:3], said.Code, said.Where}, " ")
 				for _, secret := range []string{"op-7f3c", "m.rossi", "RSSMRA80A01H501U", "eyJ"} {

@@ -54,7 +54,7 @@ func Refuse(w http.ResponseWriter, err error) int {
 	h := w.Header()
 	switch status {
 	case http.StatusUnauthorized:
-		h.Set("WWW-Authenticate", challenge(said.Where))
+		h.Set("WWW-Authenticate", challenge(&said))
 	case http.StatusMethodNotAllowed:
 		h.Set("Allow", said.Expected)
 	case http.StatusServiceUnavailable:
@@ -68,12 +68,14 @@ func Refuse(w http.ResponseWriter, err error) int {
 	return status
 }
 
-// challenge is RFC 6750's, or RFC 9449's for a proof.
-func challenge(where string) string {
+// challenge is RFC 6750's, or RFC 9449's for a proof and where one is needed.
+func challenge(p *ledger.Problem) string {
 	switch {
-	case strings.HasPrefix(where, "header:"+HeaderProof):
+	case p.Code == CodeDPoP:
+		return `DPoP algs="RS256 ES256", error="invalid_token"`
+	case strings.HasPrefix(p.Where, "header:"+HeaderProof):
 		return `DPoP algs="RS256 ES256", error="invalid_dpop_proof"`
-	case strings.HasPrefix(where, "voucher"):
+	case strings.HasPrefix(p.Where, "voucher"):
 		return `Bearer error="invalid_token"`
 	}
 	return "Bearer"
