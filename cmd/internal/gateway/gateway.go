@@ -120,16 +120,21 @@ func (g *Gateway) Close() {
 	g.upstream.CloseIdleConnections()
 }
 
-// Errors of Reload.
-var errRestart = errors.New("listen, metrics, memory, database, identity/body, ledger/name and ledger/url change with a restart alone")
-
 // Reload goes on with another configuration; calls under way end with the old one.
 // On an error the old one stays.
 func (g *Gateway) Reload(p *Parts) error {
-	a, b := g.parts.Load(), p
-	if a.Config.Listen != b.Config.Listen || a.Config.Metrics != b.Config.Metrics || a.Config.Memory != b.Config.Memory || a.Config.Database != b.Config.Database ||
-		a.Config.Identity.Body != b.Config.Identity.Body || a.Config.Ledger.Name != b.Config.Ledger.Name || a.Config.Ledger.URL != b.Config.Ledger.URL || (a.Config.TLS == nil) != (b.Config.TLS == nil) {
-		return errRestart
+	a, b := g.parts.Load().Config, p.Config
+	for _, part := range []struct {
+		name    string
+		changed bool
+	}{
+		{"listen", a.Listen != b.Listen}, {"tls, there or not,", (a.TLS == nil) != (b.TLS == nil)}, {"metrics", a.Metrics != b.Metrics},
+		{"memory", a.Memory != b.Memory}, {"database", a.Database != b.Database}, {"identity/body", a.Identity.Body != b.Identity.Body},
+		{"ledger/name", a.Ledger.Name != b.Ledger.Name}, {"ledger/url", a.Ledger.URL != b.Ledger.URL},
+	} {
+		if part.changed {
+			return errors.New(part.name + " changes with a restart alone")
+		}
 	}
 	if err := g.years.use(p.Policy); err != nil {
 		return err

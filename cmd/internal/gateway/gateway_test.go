@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/traccia-ledger/traccia/cmd/internal/alertstest"
+	"github.com/traccia-ledger/traccia/cmd/internal/gateway/config"
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/policies"
 )
@@ -126,6 +127,17 @@ func TestSubjects(t *testing.T) {
 	}
 	if n := f.events(); n != 5 {
 		t.Errorf("%d events in the log, want 5", n)
+	}
+}
+
+// TestReloadRefused: what a restart alone changes is named.
+func TestReloadRefused(t *testing.T) {
+	var g Gateway
+	g.parts.Store(&Parts{Config: new(config.Config)})
+	for name, c := range map[string]config.Config{"listen": {Listen: "x"}, "tls": {TLS: new(config.TLS)}, "ledger/url": {Ledger: config.Ledger{URL: "x"}}} {
+		if err := g.Reload(&Parts{Config: &c}); err == nil || !strings.HasPrefix(err.Error(), name) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 
