@@ -42,6 +42,7 @@ are recorded when the ledger is back. docs/break-glass.md says what everyone see
 type sessionAnswer struct {
 	cli.Done
 	sessionSays
+	Policies string `json:"policies,omitempty"` // digest of those that an open one decides by
 }
 
 type sessionSays struct {
@@ -73,7 +74,12 @@ func saySession(s *memory.Session) sessionSays {
 	return a
 }
 
-func (a *sessionAnswer) Text(w io.Writer) { a.text(w) }
+func (a *sessionAnswer) Text(w io.Writer) {
+	a.text(w)
+	if a.Open && a.Policies == "" {
+		fmt.Fprintln(w, "  NOTHING CAN BE RELEASED in it: no policies are known yet that it could decide by; the ledger's answer to a call names them")
+	}
+}
 
 func (a *sessionSays) text(w io.Writer) {
 	state := "OPEN until " + a.Until.Format(time.RFC3339)
@@ -144,11 +150,15 @@ func tellSession(cmd *cobra.Command, path, where string, what any) error {
 	if err != nil {
 		return err
 	}
+	var state service.State
+	if err := service.AskFor(cmd.Context(), c, http.MethodGet, "/status", &state); err != nil {
+		return err
+	}
 	var s memory.Session
 	if err := service.Tell(cmd.Context(), c, http.MethodPost, where, what, &s); err != nil {
 		return err
 	}
-	return cli.Print(cmd, &sessionAnswer{sessionSays: saySession(&s)})
+	return cli.Print(cmd, &sessionAnswer{sessionSays: saySession(&s), Policies: state.Policies})
 }
 
 // sessionsAnswer is all sessions that the memory has. A receipt that isn't in the log an hour after its session is over is a

@@ -10,13 +10,18 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/traccia-ledger/traccia/cmd/internal/agencykey"
 	"github.com/traccia-ledger/traccia/cmd/internal/cli"
+	"github.com/traccia-ledger/traccia/cmd/internal/gateway/memory"
+	"github.com/traccia-ledger/traccia/cmd/internal/gateway/service"
 	"github.com/traccia-ledger/traccia/ledger/checkpoint"
 	"github.com/traccia-ledger/traccia/ledger/jws"
 )
@@ -199,6 +204,44 @@ func TestUnusable(t *testing.T) {
 	}
 	if code, _, _ := newSite(t).check("--at", inTheirLife); code != cli.ExitUsage {
 		t.Errorf("--at without --call: exit %d", code)
+	}
+}
+
+// TestOpenSession: who opens a session is told whether anything can be released in it.
+func TestOpenSession(t *testing.T) {
+	s := newSite(t)
+	if err := os.Mkdir(filepath.Join(s.dir, "memory"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	socket, err := net.Listen("unix", filepath.Join(s.dir, "memory", "gateway.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var state service.State
+	answer := func(what any) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) { json.NewEncoder(w).Encode(what) }
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /status", answer(&state))
+	mux.HandleFunc("POST /sessions", answer(memory.Session{Person: "Anna Verdi", Until: time.Now().Add(time.Hour)}))
+	mux.HandleFunc("POST /sessions/close", answer(memory.Session{Person: "Anna Verdi", Closed: time.Now()}))
+	server := &http.Server{Handler: mux}
+	defer server.Close()
+	go server.Serve(socket)
+	for _, test := range []struct {
+		command, policies string
+		warns             bool
+	}{{"open", "", true}, {"renew", "", true}, {"open", "ab12", false}, {"close", "", false}} {
+		state.Policies = test.policies
+		args := []string{"break-glass", test.command, filepath.Join(s.dir, "gateway.yaml")}
+		if test.command != "close" {
+			args = append(args, "--person", "Anna Verdi", "--reason", "prova")
+		}
+		var out, errs bytes.Buffer
+		code := cli.Run(t.Context(), newRoot(), args, &out, &errs)
+		if code != cli.ExitDone || strings.Contains(out.String(), "no policies are known") != test.warns {
+			t.Errorf("%s with policies %q: exit %d: %s%s", test.command, test.policies, code, out.String(), errs.String())
+		}
 	}
 }
 
