@@ -130,7 +130,7 @@ func (e *exportedLog) record(index uint64, record []byte, records *lineReader) e
 	if months, ok := history.ParseRetention(record); ok {
 		e.terms = append(e.terms, term{place{e.entry.Epoch, index}, months})
 	}
-	if err := e.registry.Apply(index, record); err != nil {
+	if err := e.registry.Apply(index, record); err != nil && !registry.Unread(err) {
 		e.problem(CodeAlarm, e.leafAt(index), "a record that the registry's rules accept", err.Error())
 	}
 	if statistics.Is(record) {

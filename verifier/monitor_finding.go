@@ -28,7 +28,7 @@ const (
 	CodeWrongHead      = "wrong_head"          // keys, index root or scopes aren't what the leaves give
 	CodeClockBack      = "clock_back"          // unix_ms doesn't grow
 	CodeVRFKey         = "bad_vrf_key"         // in the preamble
-	CodeRecordRefused  = "record_refused"      // by the rules of bodies, keys and scopes; it changes nothing
+	CodeRecordRefused  = "record_refused"      // by the rules of its kind; it changes nothing
 	CodeClockAhead     = "clock_ahead"         // a head more than 60 s later than the monitor's clock
 	CodeClockBehind    = "clock_behind"        // a new head more than 60 s earlier than the last look, which didn't show it
 	CodeHeadLate       = "head_late"           // no head within 60 s of an event
@@ -40,14 +40,15 @@ const (
 	CodeNotRepeated    = "not_repeated"        // a record in force in the shard before, or their order
 	CodeNoLogKey       = "no_log_key"          // a final head without the next shard's key before it
 	// Notices.
-	CodeUnseenYear = "unseen_year" // a shard before that the monitor didn't see
-	CodeNewKey     = "new_key"
-	CodeBreakGlass = "break_glass" // a session opened or closed
-	CodeKeyRevoked = "key_revoked"
-	CodeNewScope   = "new_scope"
-	CodeNewPolicy  = "new_policy"
-	CodeNewBuild   = "new_build" // of the verifier that browsers run
-	CodeNewLogKey  = "new_log_key"
+	CodeRecordUnread = "record_unread" // well formed, without the members of its kind; it changes nothing
+	CodeUnseenYear   = "unseen_year"   // a shard before that the monitor didn't see
+	CodeNewKey       = "new_key"
+	CodeBreakGlass   = "break_glass" // a session opened or closed
+	CodeKeyRevoked   = "key_revoked"
+	CodeNewScope     = "new_scope"
+	CodeNewPolicy    = "new_policy"
+	CodeNewBuild     = "new_build" // of the verifier that browsers run
+	CodeNewLogKey    = "new_log_key"
 	// Alarms, where it is known what was announced.
 	CodeUnannouncedKey    = "unannounced_key"
 	CodeUnannouncedScope  = "unannounced_scope"

@@ -70,7 +70,10 @@ func (a *Announced) parse(words []string) bool {
 
 // record judges a record that counts.
 func (m *Monitor) record(index uint64, record []byte) {
-	if err := m.registry.Apply(index, record); err != nil {
+	if err := m.registry.Apply(index, record); registry.Unread(err) {
+		m.tell(LevelNotice, problem(CodeRecordUnread, leafAt(index), "a record with the members of its kind", err.Error()))
+		return
+	} else if err != nil {
 		m.tell(LevelAlarm, problem(CodeRecordRefused, leafAt(index), "a record that the rules of its kind accept", err.Error()))
 		return
 	}
@@ -106,7 +109,11 @@ func (m *Monitor) record(index uint64, record []byte) {
 	case nil:
 		if statistics.Is(record) {
 			for _, p := range m.totals.Record(index, record) {
-				m.tell(LevelAlarm, p)
+				level := LevelAlarm
+				if p.Code == statistics.CodeMalformed {
+					level = LevelNotice // the month's totals are missing, in time
+				}
+				m.tell(level, p)
 			}
 		}
 	}

@@ -6,9 +6,11 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -299,6 +301,23 @@ func TestMonitorVRFKey(t *testing.T) {
 	told(t, w.told, []string{"broken bad_vrf_key leaf 0: "})
 }
 
+// TestMonitorUnread: a record is no alarm for what it has beside the members of its kind, nor for lacking them.
+func TestMonitorUnread(t *testing.T) {
+	l := usual()
+	l.JSON(`{"kind":"policy","version":1}`)
+	l.JSON(`{"kind":"statistics"}`)
+	l.JSON(`{"kind":"scope","id":"inps","note":"x"}`)
+	l.Head(30)
+	w := newWatch(t, l, nil)
+	if err := w.look(t, l.Now(), time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	told(t, w.told, []string{
+		"notice new_key", "notice new_scope", "notice record_unread leaf 5: expected a record with the members of its kind, found syntax at /version",
+		"notice statistics_malformed leaf 6: ", "notice new_scope leaf 7: expected that its owner announces it, found scope inps with 0 providers, record ",
+	})
+}
+
 // TestMonitorRevoked: a revocation is told, and a kid isn't taken twice.
 func TestMonitorRevoked(t *testing.T) {
 	l := usual()
@@ -420,5 +439,48 @@ func TestMonitorGoesOn(t *testing.T) {
 	bad[17] = []byte("another")
 	if err := newWatch(t, f, nil).Resume(l.Now(), inOrder(bad), 0, time.Time{}); !errors.Is(err, checkpoint.ErrTiles) {
 		t.Errorf("changed leaves: %v", err)
+	}
+}
+
+// TestMonitorOfVectors: of the vectors' logs no record that the formats call well formed is an alarm. Each ends without the
+// next log's key, which is one.
+func TestMonitorOfVectors(t *testing.T) {
+	data, err := os.ReadFile("../ledger/testdata/vectors-v1.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var vectors struct {
+		Logs []struct {
+			Leaves [][]byte
+			Report struct{ Duplicates, Problems []struct{ Leaf uint64 } }
+		}
+	}
+	if err := json.Unmarshal(data, &vectors); err != nil {
+		t.Fatal(err)
+	}
+	right := 0
+	for i, v := range vectors.Logs {
+		log := verifiertest.NewLog(origin)
+		log.Add(v.Leaves...)
+		w := newWatch(t, log, nil)
+		if err := w.look(t, log.At(uint64(len(v.Leaves))), at(10)); err != nil {
+			t.Fatalf("log %d: %v", i, err)
+		}
+		if slices.Contains(w.alarms(), verifier.CodeRecordRefused) {
+			t.Errorf("log %d: %v", i, w.told)
+		}
+		if v.Report.Duplicates == nil && v.Report.Problems == nil {
+			t.Errorf("log %d is of another form", i)
+		}
+		if len(v.Report.Duplicates)+len(v.Report.Problems) > 0 {
+			continue
+		}
+		right++
+		if want := []string{verifier.CodeNoLogKey}; !slices.Equal(w.alarms(), want) {
+			t.Errorf("log %d: alarms %v, want %v: %v", i, w.alarms(), want, w.told)
+		}
+	}
+	if right == 0 {
+		t.Error("no log that is right")
 	}
 }

@@ -3,11 +3,11 @@
 package history
 
 import (
-	"encoding/json"
 	"slices"
 	"time"
 
 	"github.com/traccia-ledger/traccia/ledger"
+	"github.com/traccia-ledger/traccia/ledger/ijson"
 	"github.com/traccia-ledger/traccia/ledger/jws"
 	"github.com/traccia-ledger/traccia/ledger/registry"
 )
@@ -25,7 +25,7 @@ func ParseRetention(record []byte) (months int, ok bool) {
 		Kind   string `json:"kind"`
 		Months int    `json:"months"`
 	}
-	if json.Unmarshal(record, &r) != nil || r.Kind != KindRetention || r.Months < 1 || r.Months > MaxMonths {
+	if ijson.UnmarshalKnown(record, &r) != nil || r.Kind != KindRetention || r.Months < 1 || r.Months > MaxMonths {
 		return 0, false
 	}
 	return r.Months, true

@@ -75,7 +75,12 @@ func Check(data []byte) error {
 // with UnmarshalText takes a string; when it refuses with an *Error, that one's
 // Expected and Found are passed on, so they must not repeat the text. Another
 // target is a programming error and gives another error.
-func Unmarshal(data []byte, v any) error {
+func Unmarshal(data []byte, v any) error { return unmarshal(data, v, false) }
+
+// UnmarshalKnown is Unmarshal for a document to which others may add: members of its object with other names are passed over.
+func UnmarshalKnown(data []byte, v any) error { return unmarshal(data, v, true) }
+
+func unmarshal(data []byte, v any, added bool) error {
 	p := reflect.ValueOf(v)
 	if p.Kind() != reflect.Pointer || p.IsNil() {
 		return &json.InvalidUnmarshalError{Type: reflect.TypeOf(v)}
@@ -84,7 +89,7 @@ func Unmarshal(data []byte, v any) error {
 	if err != nil {
 		return err
 	}
-	s := scanner{data: data}
+	s := scanner{data: data, added: added}
 	if err := s.document(want, p.Elem()); err != nil {
 		p.Elem().SetZero()
 		return err

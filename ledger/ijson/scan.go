@@ -19,6 +19,7 @@ type scanner struct {
 	pos  int
 	// names of the untyped objects that are open, innermost last
 	names [][]byte
+	added bool // the document's object may have names that its struct hasn't
 }
 
 // document scans the whole. into is where its object goes, or the zero Value.

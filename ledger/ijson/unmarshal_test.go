@@ -202,6 +202,36 @@ func manyFields() any {
 	})
 }
 
+// TestUnmarshalKnown: names that a type doesn't have are passed over in the document's own object, and there alone.
+func TestUnmarshalKnown(t *testing.T) {
+	type in struct {
+		A int `json:"a"`
+	}
+	type out struct {
+		B string `json:"b"`
+		I in     `json:"i"`
+	}
+	for doc, want := range map[string]string{
+		`{"x":[{"b":1}],"b":"c","B":null,"i":{"a":1},"y":{}}`: "",
+		`{"b":"c","i":{"a":1}}`:                               "",
+		`{"x":1,"b":"c","i":{"a":1},"x":2}`:                   "expected each name once, found a name twice at byte 30",
+		`{"b":"c","x":1,"i":{"a":1},"b":"c"}`:                 "at /b: expected each name once, found a name twice",
+		`{"b":"c","i":{"a":1,"x":1}}`:                         "at /i: expected one of the names a, found an unknown name",
+		`{"B":"c","i":{"a":1}}`:                               "at /b: expected a string, found nothing",
+		`{"b":"c","i":{"a":1},"x":1.5}`:                       "expected an integer within ±(2^53−1), found a fraction at byte 26",
+		`{"b":"c","i":{"a":1},"x":{"y":1,"y":1}}`:             "expected each name once, found a name twice at byte 35",
+	} {
+		var got out
+		err := UnmarshalKnown([]byte(doc), &got)
+		switch {
+		case want == "" && (err != nil || got != out{"c", in{1}}):
+			t.Errorf("%s: %+v, %v", doc, got, err)
+		case want != "" && (err == nil || !strings.HasSuffix(err.Error(), want)):
+			t.Errorf("%s: %v, want %s", doc, err, want)
+		}
+	}
+}
+
 func FuzzUnmarshal(f *testing.F) {
 	f.Add([]byte(wholeSample))
 	f.Add([]byte(`{"text":""}`))

@@ -123,6 +123,7 @@ func (s *scanner) members(want *shape, level int, into reflect.Value) *Error {
 		return err
 	}
 	var seen uint64
+	others := nameSet{base: len(s.names)}
 	next := 0
 	for more := s.open('}'); more; {
 		name, err := s.name()
@@ -130,6 +131,18 @@ func (s *scanner) members(want *shape, level int, into reflect.Value) *Error {
 			return err
 		}
 		i := want.find(name, next)
+		if i < 0 && s.added && level == 1 {
+			if !s.add(&others, name) {
+				return s.syntax("each name once", "a name twice")
+			}
+			if err = s.member(anyValue, level, reflect.Value{}); err != nil {
+				return err
+			}
+			if more, err = s.next('}'); err != nil {
+				return err
+			}
+			continue
+		}
 		if i < 0 {
 			return &Error{Expected: "one of the names " + want.names, Found: "an unknown name"}
 		}

@@ -90,7 +90,7 @@ type KeyRevoked struct {
 type Scope struct {
 	Kind      string   `json:"kind"`
 	ID        string   `json:"id"`
-	Providers []string `json:"providers"`
+	Providers []string `json:"providers,omitzero"` // always written; a record without speaks for nobody
 }
 
 // FormatRecord returns the JSON of one of Body, Key, KeyRevoked, Scope, LogKey,
@@ -137,14 +137,14 @@ func FormatRecord(record any) ([]byte, error) {
 }
 
 // ParseRecord returns a Body, Key, KeyRevoked, Scope, LogKey, ProviderCheck,
-// BreakGlass, Policy, Cohort or Build, or nil for a record of any other kind. The error is a
-// ledger.Problem that names the member.
+// BreakGlass, Policy, Cohort or Build, or nil for a record of any other kind. Members that a kind doesn't have are passed
+// over (formats §2). The error is a ledger.Problem that names the member.
 func ParseRecord(data []byte) (any, error) {
 	var head struct {
-		Kind string `json:"kind"`
+		Kind string `json:"kind,omitempty"`
 	}
-	if err := json.Unmarshal(data, &head); err != nil {
-		return nil, refuse("syntax", "", "a JSON object with a kind", "something else")
+	if err := decode(data, &head); err != nil {
+		return nil, err
 	}
 	switch head.Kind {
 	case KindBody:
@@ -215,13 +215,20 @@ func ParseRecord(data []byte) (any, error) {
 }
 
 func decode(data []byte, into any) error {
-	if err := ijson.Unmarshal(data, into); err != nil {
+	if err := ijson.UnmarshalKnown(data, into); err != nil {
 		if e, ok := err.(*ijson.Error); ok {
-			return refuse("syntax", e.Pointer, e.Expected, e.Found)
+			return refuse(ledger.CodeSyntax, e.Pointer, e.Expected, e.Found)
 		}
-		return refuse("syntax", "", "a record of this kind", err.Error())
+		return refuse(ledger.CodeSyntax, "", "a record of this kind", err.Error())
 	}
 	return nil
+}
+
+// Unread says whether an error of Apply is that a record of a known kind hasn't the members of that kind, or of other types.
+// Such a record is well formed, and adds nothing (formats §2).
+func Unread(err error) bool {
+	p, ok := err.(*ledger.Problem)
+	return ok && p.Code == ledger.CodeSyntax && (p.Where == "" || p.Where[0] == '/')
 }
 
 func checkBody(r Body) error {

@@ -177,7 +177,15 @@ func TestScope(t *testing.T) {
 	refused(t, r, format(t, Scope{ID: "c_zzzz"}), "unknown_body")
 	refused(t, r, format(t, Scope{ID: "inps", Providers: []string{"inps", "inps"}}), "repeated")
 	refused(t, r, format(t, Scope{ID: "+ledger"}), "bad_id")
-	refused(t, r, []byte(`{"kind":"scope","id":"inps","providers":[],"note":"x"}`), "syntax")
+	refused(t, r, []byte(`{"kind":"scope","id":"inps","providers":[],"note":"x","note":"y"}`), "syntax")
+	apply(t, r, 9, []byte(`{"kind":"scope","Kind":"body","note":{"id":"x"},"id":"inps","providers":["c_a944"]}`))
+	if got, err := r.Scope("inps", "c_a944", "c_h501", 10); got != "inps" {
+		t.Errorf("of a scope with other members: %q, %v", got, err)
+	}
+	apply(t, r, 9, []byte(`{"kind":"scope","id":"inps"}`))
+	if got, err := r.Scope("inps", "c_a944", "c_h501", 10); err == nil {
+		t.Errorf("a scope without providers speaks as %q", got)
+	}
 	// A reader follows what the log says all the same.
 	if err := r.Apply(10, format(t, Scope{ID: "c_zzzz"})); err != nil {
 		t.Errorf("a scope of an unregistered body in the log: %v", err)

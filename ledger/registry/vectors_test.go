@@ -144,7 +144,7 @@ func writeVectors(t *testing.T) {
 	add("another body", format(t, Body{ID: "c_a944", Name: "Comune di Bologna"}), "", "")
 	add("the tenant of another body", format(t, Body{ID: "inail", Name: "INAIL", Tenant: "53b40136-65f2-424b-acfb-7fae17e35c60"}), "tenant_taken", "/tenant")
 	add("an id in upper case", []byte(`{"kind":"body","id":"INPS","name":"INPS"}`), "bad_id", "/id")
-	add("a member too many", []byte(`{"kind":"body","id":"inail","name":"INAIL","note":"x"}`), "syntax", "")
+	add("a member that no body has", []byte(`{"kind":"body","id":"inail","name":"INAIL","note":"x"}`), "", "")
 	add("a first key, on the operator's word", first.record(t, "c_a944", nil), "", "")
 	add("the same kid again", first.record(t, "c_a944", nil), "key_repeated", "/kid")
 	add("a key of a body that isn't registered", third.record(t, "c_h501", nil), "unknown_body", "/body")
@@ -159,6 +159,8 @@ func writeVectors(t *testing.T) {
 	add("a reserved word", []byte(`{"kind":"scope","id":"+ledger","providers":[]}`), "bad_id", "/id")
 	add("the scope's providers replaced", format(t, Scope{ID: "inps", Providers: []string{"inps"}}), "", "")
 	add("a record of another kind", []byte(`{"kind":"statistics","month":"2026-11"}`), "", "")
+	add("no member but the kind", []byte(`{"kind":"policy","id":"not-a-scope"}`), "syntax", "/version")
+	add("a scope without providers", []byte(`{"kind":"scope","id":"inps"}`), "", "")
 	v.Keys = []vectorKey{
 		{"c_a944", "k1", 6, "unknown"}, {"c_a944", "k1", 7, "good"}, {"c_a944", "k1", 12, "good"}, {"c_a944", "k1", 13, "revoked"},
 		{"c_a944", "k2", 9, "unknown"}, {"c_a944", "k2", 10, "good"}, {"c_a944", "k3", 99, "unknown"}, {"inps", "k1", 99, "unknown"},
@@ -166,6 +168,7 @@ func writeVectors(t *testing.T) {
 	v.Scopes = []vectorScope{
 		{"inps", "c_a944", "c_h501", 15, ""}, {"inps", "c_a944", "c_h501", 16, "inps"}, {"inps", "c_a944", "c_h501", 18, "inps"},
 		{"inps", "c_a944", "c_h501", 19, ""}, {"c_a944", "inps", "c_a944", 19, "+reported"}, {"c_a944", "inps", "c_h501", 19, ""},
+		{"inps", "inps", "c_h501", 21, "inps"}, {"inps", "inps", "c_h501", 22, ""},
 	}
 	data, err := json.MarshalIndent(v, "", " ")
 	if err != nil {

@@ -47,7 +47,7 @@ func TestLogKey(t *testing.T) {
 		{"bad_origin", format(t, LogKey{Origin: name, VKey: vkey})},
 		{"bad_origin", format(t, LogKey{Origin: name + "/02027", VKey: vkey})},
 		{"syntax", []byte(`{"kind":"log-key","origin":"` + origin + `"}`)},
-		{"syntax", []byte(`{"kind":"log-key","origin":"` + origin + `","vkey":"` + vkey + `","note":"x"}`)},
+		{"log_key_repeated", []byte(`{"kind":"log-key","origin":"` + origin + `","vkey":"` + vkey + `","note":"x"}`)},
 	} {
 		refused(t, r, c.record, c.code)
 	}
