@@ -26,7 +26,7 @@ const module = "github.com/traccia-ledger/traccia"
 // that would make a fifth of what browsers load.
 var inlined = []string{
 	"crypto/internal/fips140/sha256", "crypto/internal/fips140/sha512",
-	"crypto/internal/fips140deps/byteorder", "filippo.io/edwards25519/...", "math/bits", "internal/byteorder",
+	"crypto/internal/fips140deps/byteorder", "filippo.io/edwards25519/field", "math/bits", "internal/byteorder",
 }
 
 // Build is what to build a site from.
