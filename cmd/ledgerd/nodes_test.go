@@ -381,6 +381,16 @@ func TestNodesCannotTakeOver(t *testing.T) {
 	}
 }
 
+// TestNodeUnreachable has the node that sequences advertise a port where nobody listens.
+func TestNodeUnreachable(t *testing.T) {
+	_, dir := newDataIn(t, pgtest.Postgres(t).Database(t))
+	serve(t, "serve", "--data", dir, "--advertise", "http://127.0.0.1:1")
+	other := serve(t, "serve", "--data", dir, "--advertise", "http://127.0.0.1:0")
+	if log := other.awaitLog("can't be reached"); !strings.Contains(log, "connection refused") {
+		t.Errorf("it doesn't say why it can't reach the one that sequences:\n%s", log)
+	}
+}
+
 // again starts the node in this place anew.
 func (n *nodes) again(i int) {
 	fresh := n.start()

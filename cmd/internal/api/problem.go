@@ -128,9 +128,10 @@ var shuttingDown = TryLater(CodeShuttingDown, "a ledger that is shutting down")
 // Codes of problems that aren't of one place alone.
 const (
 	CodeShuttingDown = "shutting_down"
-	CodeStopped      = "stopped"      // after a failed write, until a restart
-	CodeNoSequencer  = "no_sequencer" // of several nodes none sequences
-	codeDenied       = "denied"       // the access is denied by policy, and recorded so
+	CodeStopped      = "stopped"               // after a failed write, until a restart
+	CodeNoSequencer  = "no_sequencer"          // of several nodes none sequences
+	CodeUnreachable  = "sequencer_unreachable" // of several nodes one does, and the one that was asked can't reach it
+	codeDenied       = "denied"                // the access is denied by policy, and recorded so
 )
 
 // WriteProblem answers a request with a problem.
@@ -164,7 +165,7 @@ func retryAfter(code string) int {
 	switch code {
 	case "busy":
 		return 1
-	case CodeNoSequencer: // it was waited for already
+	case CodeNoSequencer, CodeUnreachable: // it was waited for already
 		return 5
 	}
 	return 30

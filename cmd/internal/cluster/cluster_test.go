@@ -298,6 +298,47 @@ func TestGoesOn(t *testing.T) {
 	}
 }
 
+// TestUnreachable has a node whose requests don't reach the one that sequences: it
+// says so, and to clients too, until they do.
+func TestUnreachable(t *testing.T) {
+	d := &database{lease: postgres.Lease{Free: true}}
+	first := d.join(t, echo)
+	second := d.join(t, echo)
+	advertise := func(url string) {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.lease.URL = url
+	}
+	for name, c := range map[string]struct{ url, why string }{
+		"nobody listens":       {"http://127.0.0.1:1", "connection refused"},
+		"another node answers": {second.URL, errElsewhere.Error()},
+		"no address":           {"nowhere", "expected https://"},
+	} {
+		advertise(c.url)
+		var err error
+		for err == nil || !strings.Contains(err.Error(), c.why) {
+			time.Sleep(time.Millisecond)
+			_, err = second.unreachable()
+		}
+		if p := second.nobody(); p.Code != api.CodeUnreachable {
+			t.Errorf("%s: clients are told %q", name, p.Code)
+		}
+		second.mu.Lock()
+		second.unreached.since = time.Now().Add(-blind)
+		second.mu.Unlock()
+		if why := second.Unready(); !strings.Contains(why, c.why) || !strings.Contains(why, c.url) {
+			t.Errorf("%s: it is unready because %q", name, why)
+		}
+		advertise(first.URL)
+		for second.Unready() != "" {
+			time.Sleep(time.Millisecond)
+		}
+		if response, body := ask(t, second, "POST", "/v1/access-receipts", "a submission"); response.StatusCode != http.StatusOK {
+			t.Errorf("%s, and then it does: %d, %s", name, response.StatusCode, body)
+		}
+	}
+}
+
 // TestUnable has a node that can't sequence: it says so, stays, and sequences once it
 // can.
 func TestUnable(t *testing.T) {

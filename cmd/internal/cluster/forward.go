@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/traccia-ledger/traccia/cmd/internal/api"
 	"github.com/traccia-ledger/traccia/ledger"
+	"github.com/traccia-ledger/traccia/ledger/postgres"
 )
 
 // keptAnswer is how much of an answer is read before the client gets any of it:
@@ -129,7 +131,8 @@ func (v *view) while(ctx context.Context) (context.Context, context.CancelFunc) 
 // send asks the node that sequences, on behalf of the client of r.
 func (m *Member) send(ctx context.Context, v *view, r *http.Request, method, uri string, header http.Header, content []byte) (*http.Response, error) {
 	if err := CheckURL(v.lease.URL); err != nil {
-		return nil, fmt.Errorf("the address of the node that sequences: %w", err)
+		m.heard(v, err)
+		return nil, err
 	}
 	request, err := http.NewRequestWithContext(ctx, method, v.lease.URL+uri, bytes.NewReader(content))
 	if err != nil {
@@ -145,7 +148,88 @@ func (m *Member) send(ctx context.Context, v *view, r *http.Request, method, uri
 	if request.Header.Get("User-Agent") == "" {
 		request.Header.Set("User-Agent", "") // else net/http names itself
 	}
-	return m.client.Do(request)
+	response, err := m.client.Do(request)
+	var failed *url.Error
+	if errors.As(err, &failed) {
+		err = failed.Err // the other half is the request
+	}
+	switch {
+	case errors.Is(ctx.Err(), context.Canceled): // it was given up
+	case err == nil && response.StatusCode == http.StatusMisdirectedRequest:
+		m.heard(v, errElsewhere)
+	default:
+		m.heard(v, err)
+	}
+	return response, err
+}
+
+// errElsewhere: what answers at the URL of the node that sequences isn't that node. So
+// it is for a moment when that one leaves.
+var errElsewhere = errors.New("another node answers there")
+
+// unreached is that the node that sequences can't be reached.
+type unreached struct {
+	holder postgres.Holder
+	since  time.Time
+	err    error // nil: it can
+	logged bool
+}
+
+// heard takes note of how it went to ask the node that sequences.
+func (m *Member) heard(v *view, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if v.lease.Holder != m.current.lease.Holder {
+		return // it doesn't any more
+	}
+	u := &m.unreached
+	if u.holder != v.lease.Holder || u.err == nil || err == nil {
+		*u = unreached{holder: v.lease.Holder, since: time.Now()}
+	}
+	u.err = err
+	if err != nil && !u.logged && (err != errElsewhere || time.Since(u.since) > patienceElsewhere) {
+		u.logged = true
+		m.Logger.Warn("the node that sequences can't be reached: requests wait for it", "url", v.lease.URL, "error", err)
+	}
+}
+
+// unreachable says why this node can't reach the one that sequences, and since when;
+// nil: it can, or none does.
+func (m *Member) unreachable() (since time.Time, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if u := m.unreached; m.current.reachable() && u.holder == m.current.lease.Holder {
+		return u.since, u.err
+	}
+	return time.Time{}, nil
+}
+
+// knock asks the node that sequences again and again whether it hears this one, until
+// ctx ends: nobody may be asking for anything.
+func (m *Member) knock(ctx context.Context) {
+	for {
+		v := m.view()
+		if v.reachable() {
+			m.tryReach(ctx, v)
+		}
+		select {
+		case <-v.over:
+		case <-time.After(knockEvery):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (m *Member) tryReach(ctx context.Context, v *view) {
+	ctx, cancel := v.while(ctx)
+	defer cancel()
+	ctx, cancelLate := context.WithTimeout(ctx, knockPatience)
+	defer cancelLate()
+	response, err := m.send(ctx, v, &http.Request{RemoteAddr: "127.0.0.1:0"}, http.MethodHead, knockPath, http.Header{}, nil)
+	if err == nil {
+		response.Body.Close()
+	}
 }
 
 // perConnection are the headers that are for one connection only (RFC 9110 §7.6.1).

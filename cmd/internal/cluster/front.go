@@ -33,6 +33,7 @@ const (
 	submitPath = "/v1/access-receipts"
 	batchPath  = "/v1/access-receipts/batch"
 	statusPath = "/status"
+	knockPath  = "/node" // of a node that asks whether it is heard
 	logPath    = "/log/"
 )
 
@@ -81,6 +82,10 @@ func (m *Member) serveLog(w http.ResponseWriter, r *http.Request) (done bool) {
 // serveForwarded answers a request that another node forwards.
 func (m *Member) serveForwarded(w http.ResponseWriter, r *http.Request) {
 	v := m.view()
+	if v.isFor(r) && r.URL.Path == knockPath {
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
 	for over := time.After(patience); v.isFor(r) && v.service == nil; v = m.view() {
 		select { // it opens the ledger
 		case <-v.over:
@@ -180,6 +185,9 @@ func (m *Member) submit(ctx context.Context, r *http.Request, raw []byte) api.Ou
 func (m *Member) nobody() ledger.Problem {
 	if m.isLeaving() {
 		return api.TryLater(api.CodeShuttingDown, "a node that is shutting down")
+	}
+	if _, err := m.unreachable(); err != nil {
+		return api.TryLater(api.CodeUnreachable, "a node that can't reach the one that sequences")
 	}
 	return api.TryLater(api.CodeNoSequencer, "no node that sequences")
 }

@@ -26,6 +26,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -89,9 +90,16 @@ const (
 	// alonePatience is how long a node that ends waits for another one to sequence
 	// though no request does: where there is one it takes the lease at once.
 	alonePatience = 3 * time.Second
-	// blind is for how long the database may not answer before a node says that it
-	// isn't ready.
+	// blind is for how long the database, or the node that sequences, may not answer
+	// before a node says that it isn't ready: longer than a dead one keeps the lease.
 	blind = 10 * time.Second
+	// knockEvery is how often the node that sequences is asked whether it can be
+	// reached, knockPatience how long it may take to say so.
+	knockEvery    = time.Second
+	knockPatience = 3 * time.Second
+	// patienceElsewhere is how long another node may answer in its place: until the
+	// lease was looked at.
+	patienceElsewhere = 2 * time.Second
 )
 
 // Member is one node. It is an http.Handler for what clients and other nodes ask.
@@ -100,11 +108,12 @@ type Member struct {
 	client  *http.Client
 	batches *api.Batches
 
-	mu      sync.Mutex
-	current *view     // guarded by mu; never changed in place
-	looked  time.Time // when the lease was last read; guarded by mu
-	leaving bool      // guarded by mu
-	unable  error     // why this node couldn't sequence when that was last seen; guarded by mu
+	mu        sync.Mutex
+	current   *view     // guarded by mu; never changed in place
+	looked    time.Time // when the lease was last read; guarded by mu
+	leaving   bool      // guarded by mu
+	unreached unreached // guarded by mu
+	unable    error     // why this node couldn't sequence when that was last seen; guarded by mu
 
 	inHand  atomic.Int64 // requests that the service answers
 	waiting atomic.Int64 // requests and lines that aren't answered, and can be by any node
@@ -166,8 +175,10 @@ func (m *Member) change(f func(*view)) {
 	m.leads.Set(map[bool]float64{true: 1}[next.service != nil])
 }
 
-// Watch looks at the lease until ctx ends.
+// Watch looks at the lease until ctx ends, and whether the node that has it can be
+// reached.
 func (m *Member) Watch(ctx context.Context) {
+	go m.knock(ctx)
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	failed := false
@@ -373,6 +384,9 @@ func (m *Member) Unready() string {
 		return "no node sequences"
 	case seen > blind:
 		return "the database doesn't answer"
+	}
+	if since, err := m.unreachable(); err != nil && time.Since(since) > blind {
+		return fmt.Sprintf("the node that sequences can't be reached at %s: %v", v.lease.URL, err)
 	}
 	if err := m.LogTrouble(); err != nil {
 		return err.Error()
