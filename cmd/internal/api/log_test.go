@@ -298,5 +298,5 @@ func (s *brokenStore) Commit(ctx context.Context, expect, write []store.Row) err
 
 func TestAlerts(t *testing.T) {
 	alertstest.Check(t, sharedFixture(t).metrics, "../../..", "ledgerd")
-	alertstest.CheckPage(t, sharedFixture(t).metrics, "../../..", "docs/operations.md", "traccia_page_", "traccia_sequencing", "traccia_forwarded_", "traccia_follower_")
+	alertstest.CheckPage(t, sharedFixture(t).metrics, "../../..", "docs/operations.md", "traccia_page_", "traccia_ready", "traccia_sequencing", "traccia_forwarded_", "traccia_follower_")
 }
