@@ -44,7 +44,7 @@ type ReconcileItem struct {
 	Origin string
 	Index  uint64 // of the first event
 	Role   string // of the receipt: provider's or consumer's; "" where it isn't known
-	Kind   string // of the event; "" where it isn't known. Of a call: kindCohort, or ""
+	Kind   string // of the event; "" where it isn't known. Of a call: kindCohort, kindNobody or ""
 	// What may tell which is which.
 	Receipt, Pair, Voucher string
 	Purpose, EService      string // uuids
@@ -101,6 +101,7 @@ type ReconcileReport struct {
 	By          struct{ Receipt, Pair, Voucher uint64 } // what calls and receipts were matched by
 
 	NotReleased uint64 // calls without a receipt, to which another status than 2xx was answered
+	AboutNobody uint64 // calls of which the gateway says that they were: nothing was recorded
 	Undelivered uint64 // receipts without a call, of which a statement says that nothing was released
 	Keyless     uint64 // calls without voucher and receipt: they aren't compared
 	AtTheEdge   uint64 // unmatched within the window around the period's ends

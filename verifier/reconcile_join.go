@@ -215,6 +215,7 @@ func (r *Reconciler) conclusions() {
 	}{
 		{c.Keyless, "%d calls bear neither a voucher nor a receipt, as those of other APIs: they weren't compared."},
 		{c.NotReleased, "%d calls without a receipt were answered with another status than 2xx: nothing was released."},
+		{c.AboutNobody, "%d calls were about nobody, says the gateway, and left no receipt: they weren't compared with the ledger."},
 		{c.Undelivered, "%d receipts have no call, and a statement that nothing was released of them."},
 		{c.AtTheEdge, "%d calls and receipts at the ends of the period have no counterpart in it: they weren't judged."},
 		{c.Unopened, "%d events aren't opened in the list: they weren't compared."},

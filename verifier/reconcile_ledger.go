@@ -16,6 +16,7 @@ import (
 const (
 	kindOther  = "+"      // of what is no access
 	kindCohort = "cohort" // the record of an aggregate, or a call for one
+	kindNobody = "nobody" // a call that the gateway says was about nobody
 )
 
 // Record takes a line of a party's own records, without its end: an event that the ledger acknowledged to it, or the record

@@ -17,7 +17,6 @@ import (
 
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/govway"
-	"github.com/traccia-ledger/traccia/ledger/govway/govwaytest"
 	"github.com/traccia-ledger/traccia/ledger/history"
 	"github.com/traccia-ledger/traccia/ledger/own"
 )
@@ -55,6 +54,7 @@ type access struct {
 	shown                  bool // the trace has its receipt
 	purpose, eservice      string
 	role                   string
+	nobody                 bool   // says the trace
 	about                  string // of a statement: the receipt that it is about
 }
 
@@ -70,7 +70,10 @@ func (a access) trace() string {
 	if a.shown {
 		shown = "inps/" + a.jti + "; index=4711"
 	}
-	return govwaytest.JoinFields([]string{
+	if a.nobody {
+		shown = govway.Nobody
+	}
+	return govway.FormatFields([]string{
 		"traccia", "tx-" + a.jti, strings.Replace(a.at.Format("2006-01-02 15:04:05.000"), ".", ":", 1), a.voucher, a.purpose, a.eservice, a.evidence, "", "GET", a.status, shown,
 	})
 }
@@ -266,6 +269,7 @@ func TestReconcileLedger(t *testing.T) {
 			s.submitted, s.calls, s.recorded = nil, s.calls[1:], append(s.recorded, s.recorded[1].undelivered())
 		}, want: "missing_at_gateway ledger/registro.example/2026/70", matched: 3},
 		"not released":      {change: func(s *sides) { s.recorded, s.submitted, s.calls[0].status = s.recorded[1:], s.submitted[1:], "404" }, matched: 3},
+		"about nobody":      {change: func(s *sides) { s.recorded, s.submitted, s.calls[0].nobody = s.recorded[1:], s.submitted[1:], true }, matched: 3},
 		"status not known":  {change: func(s *sides) { s.recorded, s.submitted, s.calls[0].status = s.recorded[1:], s.submitted[1:], "" }, want: "missing_in_ledger traces/0/line/1", matched: 3},
 		"other purpose":     {shown: true, change: func(s *sides) { s.calls[1].purpose = testEService }, want: "differs traces/0/line/2#purpose_id", matched: 4},
 		"other e-service":   {change: func(s *sides) { s.calls[1].eservice = testPurpose }, want: "differs traces/0/line/2#eservice", matched: 4},
@@ -429,8 +433,8 @@ func FuzzTraceLine(f *testing.F) {
 	f.Add(`"a\""|"\"`)
 	f.Fuzz(func(t *testing.T, line string) {
 		fields, ok := govway.ParseFields(line)
-		if ok && govwaytest.JoinFields(fields) != line {
-			t.Errorf("%q is %q again", line, govwaytest.JoinFields(fields))
+		if ok && govway.FormatFields(fields) != line {
+			t.Errorf("%q is %q again", line, govway.FormatFields(fields))
 		}
 		i, ok := ParseTraceLine([]byte(line))
 		if !ok {

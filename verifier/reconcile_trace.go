@@ -26,7 +26,11 @@ func ParseTraceLine(line []byte) (*ReconcileItem, bool) {
 	case l.IsOwn:
 		i.Voucher, i.Purpose, i.EService = l.OwnVoucher, l.OwnPurpose, l.OwnEService
 		i.pair(l.OwnEvidence, l.OwnDigest)
-		ok = i.shown(l.OwnReceipt, l.OwnCohort)
+		if l.OwnReceipt == govway.Nobody && l.OwnCohort == "" {
+			i.Kind = kindNobody
+		} else {
+			ok = i.shown(l.OwnReceipt, l.OwnCohort)
+		}
 	case l.Asked:
 		i.Voucher, i.Purpose, i.EService = voucherOf(l.Token())
 		i.pair(l.Header("Agid-JWT-TrackingEvidence"), l.Header("Digest"))
@@ -162,6 +166,12 @@ func (r *Reconciler) call(c *ReconcileItem) error {
 		if err := r.count(c, strconv.Itoa(c.Status)); err != nil {
 			return err
 		}
+	}
+	if c.Kind == kindNobody {
+		if r.inPeriod(c.Time) {
+			r.report.AboutNobody++
+		}
+		return nil
 	}
 	if !r.Ledger {
 		return nil

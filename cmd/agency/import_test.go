@@ -21,7 +21,6 @@ import (
 	"github.com/traccia-ledger/traccia/cmd/internal/gateway/config"
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/govway"
-	"github.com/traccia-ledger/traccia/ledger/govway/govwaytest"
 )
 
 // traced is the command "traced LOG CONFIG N": N calls of BODY to PROVIDER, as its GovWay traces them by the topics that it
@@ -47,9 +46,9 @@ func traced(ts *testscript.TestScript, _ bool, args []string) {
 		body := fmt.Sprintf(`{"cf":%q}`, person(2*i))
 		sum := sha256.Sum256([]byte(body))
 		common := []string{id, "govway-modipa", stamp, "+0000", "10.0.0.1", "HTTP/1.1", "POST", url}
-		asked := govwaytest.JoinFields(append(append([]string{"out-request"}, common...), "application/json", strconv.Itoa(len(body)), "HEADERS",
+		asked := govway.FormatFields(append(append([]string{"out-request"}, common...), "application/json", strconv.Itoa(len(body)), "HEADERS",
 			"Authorization=Bearer "+s.Voucher, "Agid-JWT-TrackingEvidence="+s.Evidence, "Digest=SHA-256="+base64.StdEncoding.EncodeToString(sum[:])))
-		told := govwaytest.JoinFields(append(append([]string{"out-response"}, common...), "200", "4711", "application/json", "42", "HEADERS", "Content-Type=application/json"))
+		told := govway.FormatFields(append(append([]string{"out-response"}, common...), "200", "4711", "application/json", "42", "HEADERS", "Content-Type=application/json"))
 		askedBody := id + ".govway-modipa." + encode("2026") + "." + encode("application/json") + "." + encode(body)
 		toldBody := id + ".govway-modipa." + encode("2026") + "." + encode("HTTP/1.1 200 OK\nContent-Type: application/json\nX-A: b") + "." + encode(fmt.Sprintf(`{"nucleo":[{"cf":%q}]}`, person(2*i+1)))
 		lines := []string{asked, askedBody, told, toldBody}
@@ -119,9 +118,9 @@ e_services:
 		make := func(path, voucher, receipt string) ([]byte, *ledger.Problem) {
 			t.Helper()
 			common := []string{"tx-1", "govway", "2026-11-22 09:30:00:123", "+0000", "ip", "HTTP/1.1", "GET", "https://gw.example/govway/rest/in/INPS/isee/v1" + path}
-			asked, _ := govway.Parse([]byte(govwaytest.JoinFields(append(append([]string{"in-request"}, common...), "", "0", "HEADERS", "authorization=bearer "+voucher,
+			asked, _ := govway.Parse([]byte(govway.FormatFields(append(append([]string{"in-request"}, common...), "", "0", "HEADERS", "authorization=bearer "+voucher,
 				"X-Pratica=2026/7", "Agid-JWT-TrackingEvidence="+token(`{"userID":"m.rossi"}`)))))
-			told, _ := govway.Parse([]byte(govwaytest.JoinFields(append(append([]string{"in-response"}, common...), "200", "1", "application/json", "9", "HEADERS", receipt))))
+			told, _ := govway.Parse([]byte(govway.FormatFields(append(append([]string{"in-response"}, common...), "200", "1", "application/json", "9", "HEADERS", receipt))))
 			if asked == nil || told == nil {
 				t.Fatal("no lines")
 			}

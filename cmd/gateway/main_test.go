@@ -160,19 +160,19 @@ func TestUnusable(t *testing.T) {
 		change func(s *site)
 		where  string
 	}{
-		{"a fault of form", func(s *site) { s.replace("profile: VOUCHER_ONLY", "profile: NONE") }, "gateway.yaml:84:e_services/1/profile"},
-		{"no key", func(s *site) { os.Remove(filepath.Join(s.dir, "inps.key")) }, "gateway.yaml:23:identity/key"},
-		{"another's key", func(s *site) { s.key("c_a944") }, "gateway.yaml:23:identity/key"},
-		{"no policy", func(s *site) { s.write("ledger-policy.txt", "log x") }, "gateway.yaml:19:ledger/policy"},
+		{"a fault of form", func(s *site) { s.replace("profile: VOUCHER_ONLY", "profile: NONE") }, "gateway.yaml:85:e_services/1/profile"},
+		{"no key", func(s *site) { os.Remove(filepath.Join(s.dir, "inps.key")) }, "gateway.yaml:24:identity/key"},
+		{"another's key", func(s *site) { s.key("c_a944") }, "gateway.yaml:24:identity/key"},
+		{"no policy", func(s *site) { s.write("ledger-policy.txt", "log x") }, "gateway.yaml:20:ledger/policy"},
 		{"a policy without monitors", func(s *site) {
 			policy, err := checkpoint.FormatPolicy(&checkpoint.Policy{Logs: []checkpoint.Log{{VKey: vkey("registro.example/2026", 1)}}, Witnesses: []checkpoint.Witness{{Name: "w", VKey: vkey("witness.example", 4)}}, K: 1})
 			if err != nil {
 				s.t.Fatal(err)
 			}
 			s.write("ledger-policy.txt", string(policy))
-		}, "gateway.yaml:19:ledger/policy"},
-		{"no key set", func(s *site) { s.write("clients.jwks.json", "{}") }, "gateway.yaml:36:pdnd/client_keys"},
-		{"no list of bodies", func(s *site) { s.write("aderenti.csv", "x") }, "gateway.yaml:37:pdnd/tenants"},
+		}, "gateway.yaml:20:ledger/policy"},
+		{"no key set", func(s *site) { s.write("clients.jwks.json", "{}") }, "gateway.yaml:37:pdnd/client_keys"},
+		{"no list of bodies", func(s *site) { s.write("aderenti.csv", "x") }, "gateway.yaml:38:pdnd/tenants"},
 		{"own keys that lack its own", func(s *site) {
 			set, err := os.ReadFile(filepath.Join(s.dir, "own.jwks.json"))
 			if err != nil {
@@ -180,8 +180,10 @@ func TestUnusable(t *testing.T) {
 			}
 			s.key("inps")
 			s.write("own.jwks.json", string(set))
-		}, "gateway.yaml:28:check/keys"},
+		}, "gateway.yaml:29:check/keys"},
 		{"no certificate", func(s *site) { s.replace("metrics:", "tls: {certificate: a.pem, key: b.pem}\nmetrics:") }, "gateway.yaml:13:tls"},
+		{"traces in no directory", func(s *site) { s.replace("# traces: traces.log", "traces: none/traces.log") }, "gateway.yaml:16:traces"},
+		{"traces are a directory", func(s *site) { s.replace("# traces: traces.log", "traces: .") }, "gateway.yaml:16:traces"},
 		{"memory is a file", func(s *site) { s.write("memory", "x") }, "gateway.yaml:14:memory"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -228,6 +228,7 @@ func (p *path) configure(ledgerURL, upstream, name string) {
 listen: 127.0.0.1:0
 metrics: 127.0.0.1:0
 memory: memory
+traces: traces.log
 ledger: {url: %q, name: %s, policy: policy.txt}
 identity: {body: inps, key: inps.key}
 pdnd:
@@ -382,6 +383,9 @@ func TestServe(t *testing.T) {
 			return err == nil && resp.StatusCode == outcome
 		})
 	}
+	if err := os.Rename(filepath.Join(p.dir, "traces.log"), filepath.Join(p.dir, "traces.log.1")); err != nil {
+		t.Fatal(err)
+	}
 	reload(strings.Replace(string(good), "path: /consultazione", "path: /altro", 1), 404)
 	reload(string(good)+"\nunknown: 1\n", 404) // refused: the last good one stays
 	reload(string(good), 200)
@@ -416,9 +420,20 @@ func TestServe(t *testing.T) {
 	if got := len(p.records()); got != count {
 		t.Errorf("%d records when it doesn't serve, want %d", got, count)
 	}
+	var traces []byte
+	for _, name := range []string{"traces.log.1", "traces.log"} {
+		data, err := os.ReadFile(filepath.Join(p.dir, name))
+		if err != nil || len(data) == 0 {
+			t.Errorf("%s: %d bytes, %v", name, len(data), err)
+		}
+		traces = append(traces, data...)
+	}
+	if n := bytes.Count(traces, []byte("inps/")); n != count || !bytes.HasSuffix(traces, []byte("\n")) {
+		t.Errorf("%d traces with a receipt, want %d\n%s", n, count, traces)
+	}
 	for _, secret := range []string{string(p.sample.Subjects[0].Subject), p.sample.Voucher, p.sample.Evidence} {
-		if strings.Contains(p.stderr.String(), secret) || bytes.Contains(text, []byte(secret)) {
-			t.Error("log or metrics name a person or hold a token")
+		if strings.Contains(p.stderr.String(), secret) || bytes.Contains(text, []byte(secret)) || bytes.Contains(traces, []byte(secret)) {
+			t.Error("log, metrics or traces name a person or hold a token")
 		}
 	}
 }

@@ -39,6 +39,7 @@ var gatewayConfig = template.Must(template.New("").Parse(`# A sample, written an
 listen: 127.0.0.1:0
 metrics: 127.0.0.1:0
 memory: memory
+traces: traces.log
 ledger: {url: "{{.Ledger}}", name: {{.Name}}, policy: ../policy.txt}
 identity: {body: {{.Hub}}, key: hub.key}
 check: {at: "02:30", keys: hub.jwks, providers: [{{range $i, $p := .Providers}}{{if $i}}, {{end}}{{$p}}{{end}}], in_flight: 5s}

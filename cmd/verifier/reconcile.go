@@ -35,6 +35,7 @@ type reconcileAnswer struct {
 	Comparisons []verifier.ReconcileCounts `json:"comparisons"`
 	By          matchedBy                  `json:"matched_by"`
 	NotReleased uint64                     `json:"not_released"`
+	AboutNobody uint64                     `json:"about_nobody"`
 	Undelivered uint64                     `json:"undelivered"` // receipts without a call, of which a statement says so
 	Keyless     uint64                     `json:"without_key"`
 	AtTheEdge   uint64                     `json:"at_the_edge"`
@@ -351,7 +352,7 @@ func (f reconcileFiles) list(path string, r *verifier.Reconciler) error {
 func (a *reconcileAnswer) fill(f *reconcileFlags, r *verifier.ReconcileReport, problems []ledger.Problem) {
 	a.Calls, a.Receipts, a.Cohorts, a.Requests, a.Comparisons = r.Calls, r.Receipts, r.Cohorts, r.Requests, r.Comparisons
 	a.By = matchedBy{r.By.Receipt, r.By.Pair, r.By.Voucher}
-	a.NotReleased, a.Undelivered, a.Keyless, a.AtTheEdge, a.Others, a.Unopened, a.BadLines = r.NotReleased, r.Undelivered, r.Keyless, r.AtTheEdge, r.Others, r.Unopened, r.BadLines
+	a.NotReleased, a.AboutNobody, a.Undelivered, a.Keyless, a.AtTheEdge, a.Others, a.Unopened, a.BadLines = r.NotReleased, r.AboutNobody, r.Undelivered, r.Keyless, r.AtTheEdge, r.Others, r.Unopened, r.BadLines
 	a.Found = r.Found + uint64(len(problems))
 	a.Notes, a.Problems = r.Notes, append(problems, r.Problems...)
 	a.Comparisons = orEmpty(a.Comparisons)

@@ -20,7 +20,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/traccia-ledger/traccia/ledger"
-	"github.com/traccia-ledger/traccia/ledger/govway/govwaytest"
+	"github.com/traccia-ledger/traccia/ledger/govway"
 	"github.com/traccia-ledger/traccia/ledger/own"
 	"github.com/traccia-ledger/traccia/verifier"
 )
@@ -82,8 +82,8 @@ func (l *hubLedger) traces(folder string, last bool) error {
 			"traccia", "tx" + r.JTI, strings.Replace(r.Occurred().UTC().Format("2006-01-02 15:04:05.000"), ".", ":", 1), jti, purpose, eservice, evidence,
 			"SHA-256=" + base64.StdEncoding.EncodeToString(sum), r.Operation.Method, "200",
 		}
-		fmt.Fprintln(&plain, govwaytest.JoinFields(append(fields, "")))
-		fmt.Fprintln(&shown, govwaytest.JoinFields(append(fields, headers...)))
+		fmt.Fprintln(&plain, govway.FormatFields(append(fields, "")))
+		fmt.Fprintln(&shown, govway.FormatFields(append(fields, headers...)))
 		counts[fmt.Sprintf("%s,%s,%s,200", r.Occurred().UTC().Format(time.DateOnly), purpose, jti)]++
 		return nil
 	}
@@ -195,7 +195,7 @@ func BenchmarkReconcile(b *testing.B) {
 		const purpose = "4a153b51-5d47-4db9-be7e-e73dbcae4bb9"
 		for n := range calls {
 			jti, voucher := fmt.Sprintf("5a0e7b3c-52f0-4d0e-9d5e-%012d", n*7919%calls), fmt.Sprintf("99382e29-b0cf-412b-a060-%012d", n/2)
-			line := govwaytest.JoinFields([]string{"traccia", jti, "2026-11-22 10:00:00:123", voucher, purpose, purpose, "a.b.c", "", "GET", "200", "inps/" + jti + "; index=1"})
+			line := govway.FormatFields([]string{"traccia", jti, "2026-11-22 10:00:00:123", voucher, purpose, purpose, "a.b.c", "", "GET", "200", "inps/" + jti + "; index=1"})
 			if err := r.Trace(0, uint64(n+1), []byte(line)); err != nil {
 				b.Fatal(err)
 			}

@@ -22,6 +22,9 @@ const (
 	outTell = "out-response"
 )
 
+// Nobody stands in our own topic for a receipt, where the gateway says that an answer was about nobody.
+const Nobody = "nobody"
+
 // MaxLine bounds a line without contents, in bytes: GovWay writes all headers, tokens among them.
 const MaxLine = 1 << 18
 
@@ -42,7 +45,7 @@ type Line struct {
 	HasContent  bool
 	ContentType string // of the request's
 
-	// Of our own topic, which has these in place of headers. OwnVoucher is the voucher's jti.
+	// Of our own topic, which has these in place of headers. OwnVoucher is the voucher's jti, OwnReceipt may be Nobody.
 	IsOwn                                                                              bool
 	OwnVoucher, OwnPurpose, OwnEService, OwnEvidence, OwnDigest, OwnReceipt, OwnCohort string
 }
@@ -77,6 +80,35 @@ func ParseFields(line string) (fields []string, ok bool) {
 		}
 		line = line[1:]
 	}
+}
+
+// FormatFields makes the line that ParseFields cuts into these fields.
+func FormatFields(fields []string) string {
+	var b strings.Builder
+	for n, f := range fields {
+		if n > 0 {
+			b.WriteByte('|')
+		}
+		b.WriteString(`"` + strings.ReplaceAll(f, `"`, `\"`) + `"`)
+	}
+	return b.String()
+}
+
+// atForm is how GovWay writes an instant, but for the last colon, which stands for the point.
+const atForm = "2006-01-02 15:04:05.000"
+
+// FormatOwn makes a line of our own topic, without its end.
+//
+//	"traccia"|"b6cdd758-…"|"2026-11-22 09:30:00:123"|"99382e29-…"|"4a153b51-…"|"978e5066-…"|""|""|"GET"|"200"|"inps/5a0e7b3c-…; index=4711"|""
+func FormatOwn(l *Line) string {
+	at, status := []byte(l.At.UTC().Format(atForm)), ""
+	at[19] = ':'
+	if l.Status != 0 {
+		status = strconv.Itoa(l.Status)
+	}
+	return FormatFields([]string{
+		Own, l.Transaction, string(at), l.OwnVoucher, l.OwnPurpose, l.OwnEService, l.OwnEvidence, l.OwnDigest, l.Method, status, l.OwnReceipt, l.OwnCohort,
+	})
 }
 
 // Parse reads a line, of any topic, without its end.
@@ -158,11 +190,10 @@ func parseContent(line string) (*Line, bool) {
 
 // at reads an instant as GovWay writes it, in UTC: 2026-11-22 09:30:00:123.
 func (l *Line) at(text string) bool {
-	const form = "2006-01-02 15:04:05.000"
-	if len(text) != len(form) || text[19] != ':' {
+	if len(text) != len(atForm) || text[19] != ':' {
 		return false
 	}
-	t, err := time.Parse(form, text[:19]+"."+text[20:])
+	t, err := time.Parse(atForm, text[:19]+"."+text[20:])
 	l.At = t
 	return err == nil && t.UnixMilli() > 0
 }

@@ -6,8 +6,6 @@ import (
 	"encoding/base64"
 	"strings"
 	"testing"
-
-	"github.com/traccia-ledger/traccia/ledger/govway/govwaytest"
 )
 
 const asked = `"in-request"|"tx"|"govway-modipa"|"2026-11-22 09:30:00:123"|"+0100"|"10.0.0.1"|"HTTP/1.1"|"GET"|"https://x/a?b=c"|"application/json"|"12"|"HEADERS"|"Authorization=Bearer a.b.c"|"X=\"1\""`
@@ -43,8 +41,8 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("tx.govway." + encode("x") + "." + encode("HTTP/1.1 200 OK\nA: b") + "." + encode("{}")))
 	f.Add([]byte(`"a\""|"\"`))
 	f.Fuzz(func(t *testing.T, line []byte) {
-		if fields, ok := ParseFields(string(line)); ok && govwaytest.JoinFields(fields) != string(line) {
-			t.Errorf("%q is %q again", line, govwaytest.JoinFields(fields))
+		if fields, ok := ParseFields(string(line)); ok && FormatFields(fields) != string(line) {
+			t.Errorf("%q is %q again", line, FormatFields(fields))
 		}
 		l, ok := Parse(line)
 		if !ok {

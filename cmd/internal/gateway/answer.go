@@ -165,11 +165,11 @@ func (c *call) release(resp *http.Response, content *held, done *recorded) strin
 	if _, err := io.Copy(&patient{c.w, http.NewResponseController(c.w)}, content.reader()); err != nil {
 		// How much of it arrived nobody knows: it counts as released.
 		c.log.Info("an answer broke off", "error", "the connection ended")
-		return "broken_off"
+		return outcomeBroken
 	}
 	switch {
 	case done == nil:
-		return "passed"
+		return outcomePassed
 	case done.spooled != nil:
 		return "spooled"
 	}

@@ -82,7 +82,7 @@ func (c *call) aggregate() string {
 	resp.Header.Del("Cache-Control")
 	c.w.Header().Set("Cache-Control", "no-store")
 	c.w.Header().Set(CohortHeader, fmt.Sprintf("%s; index=%d", answer.CohortID, answer.Index))
-	if outcome = c.release(resp, content, nil); outcome == "passed" {
+	if outcome = c.release(resp, content, nil); outcome == outcomePassed {
 		outcome = "cohort"
 	}
 	return outcome

@@ -35,6 +35,7 @@ import (
 	"github.com/traccia-ledger/traccia/cmd/internal/gateway/checks"
 	"github.com/traccia-ledger/traccia/cmd/internal/gateway/config"
 	"github.com/traccia-ledger/traccia/cmd/internal/gateway/memory"
+	"github.com/traccia-ledger/traccia/cmd/internal/gateway/traces"
 	"github.com/traccia-ledger/traccia/consent/webauthn"
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/checkpoint"
@@ -310,6 +311,9 @@ func (f *fixture) startWith(change func(*memory.Memory) error) {
 	if err := change(f.memory); err != nil {
 		f.t.Fatal(err)
 	}
+	if f.parts.Traces, err = traces.Open(filepath.Join(f.dir, "traces.log")); err != nil {
+		f.t.Fatal(err)
+	}
 	f.metrics = alertstest.NewRegistry()
 	if f.gateway, err = New(f.parts, f.memory, quiet, f.metrics); err != nil {
 		f.t.Fatal(err)
@@ -346,7 +350,7 @@ func (j judge) Check(_ context.Context, r *http.Request, body []byte, _ *config.
 	}
 	evidence := fmt.Sprintf("%x", sha256.Sum256([]byte(j.f.sample.Evidence)))
 	return &checks.Call{
-		At: time.Now(), Consumer: j.f.receipt.Consumer, PurposeID: j.f.receipt.PurposeID, Actor: ledger.ActorOperator,
+		At: time.Now(), Consumer: j.f.receipt.Consumer, VoucherID: claims.JTI, PurposeID: j.f.receipt.PurposeID, Actor: ledger.ActorOperator,
 		Pair:      ledger.Hex(ledger.Pair(claims.JTI, evidence, digest)),
 		Assurance: ledger.Assurance{Profile: ledger.ProfileAudit02, LoA: 3},
 		Private: ledger.Private{

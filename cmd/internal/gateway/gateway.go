@@ -24,6 +24,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -35,6 +36,7 @@ import (
 	"github.com/traccia-ledger/traccia/cmd/internal/gateway/config"
 	"github.com/traccia-ledger/traccia/cmd/internal/gateway/memory"
 	"github.com/traccia-ledger/traccia/cmd/internal/gateway/subjects"
+	"github.com/traccia-ledger/traccia/cmd/internal/gateway/traces"
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/checkpoint"
 )
@@ -52,6 +54,7 @@ type Parts struct {
 	Key    *agencykey.Key     // of Config.Identity
 	Policy *checkpoint.Policy // of Config.Ledger
 	Ledger *url.URL           // the same's
+	Traces *os.File           // to append to; nil for none. The gateway that uses these parts closes it
 }
 
 // Gateway serves calls. Close ends it.
@@ -64,6 +67,7 @@ type Gateway struct {
 	ask      *ledgerClient
 	store    *store
 	upstream *http.Transport
+	traces   *traces.Writer
 	log      *slog.Logger
 	metrics  *metrics
 
@@ -105,6 +109,8 @@ func New(p *Parts, m *memory.Memory, log *slog.Logger, r prometheus.Registerer) 
 	g.upstream = http.DefaultTransport.(*http.Transport).Clone()
 	g.upstream.Proxy, g.upstream.MaxIdleConnsPerHost, g.upstream.MaxIdleConns = nil, 256, 1024
 	g.upstream.DisableCompression = true // the digest is of what the provider sent
+	g.traces = traces.New(log, r)
+	g.traces.Use(p.Traces)
 	g.background.Go(func() { g.every(settlePause, g.settle) })
 	g.background.Go(func() { g.every(settlePause, g.deliver) })
 	g.background.Go(func() { g.every(watchPause, g.watch) })
@@ -118,6 +124,7 @@ func (g *Gateway) Close() {
 	g.background.Wait()
 	g.lessons.background.Wait()
 	g.upstream.CloseIdleConnections()
+	g.traces.Close()
 }
 
 // Reload goes on with another configuration; calls under way end with the old one.
@@ -140,6 +147,7 @@ func (g *Gateway) Reload(p *Parts) error {
 		return err
 	}
 	g.parts.Store(p)
+	g.traces.Use(p.Traces)
 	g.memory.Retry()
 	return nil
 }
@@ -211,8 +219,9 @@ func (g *Gateway) statement(about *ledger.Receipt, list []ledger.SaltedSubject) 
 // ServeHTTP serves one call.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
-	c := &call{Gateway: g, Parts: g.parts.Load(), w: w, r: r}
+	c := &call{Gateway: g, Parts: g.parts.Load(), w: &answering{ResponseWriter: w}, r: r}
 	outcome := c.serve()
+	c.trace(began, outcome)
 	g.metrics.outcome(outcome)
 	g.metrics.seconds.WithLabelValues("call").Observe(time.Since(began).Seconds())
 	if outcome == outcomeGone {
@@ -220,14 +229,18 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// outcomeGone: the consumer left, and nothing was sent.
-const outcomeGone = "gone"
+// Outcomes that are asked for.
+const (
+	outcomeGone   = "gone"       // the consumer left, and nothing was sent
+	outcomeBroken = "broken_off" // it left while the answer was sent
+	outcomePassed = "passed"     // the answer is about nobody
+)
 
 // call is one call on its way.
 type call struct {
 	*Gateway
 	*Parts
-	w     http.ResponseWriter
+	w     *answering
 	r     *http.Request
 	route *config.Route
 	body  []byte // of the request
@@ -243,7 +256,7 @@ func (c *call) serve() string {
 	var err error
 	rc := http.NewResponseController(c.w)
 	rc.SetReadDeadline(time.Now().Add(sendPatience))
-	c.body, err = io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, c.route.Service.MaxRequest))
+	c.body, err = io.ReadAll(http.MaxBytesReader(c.w.ResponseWriter, c.r.Body, c.route.Service.MaxRequest))
 	if errors.As(err, new(*http.MaxBytesError)) {
 		return c.refuse(http.StatusRequestEntityTooLarge, &ledger.Problem{
 			Code: ledger.CodeTooLong, Where: "body", Expected: fmt.Sprintf("at most %d bytes", c.route.Service.MaxRequest), Found: "more",

@@ -16,6 +16,7 @@ type Call struct {
 	At time.Time // when it was judged
 
 	Consumer  string // body id
+	VoucherID string // its jti
 	PurposeID string // PDND's
 	Actor     string // ledger.ActorOperator, or ledger.ActorService where nobody or service:<name> is named
 	Pair      ledger.Hex

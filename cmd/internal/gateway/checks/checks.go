@@ -112,7 +112,7 @@ func (c *Checker) Check(ctx context.Context, r *http.Request, body []byte, route
 	if p != nil {
 		return nil, p
 	}
-	call := &Call{At: now, Consumer: consumer, PurposeID: claims.PurposeID, Actor: ledger.ActorOperator, Assurance: assurance}
+	call := &Call{At: now, Consumer: consumer, VoucherID: claims.VoucherJTI, PurposeID: claims.PurposeID, Actor: ledger.ActorOperator, Assurance: assurance}
 	call.Private = ledger.Private{Voucher: t.voucher, Evidence: t.evidence, Integrity: t.signature}
 	if len(body) > 0 {
 		sum := sha256.Sum256(body)

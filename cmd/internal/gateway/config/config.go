@@ -29,6 +29,7 @@ type Config struct {
 	// Database is what several instances of the gateway share, a URL of the provider's own PostgreSQL or CockroachDB; "" for one
 	// gateway alone.
 	Database string `yaml:"database"`
+	Traces   string `yaml:"traces"` // file with a line of each call, for verifier reconcile; "" for none
 
 	Ledger    Ledger     `yaml:"ledger"`
 	Identity  Identity   `yaml:"identity"`

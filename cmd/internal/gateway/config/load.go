@@ -82,7 +82,7 @@ func parse(name string, data []byte, judge func(*reader, *Config)) (*Config, []l
 
 // complete puts paths below the file's directory and fills in what was left out.
 func (c *Config) complete(dir string) {
-	for _, path := range []*string{&c.Memory, &c.Ledger.Policy, &c.Identity.Key, &c.Identity.PassphraseFile, &c.PDND.Tenants} {
+	for _, path := range []*string{&c.Memory, &c.Traces, &c.Ledger.Policy, &c.Identity.Key, &c.Identity.PassphraseFile, &c.PDND.Tenants} {
 		*path = below(dir, *path)
 	}
 	if c.TLS != nil {

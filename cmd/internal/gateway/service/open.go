@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -55,6 +56,13 @@ func Open(c *config.Config, offline bool) (*Opened, []ledger.Problem) {
 	}
 	if info, err := os.Stat(c.Memory); err == nil && !info.IsDir() {
 		try("memory", "a directory, or nothing yet", errors.New("a file"))
+	}
+	if c.Traces != "" {
+		_, err := os.Stat(filepath.Dir(c.Traces))
+		if info, there := os.Stat(c.Traces); there == nil && info.IsDir() {
+			err = errors.New("a directory")
+		}
+		try("traces", "a file, or a new one in a directory that is there", err)
 	}
 	if o.Ledger, err = url.Parse(c.Ledger.URL); err != nil {
 		try("ledger/url", "a URL", err)

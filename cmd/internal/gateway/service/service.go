@@ -27,6 +27,7 @@ import (
 	"github.com/traccia-ledger/traccia/cmd/internal/gateway/checks"
 	"github.com/traccia-ledger/traccia/cmd/internal/gateway/config"
 	"github.com/traccia-ledger/traccia/cmd/internal/gateway/memory"
+	"github.com/traccia-ledger/traccia/cmd/internal/gateway/traces"
 	"github.com/traccia-ledger/traccia/cmd/internal/serving"
 	"github.com/traccia-ledger/traccia/ledger/postgres"
 )
@@ -64,7 +65,11 @@ func (s *service) load() (*gateway.Parts, *tls.Certificate, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return &gateway.Parts{Config: c, Judge: checker, Key: o.Key, Policy: o.Policy, Ledger: o.Ledger}, o.Certificate, nil
+	file, err := traces.Open(c.Traces)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &gateway.Parts{Config: c, Judge: checker, Key: o.Key, Policy: o.Policy, Ledger: o.Ledger, Traces: file}, o.Certificate, nil
 }
 
 // MemoryOptions are how a configuration wants its memory.
@@ -100,7 +105,9 @@ func OpenMemory(c *config.Config, look bool, log *slog.Logger) (*memory.Memory, 
 func (s *service) reload() {
 	p, certificate, err := s.load()
 	if err == nil {
-		err = s.gateway.Reload(p)
+		if err = s.gateway.Reload(p); err != nil {
+			p.Traces.Close()
+		}
 	}
 	if err != nil {
 		s.log.Error("the configuration is refused, the old one stays", "error", err)
