@@ -24,6 +24,8 @@ type auditAnswer struct {
 	*verifier.AuditReport
 	Compared  auditCompared   `json:"compared"`
 	Authority *auditAuthority `json:"authority,omitempty"` // nil but for an audit of all
+
+	zone *time.Location // Period.Zone
 }
 
 // auditAuthority says what the authority's key came to.
@@ -35,8 +37,8 @@ type auditAuthority struct {
 }
 
 type auditPeriod struct {
-	From string `json:"from,omitempty"` // days; absent: from the first
-	To   string `json:"to,omitempty"`   // the last day
+	From string `json:"from,omitempty"` // days; absent: from the first of the lists
+	To   string `json:"to,omitempty"`   // the last day; absent: that of the lists
 	Zone string `json:"zone"`
 }
 
@@ -438,7 +440,7 @@ func (f *auditFlags) read(cmd *cobra.Command, audit *verifier.Audit) error {
 func (f *auditFlags) newAnswer(c *verifier.AuditConfig, r *verifier.AuditReport) *auditAnswer {
 	l := c.Limits
 	a := &auditAnswer{
-		AuditReport: r, Period: auditPeriod{f.from, f.to, f.zone},
+		AuditReport: r, Period: auditPeriod{f.from, f.to, f.zone}, zone: c.Zone,
 		Limits: auditLimits{
 			Burst: l.Burst, BurstWindow: l.BurstWindow.String(), Hours: f.hours, Saturday: f.saturday, Closed: orEmpty(f.closed), OutOfHours: l.OutOfHours,
 			Many: l.Many, ManyDays: int(l.ManyWindow.Hours() / 24), NoCase: l.NoCase, OneOperator: l.OneOperator, OneCase: l.OneCase, LeastShared: l.LeastShared,

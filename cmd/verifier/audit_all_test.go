@@ -109,6 +109,8 @@ func TestAuditAll(t *testing.T) {
 		t.Errorf("the page isn't the same again (exit %d), names %q, or has something to fetch", again, anyCode.Find(first))
 	}
 
+	look(t, dir, "all.html")
+
 	code, stdout, _ = audit("--all", folder, "--authority-key", at("other.key"), "--json")
 	if code != 1 || !strings.Contains(stdout, `"code":"day_not_opened"`) || !strings.Contains(stdout, `"accesses":0,`) {
 		t.Errorf("with another key: exit %d, %s", code, stdout)

@@ -33,6 +33,7 @@ type auditPage struct {
 	Methods, Limits                                          []string
 	Complete                                                 string // until when the lists are
 	// Of the answer, the register and the breach.
+	Measures   string
 	Subject    string
 	Events     []auditAnswerLine
 	Selection  []string
@@ -57,6 +58,7 @@ type auditFindingLine struct {
 	Number            int
 	About, Span, More string
 	Shift, Compared   bool
+	English           bool // what was expected and found is in the verifier's own words
 }
 
 type auditChart struct {
@@ -120,7 +122,8 @@ func newAuditPage(lang, title string, zone *time.Location, a *auditAnswer) *audi
 	if a.Authority != nil {
 		p.Body = w["all_bodies"]
 	}
-	p.Days = fmt.Sprintf(w["from_to"], orDash(dayText(a.Period.From)), orDash(dayText(a.Period.To)))
+	from, to := a.days()
+	p.Days = fmt.Sprintf(w["from_to"], orDash(dayText(from)), orDash(dayText(to)))
 	p.Period = fmt.Sprintf(w["period"], p.Days, a.Period.Zone)
 	for _, l := range a.Lists {
 		if p.Complete = ""; !l.Complete {
@@ -129,6 +132,23 @@ func newAuditPage(lang, title string, zone *time.Location, a *auditAnswer) *audi
 		p.Complete = p.Time(l.CompleteUntil)
 	}
 	return p
+}
+
+// days are the first and the last of the period: where it has none of its own, those of the lists.
+func (a *auditAnswer) days() (from, to string) {
+	from, to = a.Period.From, a.Period.To
+	if n := len(a.Lists); n > 0 {
+		if _, year, err := ledger.ParseOrigin(a.Lists[0].Origin); from == "" && err == nil {
+			from = fmt.Sprintf("%d-01-01", year)
+		}
+		if until, err := time.Parse(time.RFC3339, a.Lists[n-1].CompleteUntil); to == "" && err == nil {
+			to = until.In(a.zone).Format(time.DateOnly)
+		}
+	}
+	if n := len(a.Days); to == "" && n > 0 {
+		to = a.Days[n-1].Name // of a list that isn't complete
+	}
+	return from, to
 }
 
 func (a *auditAnswer) bodies() bodyNames {
@@ -202,7 +222,7 @@ func (p *auditPage) report(c *verifier.AuditConfig) {
 }
 
 func (p *auditPage) finding(number int, f verifier.AuditFinding) auditFindingLine {
-	line := auditFindingLine{AuditFinding: f, Number: number, About: aboutFinding(p.Lang, &f), Shift: f.Code == verifier.CodeShift}
+	line := auditFindingLine{AuditFinding: f, Number: number, About: aboutFinding(p.Lang, &f), Shift: f.Code == verifier.CodeShift, English: f.Class == verifier.ClassIntegrity}
 	line.Span = p.span(f.First, f.Last)
 	if !line.Shift && f.Count > uint64(len(f.Evidence)) && len(f.Evidence) > 0 {
 		line.More = fmt.Sprintf(p.W["first_of"], len(f.Evidence), numberText(p.Lang, f.Count))
@@ -224,6 +244,14 @@ func (p *auditPage) decimals(s string) string {
 		return strings.ReplaceAll(s, ".", ",")
 	}
 	return s
+}
+
+// Some is what so many are called.
+func (p *auditPage) Some(n uint64, key string) string {
+	if n == 1 {
+		key += "_1"
+	}
+	return p.W[key]
 }
 
 // Time is an instant by the clock of the audit's zone, as people write it.
@@ -349,7 +377,16 @@ func (p *auditPage) categories(terms []string) string {
 }
 
 // register fills the extract for GDPR Art. 30.
-func (p *auditPage) register(*verifier.AuditConfig) { p.uses(len(p.A.Uses)) }
+func (p *auditPage) register(*verifier.AuditConfig) {
+	p.uses(len(p.A.Uses))
+	var held uint64
+	for _, s := range p.A.Signed {
+		if s.Name != "consumer" {
+			held += s.Count
+		}
+	}
+	p.Measures = fmt.Sprintf(p.W["art30_measures_text"], numberText(p.Lang, p.A.Accesses), numberText(p.Lang, held))
+}
 
 // breach fills the draft for GDPR Art. 33.
 func (p *auditPage) breach(c *verifier.AuditConfig) {

@@ -77,7 +77,7 @@ func TestAudit(t *testing.T) {
 	}
 	files := []string{"audit.html", "all.csv", "register.html", "breach.html", "people.csv", "answer.html"}
 	var last map[string]string
-	languages := []string{"it", "en", "en"}
+	languages := []string{"en", "en", "it"}
 	if testing.Short() {
 		languages = languages[1:2]
 	}
@@ -127,6 +127,7 @@ func TestAudit(t *testing.T) {
 		}
 		last = got
 	}
+	look(t, dir, "audit.html", "register.html", "breach.html", "answer.html")
 	var a struct {
 		Result string `json:"result"`
 		verifier.AuditReport
@@ -153,10 +154,24 @@ func TestAudit(t *testing.T) {
 	if err != nil || uint64(len(rows)-1) != a.Breach.Citizens || a.Breach.Citizens < 75 {
 		t.Errorf("%d rows for %d citizens: %v", len(rows), a.Breach.Citizens, err)
 	}
-	// As text, and with operators.
-	code, out, _ := runVerifier("audit", "--body", "c_a944", "--list", list, "--policy", policy, "--show-operators", "--temp", dir)
-	if code != cli.ExitDone || !strings.Contains(out, "A burst of accesses by an operator: 75, CMB0131") || !strings.Contains(out, "complete up to") {
+	// The register states no measure that the accesses don't show.
+	measures := fmt.Sprintf(`ciascuno con una ricevuta firmata, in un registro a prova di manomissione: %[1]s, di cui con la firma di chi detiene i dati: %[1]s. Altre misure: <span class="blank">`, numberText("it", a.Accesses))
+	if r := last["register.html"]; !strings.Contains(r, measures) || !strings.Contains(r, `Categorie di interessati</th><td><span class="blank">`) {
+		t.Errorf("the register has other measures than %s", measures)
+	}
+	// As text, and with operators; of no period, so of the list's.
+	whole := filepath.Join(dir, "whole.html")
+	code, out, _ := runVerifier("audit", "--body", "c_a944", "--list", list, "--policy", policy, "--show-operators", "--temp", dir, "--answer", whole, "--subject-file", subject)
+	if code != cli.ExitDone || !strings.Contains(out, "A burst of accesses by an operator: 75, CMB0131") || !strings.Contains(out, "complete up to") || !strings.HasPrefix(out, "c_a944, 2026-01-01 to 2026-") {
 		t.Errorf("exit %d: %s", code, out)
+	}
+	if text, err := os.ReadFile(whole); err != nil || !strings.Contains(string(text), "nel periodo dal 01/01/2026 al ") || strings.Contains(string(text), "…") {
+		t.Errorf("the answer has no period: %v\n%s", err, text)
+	}
+	// What a list lacks is said in the verifier's words, which the page marks as such.
+	code, _, _ = runVerifier("audit", "--body", "c_a944", "--list", list, "--policy", policy, "--to", "2027-12-31", "--temp", dir, "--html", whole)
+	if text, err := os.ReadFile(whole); err != nil || code != cli.ExitNotProven || !strings.Contains(string(text), `<td lang="en">a list that is complete to the period&#39;s end</td>`) || !strings.Contains(string(text), "Atteso (in inglese)") {
+		t.Errorf("exit %d, %v\n%s", code, err, text)
 	}
 	if left, _ := filepath.Glob(filepath.Join(dir, "traccia-audit-*")); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
@@ -209,6 +224,17 @@ func TestAuditWords(t *testing.T) {
 	for key := range auditEnglish {
 		if _, ok := auditItalian[key]; !ok && key != "answer_deferred" { // of the text alone, which is English
 			t.Errorf("%s isn't in Italian", key)
+		}
+	}
+	for lang, want := range map[string]string{"it": "1 operatore noto, 2 operatori noti", "en": "1 known operator, 2 known operators"} {
+		p := &auditPage{W: auditWords[lang]}
+		if got := fmt.Sprintf("1 %s, 2 %s", p.Some(1, "operators"), p.Some(2, "operators")); got != want {
+			t.Errorf("%s: %s", lang, got)
+		}
+		for _, key := range []string{"accesses", "denied", "citizens", "grave", "look"} {
+			if p.Some(1, key) == "" {
+				t.Errorf("%s: one of %s is called nothing", lang, key)
+			}
 		}
 	}
 	for code := range auditFindings["it"] {

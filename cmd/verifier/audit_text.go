@@ -16,7 +16,8 @@ func (a *auditAnswer) Text(w io.Writer) {
 	if a.Authority != nil {
 		about = fmt.Sprintf("%d bodies", len(a.Bodies))
 	}
-	fmt.Fprintf(w, "%s, %s to %s: %d accesses (%d denied) to data of %d citizens by %d known operators\n", about, orDash(a.Period.From), orDash(a.Period.To), a.Accesses, a.Denied, a.Citizens, a.Operators)
+	from, to := a.days()
+	fmt.Fprintf(w, "%s, %s to %s: %d accesses (%d denied) to data of %d citizens by %d known operators\n", about, orDash(from), orDash(to), a.Accesses, a.Denied, a.Citizens, a.Operators)
 	for _, l := range a.Lists {
 		state := "NOT COMPLETE"
 		if l.Complete {

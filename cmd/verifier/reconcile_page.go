@@ -22,7 +22,9 @@ func writeReconcilePage(path, lang string, a *reconcileAnswer) error {
 		p.Class = "good"
 	}
 	from, to := a.Period.From, a.Period.To
-	p.Period = fmt.Sprintf(w["period"], orDash(from), orDash(to), a.Period.Zone)
+	if p.Period = w["whole"]; from != "" || to != "" {
+		p.Period = fmt.Sprintf(w["period"], orDash(from), orDash(to), a.Period.Zone)
+	}
 	if more := a.Found - uint64(len(a.Problems)); more > 0 {
 		p.More = fmt.Sprintf(w["more"], len(a.Problems), a.Found)
 	}
@@ -38,15 +40,15 @@ func orDash(s string) string {
 
 var reconcileWords = map[string]map[string]string{
 	"it": {
-		"title": "Riconciliazione degli accessi", "period": "Periodo: dal %s al %s (%s)", "compared": "Confronto", "matched": "Corrispondenti",
+		"title": "Riconciliazione degli accessi", "period": "Periodo: dal %s al %s (%s)", "whole": "Periodo: tutto ciò che è nei file", "compared": "Confronto", "matched": "Corrispondenti",
 		"in_ledger": "Mancanti nel registro", "at_gateway": "Mancanti al gateway", "in_tracing": "Mancanti nel tracciamento", "differing": "Differenti",
 		"traces-ledger": "tracce del gateway e registro", "traces-tracing": "tracce del gateway e tracciamento PDND", "ledger-tracing": "registro e tracciamento PDND",
 		"calls": "Chiamate al gateway", "receipts": "Ricevute nel registro", "cohorts": "Dati aggregati nel registro", "requests": "Richieste nel tracciamento", "findings": "Differenze", "what": "Che cosa",
-		"where": "Dove", "expected": "Atteso", "found": "Trovato", "notes": "Che cosa questo documento non prova", "more": "Le prime %d di %d.",
+		"where": "Dove", "expected": "Atteso (in inglese)", "found": "Trovato (in inglese)", "notes": "Che cosa questo documento non prova", "more": "Le prime %d di %d.",
 		"proven": "Le fonti concordano.", "not_proven": "Le fonti NON concordano.", "unchecked": "Il confronto non è stato possibile.",
 	},
 	"en": {
-		"title": "Reconciliation of accesses", "period": "Period: %s to %s (%s)", "compared": "Comparison", "matched": "Matched",
+		"title": "Reconciliation of accesses", "period": "Period: %s to %s (%s)", "whole": "Period: all that is in the files", "compared": "Comparison", "matched": "Matched",
 		"in_ledger": "Missing in the ledger", "at_gateway": "Missing at the gateway", "in_tracing": "Missing in tracing", "differing": "Differing",
 		"traces-ledger": "the gateway's traces and the ledger", "traces-tracing": "the gateway's traces and PDND's tracing", "ledger-tracing": "the ledger and PDND's tracing",
 		"calls": "Calls at the gateway", "receipts": "Receipts in the ledger", "cohorts": "Aggregates in the ledger", "requests": "Requests in tracing", "findings": "Differences", "what": "What",
