@@ -28,7 +28,8 @@ const (
 )
 
 // SealedOpener holds the authority's key. Each method fails with one of package export's errors. An event that opens is what its
-// leaf commits to, and a private part what its digest says; with export.ErrSealedTags the event is there all the same.
+// leaf commits to, and a private part what its digest says; with export.ErrSealedTags the event is there all the same. Event is
+// called by several goroutines at a time, after all days.
 type SealedOpener interface {
 	Day(d *export.Day) bool // false: not with this key
 	Event(s *export.Sealed, leaf []byte) (nonce [32]byte, body []byte, tags *export.Tags, err error)

@@ -3,9 +3,12 @@
 package verifier
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
+	"sync"
 
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/checkpoint"
@@ -20,14 +23,30 @@ type authorityLog struct {
 	*authorityCheck
 	*exportedLog
 	report  *AgencyReport
-	checker *opened.Checker
+	shard   *opened.Shard
 	numbers Sorter[AuditItem] // by citizen and scope, and by receipt and citizen
 	next    map[string]uint64 // of agencies
 	unknown uint64            // events whose numbers aren't known
 	gaps    uint64            // numbers of agencies that no event here has
-	outputs map[string][32]byte
 	private sealedPrivate
+
+	mu      sync.Mutex
+	outputs map[string][32]byte // of the VRF; guarded by mu
 }
+
+// sealedEvent is an event on its way: its leaf and line, and what opening it alone says.
+type sealedEvent struct {
+	*ListedEvent
+	event  ledger.Event
+	leaf   []byte
+	line   []byte           // nil where there is none, which is said elsewhere
+	sealed *export.Sealed   // the line; nil where it isn't the event's
+	tags   *export.Tags     // what the tags are made from; nil where that isn't there
+	wrong  []ledger.Problem // with its tags
+}
+
+// sealedPart is how many events are opened at a time, on all cores.
+const sealedPart = 2048
 
 // sealedPrivate is the private part that came last.
 type sealedPrivate struct {
@@ -65,8 +84,9 @@ func (l *authorityLog) open() (err error) {
 		return fmt.Errorf("couldn't begin to sort: %w", err)
 	}
 	defer l.numbers.Close()
-	l.checker = opened.NewChecker(&opened.Shard{Name: l.export.report.Manifest.Ledger, Epoch: l.entry.Epoch, Registry: l.registry, Heads: l.replay.Heads, Bundle: l.Rules.Policies})
+	l.shard = &opened.Shard{Name: l.export.report.Manifest.Ledger, Epoch: l.entry.Epoch, Registry: l.registry, Heads: l.replay.Heads, Bundle: l.Rules.Policies}
 	l.next, l.outputs = map[string]uint64{}, map[string][32]byte{}
+	var part []*sealedEvent
 	err = checkpoint.NewReader(checkpoint.FS{FS: l.sub}).Read(l.export.ctx, l.cp, func(index uint64, leaf []byte) error {
 		l.export.progress(1)
 		parsed, err := ledger.ParseLeaf(leaf)
@@ -78,8 +98,18 @@ func (l *authorityLog) open() (err error) {
 		if err != nil {
 			return err
 		}
-		return l.event(index, leaf, event, line)
+		one := &ListedEvent{AgencyEvent: AgencyEvent{Number: index, Index: index}, Epoch: l.entry.Epoch, Commitment: event.Commitment}
+		part = append(part, &sealedEvent{ListedEvent: one, event: event, leaf: leaf, line: bytes.Clone(line)})
+		if len(part) < sealedPart {
+			return nil
+		}
+		err = l.judgePart(part)
+		part = part[:0]
+		return err
 	})
+	if err == nil {
+		err = l.judgePart(part)
+	}
 	if err != nil {
 		return err
 	}
@@ -89,50 +119,107 @@ func (l *authorityLog) open() (err error) {
 	return l.sorted()
 }
 
-// event opens one event, and hands it on. line is nil where there is none, which is said elsewhere.
-func (l *authorityLog) event(index uint64, leaf []byte, event ledger.Event, line []byte) error {
-	l.report.Events++
-	one := &ListedEvent{AgencyEvent: AgencyEvent{Number: index, Index: index}, Epoch: l.entry.Epoch, Commitment: event.Commitment}
-	sealed, err := export.ParseSealed(line)
-	var tags *export.Tags
-	switch {
-	case line == nil:
-		one.fault(CodeEventMismatch, "line", "a line for the event", "none")
-	case err != nil || sealed.Index != index:
-		one.fault(CodeEventMismatch, "line", "the line of the event", "another")
-	case sealed.Private != nil:
-		l.private = sealedPrivate{first: index, sealed: sealed.Private}
-	case sealed.Live:
-		l.authorityCheck.report.Live++
+// judgePart opens events side by side, and then goes through them in the log's order.
+func (l *authorityLog) judgePart(part []*sealedEvent) error {
+	if len(part) == 0 {
+		return nil
 	}
-	if len(one.Faults) == 0 {
-		if sealed.Erased {
-			l.unknown++
-			l.isErased(index, event)
-			return l.hand(one)
+	var wg sync.WaitGroup
+	for some := range slices.Chunk(part, (len(part)-1)/runtime.GOMAXPROCS(0)+1) {
+		wg.Go(func() {
+			checker := opened.NewChecker(l.shard)
+			for _, e := range some {
+				l.unseal(checker, e)
+			}
+		})
+	}
+	wg.Wait()
+	for _, e := range part {
+		if err := l.event(e); err != nil {
+			return err
 		}
-		tags = l.unseal(one, sealed, leaf, event)
 	}
-	if tags == nil {
+	return nil
+}
+
+// unseal opens an event with the authority's key, and checks what stands for itself. It may run beside others.
+func (l *authorityLog) unseal(checker *opened.Checker, e *sealedEvent) {
+	sealed, err := export.ParseSealed(e.line)
+	switch {
+	case e.line == nil:
+		e.fault(CodeEventMismatch, "line", "a line for the event", "none")
+		return
+	case err != nil || sealed.Index != e.Index:
+		e.fault(CodeEventMismatch, "line", "the line of the event", "another")
+		return
+	}
+	if e.sealed = sealed; sealed.Erased {
+		return
+	}
+	nonce, body, tags, err := l.Open.Event(sealed, e.leaf)
+	if err != nil {
+		e.fault(sealedCode(err), "sealed", "an event that the authority's key opens", err.Error())
+	}
+	if body == nil {
+		return
+	}
+	var wrong []ledger.Problem
+	e.Opened, wrong = checker.Check(e.Index, e.event, &nonce, body)
+	e.Faults = append(e.Faults, wrong...)
+	if e.tags = tags; tags != nil && e.Opened != nil {
+		l.checkTags(e)
+	}
+}
+
+// checkTags recomputes both tags from the VRF's proofs.
+func (l *authorityLog) checkTags(e *sealedEvent) {
+	b := e.Opened.Body
+	ks := l.output(l.vrfKey, e.tags.Subject, ledger.SubjectAlpha(b.Subject.Code, b.Scope, l.entry.Epoch))
+	if ks == nil || ledger.SubjectTag(ks, e.tags.I) != e.event.SubjectTag {
+		e.wrong = append(e.wrong, *problem(CodeWrongTag, "leaf#subject_tag", "the tag of its citizen, scope and number", "another"))
+	}
+	ka := l.output(l.vrfKey, e.tags.Agency, ledger.AgencyAlpha(b.Agency, l.entry.Epoch))
+	if ka == nil || ledger.AgencyTag(ka, e.tags.J) != e.event.AgencyTag {
+		e.wrong = append(e.wrong, *problem(CodeWrongTag, "leaf#agency_tag", "the tag of its agency and number", "another"))
+	}
+}
+
+// event judges an event that was opened, and hands it on.
+func (l *authorityLog) event(e *sealedEvent) error {
+	l.report.Events++
+	if s := e.sealed; s != nil {
+		switch {
+		case s.Private != nil:
+			l.private = sealedPrivate{first: e.Index, sealed: s.Private}
+		case s.Live:
+			l.authorityCheck.report.Live++
+		}
+		if s.Erased {
+			l.unknown++
+			l.isErased(e.Index, e.event)
+			return l.hand(e.ListedEvent)
+		}
+	}
+	if e.tags == nil {
 		l.unknown++
 	}
-	if one.Opened != nil {
-		if err := l.judge(one, event, tags); err != nil {
+	if e.Opened != nil {
+		if err := l.judge(e); err != nil {
 			return err
 		}
 	}
 	switch {
-	case len(one.Faults) > 0:
+	case len(e.Faults) > 0:
 		l.report.Unexplained++
-		one.State = StateUnexplained
+		e.State = StateUnexplained
 	default:
 		l.report.Open++
-		one.State = StateOpen
+		e.State = StateOpen
 	}
-	for _, f := range one.Faults {
-		l.tell(index, f)
+	for _, f := range e.Faults {
+		l.tell(e.Index, f)
 	}
-	return l.hand(one)
+	return l.hand(e.ListedEvent)
 }
 
 func (l *authorityLog) hand(one *ListedEvent) error {
@@ -167,21 +254,6 @@ func (l *authorityLog) isErased(index uint64, event ledger.Event) {
 // terms are those of all years: a later and longer one counts too.
 func (l *authorityLog) terms() []term { return l.authorityCheck.terms }
 
-// unseal opens an event with the authority's key, and returns what its tags are made from; nil where that isn't there.
-func (l *authorityLog) unseal(one *ListedEvent, sealed *export.Sealed, leaf []byte, event ledger.Event) *export.Tags {
-	nonce, body, tags, err := l.Open.Event(sealed, leaf)
-	if err != nil {
-		one.fault(sealedCode(err), "sealed", "an event that the authority's key opens", err.Error())
-	}
-	if body == nil {
-		return nil
-	}
-	ev, wrong := l.checker.Check(one.Index, event, &nonce, body)
-	one.Faults = append(one.Faults, wrong...)
-	one.Opened = ev
-	return tags
-}
-
 func sealedCode(err error) string {
 	switch {
 	case errors.Is(err, export.ErrSealedDay):
@@ -194,23 +266,13 @@ func sealedCode(err error) string {
 	return CodeSealedBody
 }
 
-// judge checks an opened event's tags, its numbers and its private part.
-func (l *authorityLog) judge(one *ListedEvent, event ledger.Event, tags *export.Tags) error {
+// judge checks an opened event's private part and its numbers.
+func (l *authorityLog) judge(e *sealedEvent) error {
+	one, tags, b := e.ListedEvent, e.tags, e.Opened.Body
 	one.read(l.registry)
-	b := one.Opened.Body
 	l.privateOf(one)
-	if tags == nil {
-		return nil
-	}
-	ks := l.output(l.vrfKey, tags.Subject, ledger.SubjectAlpha(b.Subject.Code, b.Scope, l.entry.Epoch))
-	if ks == nil || ledger.SubjectTag(ks, tags.I) != event.SubjectTag {
-		one.fault(CodeWrongTag, "leaf#subject_tag", "the tag of its citizen, scope and number", "another")
-	}
-	ka := l.output(l.vrfKey, tags.Agency, ledger.AgencyAlpha(b.Agency, l.entry.Epoch))
-	if ka == nil || ledger.AgencyTag(ka, tags.J) != event.AgencyTag {
-		one.fault(CodeWrongTag, "leaf#agency_tag", "the tag of its agency and number", "another")
-	}
-	if len(one.Faults) > 0 {
+	one.Faults = append(one.Faults, e.wrong...)
+	if tags == nil || len(one.Faults) > 0 {
 		return nil
 	}
 	switch next := l.next[b.Agency]; {
@@ -238,17 +300,22 @@ func (l *authorityLog) judge(one *ListedEvent, event ledger.Event, tags *export.
 // output is the first half of the VRF's output that a proof shows; nil for a wrong proof.
 func (l *authorityLog) output(key [32]byte, pi [80]byte, alpha []byte) *[32]byte {
 	id := string(pi[:]) + string(alpha)
-	if k, ok := l.outputs[id]; ok {
+	l.mu.Lock()
+	k, ok := l.outputs[id]
+	l.mu.Unlock()
+	if ok {
 		return &k
 	}
 	beta, err := vrf.Verify(key, pi[:], alpha)
 	if err != nil {
 		return nil
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if len(l.outputs) == maxOutputs {
 		clear(l.outputs)
 	}
-	k := [32]byte(beta[:32])
+	k = [32]byte(beta[:32])
 	l.outputs[id] = k
 	return &k
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/traccia-ledger/traccia/ledger/seal"
 )
 
-// Opener opens what an export hands over sealed. It belongs to one goroutine.
+// Opener opens what an export hands over sealed. Once it has the days it may be used by several goroutines.
 type Opener struct {
 	keys []*ecdh.PrivateKey
 	days map[ledger.Hash][32]byte // W by its name
