@@ -28,7 +28,7 @@ import (
 type checkAnswer struct {
 	cli.Verdict
 	Body      string        `json:"body"`
-	Kid       string        `json:"kid"`
+	Kid       string        `json:"kid"`     // of its key; "" where that can't be used
 	Tenants   int           `json:"tenants"` // bodies that a voucher's consumerId is looked up among
 	Clients   int           `json:"clients"`
 	EServices []serviceSays `json:"e_services"`
@@ -52,8 +52,15 @@ type operationSays struct {
 }
 
 func (a *checkAnswer) Text(w io.Writer) {
-	if a.Body != "" {
-		fmt.Fprintf(w, "receipts are signed by %s (kid %s); %d tenants and %d clients of PDND are known\n", a.Body, a.Kid, a.Tenants, a.Clients)
+	var known []string
+	if a.Kid != "" {
+		known = append(known, fmt.Sprintf("receipts are signed by %s (kid %s)", a.Body, a.Kid))
+	}
+	if a.Tenants+a.Clients > 0 {
+		known = append(known, fmt.Sprintf("%d tenants and %d clients of PDND are known", a.Tenants, a.Clients))
+	}
+	if len(known) > 0 {
+		fmt.Fprintln(w, strings.Join(known, "; "))
 	}
 	for _, s := range a.EServices {
 		fmt.Fprintf(w, "\n%s (%s)\n  %s is answered by %s\n", s.Name, s.ID, s.URL, s.Upstream)
@@ -144,7 +151,7 @@ func (f *checkFlags) run(cmd *cobra.Command, path string) (*checkAnswer, error) 
 	}
 	o, problems := service.Open(c, f.offline)
 	a.Result, a.Problems, a.Body = cli.Proven, problems, c.Identity.Body
-	if o.Key != nil {
+	if o.Key != nil && o.Key.Body == a.Body {
 		a.Kid = o.Key.Kid
 	}
 	if o.Consumers != nil {

@@ -197,6 +197,11 @@ func TestUnusable(t *testing.T) {
 			if len(a.Problems) != 1 || a.Problems[0].Where != test.where {
 				t.Errorf("expected one problem at %s, found %v", test.where, a.Problems)
 			}
+			_, text, _ := s.check()
+			said := strings.Contains(text, "receipts are signed by inps (kid ") && !strings.Contains(text, "(kid )")
+			if known := a.Kid != "" && !strings.HasSuffix(test.where, "identity/key"); said != known || strings.Contains(text, "0 tenants and 0 clients") {
+				t.Errorf("what is known:\n%s", text)
+			}
 		})
 	}
 	s := newSite(t)

@@ -93,14 +93,25 @@ func TestDevOnce(t *testing.T) {
 	if p.ready.PolicyFile != filepath.Join(dir, "policy.txt") {
 		t.Errorf("the ready file says %+v", p.ready)
 	}
-	// The calls that it prints go through the gateway.
+	// The calls that it prints go through the gateway, which keeps a trace of each.
+	var receipts []string
 	for name, want := range map[string]int{"pensioni": http.StatusOK, "accompagnamento": http.StatusOK, "negata": http.StatusForbidden, "flussi": http.StatusOK} {
 		status, receipt := callSample(t, dir, p.ready.GatewayURL, name)
 		if status != want || !strings.HasPrefix(receipt, "inps/") {
 			t.Errorf("%s: status %d, expected %d, receipt %q", name, status, want, receipt)
 		}
+		receipts = append(receipts, receipt)
 	}
 	p.stop()
+	traces, err := os.ReadFile(filepath.Join(dir, "sample", "traces.log"))
+	if err != nil {
+		t.Error(err)
+	}
+	for _, receipt := range receipts {
+		if bytes.Count(traces, []byte(receipt)) != 1 {
+			t.Errorf("no trace of %s:\n%s", receipt, traces)
+		}
+	}
 	p = ledgerd(t, "dev", "--once", "--json", "--data", dir)
 	second := p.answer()
 	if p.code != 0 || second["result"] != "proven" || second["receipts"] != 0.0 || second["events"].(float64) < events+12 || second["log_size"].(float64) < size {
