@@ -28,7 +28,11 @@ type Problem struct {
 }
 
 func (p *Problem) Error() string {
-	return p.Code + " at " + p.Where + ": expected " + p.Expected + ", found " + p.Found
+	code := p.Code
+	if p.Where != "" {
+		code += " at " + p.Where
+	}
+	return code + ": expected " + p.Expected + ", found " + p.Found
 }
 
 // Codes of problems that this package finds.

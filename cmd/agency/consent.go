@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -294,14 +295,14 @@ type desk struct {
 
 func (f *consentFlags) open(cmd *cobra.Command) (*desk, error) {
 	if err := ledger.CheckName(f.of); err != nil {
-		return nil, cli.Usagef("--ledger: expected a ledger's name, such as registro.example")
+		return nil, cli.WrongFlag("--ledger", "a ledger's name, such as registro.example", strconv.Quote(f.of))
 	}
 	subjects, err := readSubjects(f.subjectFile)
 	if err != nil {
 		return nil, err
 	}
 	if len(subjects) != 1 {
-		return nil, cli.Usagef("%s: expected the code of one person, found %d", f.subjectFile, len(subjects))
+		return nil, cli.WrongFlag("--subject-file", "the code of one person", strconv.Itoa(len(subjects)))
 	}
 	voucher, err := readToken(f.voucherFile)
 	if err != nil {

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"strconv"
 	"strings"
 	"time"
 
@@ -43,11 +44,11 @@ The body attests the deed with its signature.`,
 				return err
 			}
 			if len(delegates) != 1 || delegates[0] == d.subject {
-				return cli.Usagef("--delegate-file: expected the code of one person, who isn't the citizen")
+				return cli.WrongFlag("--delegate-file", "the code of one person, who isn't the citizen", "another")
 			}
 			ends, err := time.Parse(wholeSeconds, until)
 			if err != nil {
-				return cli.Usagef("--until: expected whole seconds in UTC, as 2027-11-22T00:00:00Z")
+				return cli.WrongFlag("--until", "whole seconds in UTC, as 2027-11-22T00:00:00Z", strconv.Quote(until))
 			}
 			d.delegate = delegates[0]
 			a, err := d.record(cmd.Context(), &consent.Record{

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -64,7 +65,7 @@ and the same purpose and categories, word for word.`,
 			}
 			at, err := url.Parse(pages)
 			if err != nil || at.Host == "" || at.Scheme != "https" && at.Scheme != "http" {
-				return cli.Usagef("--pages: expected the address of the ledger's pages, such as https://registro.example")
+				return cli.WrongFlag("--pages", "the address of the ledger's pages, such as https://registro.example", strconv.Quote(pages))
 			}
 			k, err := agencykey.Read(key, passphraseFile)
 			if err != nil {

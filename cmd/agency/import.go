@@ -126,7 +126,7 @@ others are written all the same. Exit 0 when there is none, 1 otherwise.`,
 
 func (f *importFlags) run(cmd *cobra.Command, traces []string) (*importAnswer, error) {
 	if ledger.CheckName(f.of) != nil {
-		return nil, cli.Usagef("--ledger: expected a ledger's name, such as registro.example")
+		return nil, cli.WrongFlag("--ledger", "a ledger's name, such as registro.example", strconv.Quote(f.of))
 	}
 	key, err := agencykey.Read(f.key, f.passphraseFile)
 	if err != nil {

@@ -93,8 +93,8 @@ encrypted (argon2id, XChaCha20-Poly1305) in a block of its own kind.`,
 }
 
 func (f *keyNewFlags) run() (*keyNewAnswer, error) {
-	if err := ledger.CheckID(f.body); err != nil {
-		return nil, cli.Usagef("--body: %w", err)
+	if err := cli.CheckID("--body", f.body); err != nil {
+		return nil, err
 	}
 	var old *agencykey.Key
 	if f.signedBy != "" {
@@ -106,7 +106,7 @@ func (f *keyNewFlags) run() (*keyNewAnswer, error) {
 			return nil, err
 		}
 		if old.Body != f.body {
-			return nil, cli.Usagef("%s: expected a key of %s, found one of %s", f.signedBy, f.body, old.Body)
+			return nil, cli.WrongFlag("--signed-by", "a key of "+f.body, "one of "+old.Body)
 		}
 	}
 	passphrase, err := keyfile.ReadPassphrase(f.passphraseFile)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -106,10 +107,10 @@ that may still be good isn't given yet. verifier audit reads them.
 
 func (f *listFlags) run(cmd *cobra.Command) error {
 	if err := ledger.CheckName(f.ledgerOf); err != nil {
-		return cli.Usagef("--ledger: expected a ledger's name, such as registro.example")
+		return cli.WrongFlag("--ledger", "a ledger's name, such as registro.example", strconv.Quote(f.ledgerOf))
 	}
 	if f.count < 1 || f.count > history.MaxPartEvents {
-		return cli.Usagef("--count: expected 1 to %d, found %d", history.MaxPartEvents, f.count)
+		return cli.WrongFlag("--count", fmt.Sprintf("1 to %d", history.MaxPartEvents), strconv.Itoa(f.count))
 	}
 	k, err := agencykey.Read(f.key, f.passphraseFile)
 	if err != nil {

@@ -81,8 +81,8 @@ the files see receipt sign --help.`,
     --evidence evidence.jwt --subjects subjects.txt --out submission.json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if ledger.CheckID(body) != nil {
-				return cli.Usagef("--body: expected the id of a body, such as c_a944")
+			if err := cli.CheckID("--body", body); err != nil {
+				return err
 			}
 			// Nobody looks at this key: sealing with it checks that all fits together.
 			k, err := agencykey.New(body, "EdDSA")

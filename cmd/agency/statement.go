@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -175,7 +176,7 @@ something, and rightly so.`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !monthForm.MatchString(month) {
-				return cli.Usagef("--month: expected a month like 2026-11, found %q", month)
+				return cli.WrongFlag("--month", "a month like 2026-11", strconv.Quote(month))
 			}
 			k, err := agencykey.Read(f.key, f.passphraseFile)
 			if err != nil {

@@ -111,7 +111,7 @@ Where the ledger answers, calls are recorded by it as ever.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			for _, flag := range []struct{ name, text string }{{"person", o.Person}, {"reason", o.Reason}} {
 				if err := ledger.CheckText(flag.text, ledger.MaxText); err != nil {
-					return cli.Usagef("--%s: expected a text of 1 to %d characters", flag.name, ledger.MaxText)
+					return cli.WrongFlag("--"+flag.name, fmt.Sprintf("a text of 1 to %d characters", ledger.MaxText), "another")
 				}
 			}
 			o.Renew = renew

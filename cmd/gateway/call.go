@@ -52,7 +52,7 @@ func (f *checkFlags) judge(ctx context.Context, a *checkAnswer, c *config.Config
 	}
 	a.Call = &callSays{EService: route.Service.Name, Operation: route.Operation.Method + " " + route.Operation.Path, Flags: []string{}}
 	if o.PDND == nil || o.Clients == nil {
-		return nil, cli.Usagef("--offline: expected key sets in files, to judge a call's tokens")
+		return nil, cli.WrongFlag("--offline", "key sets in files, to judge a call's tokens", "none")
 	}
 	checker, err := checks.New(checks.Config{
 		PDND: o.PDND, Clients: o.Clients, Issuers: c.PDND.Issuers, Consumers: o.Consumers, Seen: unused{}, Now: func() time.Time { return at },

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 
@@ -133,7 +134,7 @@ func (f *checkFlags) run(cmd *cobra.Command, path string) (*checkAnswer, error) 
 	if f.at != "" {
 		var err error
 		if at, err = time.Parse(time.RFC3339, f.at); err != nil {
-			return nil, cli.Usagef("--at: expected a time as 2026-11-22T09:30:00Z")
+			return nil, cli.WrongFlag("--at", "a time as 2026-11-22T09:30:00Z", strconv.Quote(f.at))
 		}
 	}
 	if f.call == "" && (f.answer != "" || f.at != "") {

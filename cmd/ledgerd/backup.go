@@ -50,7 +50,7 @@ change: move it to another disk, or it is lost together with the store.`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if out == "" {
-				return cli.Usagef("--out is needed: a new folder for the backup")
+				return cli.WrongFlag("--out", "a new folder for the backup", "nothing")
 			}
 			note, err := node.Backup(cmd.Context(), flags.data, out, logger(cmd), func(to string) error {
 				return copyStore(cmd, flags, to)

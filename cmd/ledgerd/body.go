@@ -13,7 +13,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/traccia-ledger/traccia/cmd/internal/cli"
-	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/registry"
 )
 
@@ -60,7 +59,7 @@ func bodyAddCommand() *cobra.Command {
     --attribute "Comuni e loro Consorzi e Associazioni"`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := checkID(body.ID); err != nil {
+			if err := cli.CheckID("--id", body.ID); err != nil {
 				return err
 			}
 			if body.Name == "" {
@@ -113,11 +112,11 @@ insists.`,
   ledgerd body key-add --id c_a944 --jwks keys-2027/c_a944.jwks`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := checkID(id); err != nil {
+			if err := cli.CheckID("--id", id); err != nil {
 				return err
 			}
 			if jwks == "" {
-				return cli.Usagef("--jwks is needed")
+				return cli.WrongFlag("--jwks", "a file with a JWK set", "nothing")
 			}
 			keys, err := readKeys(id, jwks)
 			if err != nil {
@@ -151,11 +150,15 @@ records nothing any more until another is registered.`,
   ledgerd body key-revoke --id c_a944 --all --reason "merged into c_b012"`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := checkID(call.Body); err != nil {
+			if err := cli.CheckID("--id", call.Body); err != nil {
 				return err
 			}
 			if (call.Kid == "") != call.All {
-				return cli.Usagef("--kid or --all is needed")
+				found := "neither"
+				if call.All {
+					found = "both"
+				}
+				return cli.WrongFlag("--kid", "a key's kid, or --all", found)
 			}
 			reply, err := adminDo(cmd, &flags, adminCall{RevokeKey: &call})
 			if err != nil {
@@ -228,7 +231,7 @@ the providers it speaks for, itself included, from the next event on.`,
 		Example: `  ledgerd scope set --id inps --providers inps,c_a944`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := checkID(scope.ID); err != nil {
+			if err := cli.CheckID("--id", scope.ID); err != nil {
 				return err
 			}
 			reply, err := adminDo(cmd, &flags, adminCall{SetScope: &scope})
@@ -243,13 +246,6 @@ the providers it speaks for, itself included, from the next event on.`,
 	set.Flags().StringSliceVar(&scope.Providers, "providers", nil, "ids of the providers")
 	cmd.AddCommand(set)
 	return cmd
-}
-
-func checkID(id string) error {
-	if ledger.CheckID(id) != nil {
-		return cli.Usagef("--id: expected the lower-case IPA code or PDND tenant uuid, 1 to 64 of a-z, 0-9, _ and -")
-	}
-	return nil
 }
 
 // readKeys reads a JWK set and the proofs beside its keys.

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -60,7 +61,7 @@ the whole log as an outsider would, prints a summary and ends.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			begun := time.Now()
 			if load.receipts < 0 {
-				return cli.Usagef("--receipts: expected 0 or more, found %d", load.receipts)
+				return cli.WrongFlag("--receipts", "0 or more", strconv.Itoa(load.receipts))
 			}
 			log := slog.New(slog.DiscardHandler)
 			if !once {

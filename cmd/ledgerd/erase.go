@@ -11,6 +11,7 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -104,7 +105,7 @@ calendar month, when the month is over.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if list || asked.ID != "" {
 				if asked.Apply = call.Apply; asked.Apply && asked.ID == "" {
-					return cli.Usagef("--apply: expected --answer ID beside it, the request to grant")
+					return cli.WrongFlag("--apply", "--answer ID beside it, the request to grant", "none")
 				}
 				return runAsked(cmd, &flags, asked)
 			}
@@ -115,7 +116,7 @@ calendar month, when the month is over.`,
 				return cli.Usagef("--refuse goes with --answer ID, and --show-subjects with --requests")
 			}
 			if call.Month != "" && !monthForm.MatchString(call.Month) {
-				return cli.Usagef("--month: expected a month like 2026-11, found %q", call.Month)
+				return cli.WrongFlag("--month", "a month like 2026-11", strconv.Quote(call.Month))
 			}
 			var err error
 			if request == "" {

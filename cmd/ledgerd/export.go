@@ -80,7 +80,7 @@ passphrase of the ledger's keys: tags can only be shown with the year's VRF key.
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if out == "" {
-				return cli.Usagef("--out is needed: a new folder for the export")
+				return cli.WrongFlag("--out", "a new folder for the export", "nothing")
 			}
 			run := exportPublic
 			if bodies {

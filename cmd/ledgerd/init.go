@@ -48,7 +48,7 @@ changed later in DIR/config.json.`,
 			if name == "" {
 				var err error
 				if name, err = os.Hostname(); err != nil {
-					return cli.Usagef("--name is needed: what the ledger is called, e.g. registro.example")
+					return cli.WrongFlag("--name", "what the ledger is called, e.g. registro.example", "nothing")
 				}
 			}
 			if err := ledger.CheckName(name); err != nil {

@@ -51,7 +51,7 @@ not part of its URL: they come from the file that PGPASSFILE names.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if to == "" {
-				return cli.Usagef("--to is needed: a database's URL, or a new directory")
+				return cli.WrongFlag("--to", "a database's URL, or a new directory", "nothing")
 			}
 			where, err := place.Parse(to, ".")
 			if err != nil {

@@ -42,7 +42,7 @@ show the world two histories. If anything fails, DIR is as it was before.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if from == "" {
-				return cli.Usagef("--from is needed: the folder of a backup")
+				return cli.WrongFlag("--from", "the folder of a backup", "nothing")
 			}
 			opt, err := flags.options(cmd)
 			if err != nil {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 
@@ -93,7 +94,7 @@ known to the operator alone and takes effect at once.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
 			case cmd.Flags().Changed("term") && call.Term < 1:
-				return cli.Usagef("--term: expected a number of months from 1 on")
+				return cli.WrongFlag("--term", "a number of months from 1 on", strconv.Itoa(call.Term))
 			case add != "" && !monthForm.MatchString(add), call.HoldRemove != "" && !monthForm.MatchString(call.HoldRemove):
 				return cli.Usagef("--hold-add and --hold-remove take a month like 2026-11")
 			case (add != "") != (reason != ""):

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -293,13 +294,13 @@ func checkPlain(flags serveFlags) error {
 	for _, l := range []struct{ flag, address, cert string }{{"--listen", flags.listen, flags.tlsCert}, {"--metrics-listen", flags.metrics, ""}} {
 		host, _, err := net.SplitHostPort(l.address)
 		if err != nil {
-			return cli.Usagef("%s: expected host:port, found %q", l.flag, l.address)
+			return cli.WrongFlag(l.flag, "host:port", strconv.Quote(l.address))
 		}
 		if l.cert != "" {
 			continue
 		}
 		if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-			return cli.Usagef("%s: plain HTTP is served on loopback only, found %q; use --tls-cert and --tls-key", l.flag, l.address)
+			return cli.WrongFlag(l.flag, "an address on loopback, for plain HTTP, or --tls-cert and --tls-key", strconv.Quote(l.address))
 		}
 	}
 	return nil

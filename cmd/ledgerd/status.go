@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -105,7 +106,7 @@ func askReady(ctx context.Context, address string) (*statusAnswer, error) {
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/ready", nil)
 	if err != nil {
-		return nil, cli.Usagef("--ready: expected host:port, found %q", address)
+		return nil, cli.WrongFlag("--ready", "host:port", strconv.Quote(address))
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {

@@ -27,6 +27,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -110,15 +111,15 @@ func (s *settings) check() error {
 	case (s.url == "") != (s.world == ""):
 		return cli.Usagef("--url and --world go together: --world names the data directory of the ledgerd dev that serves --url")
 	case s.subjects != "seen" && s.subjects != "new":
-		return cli.Usagef("--subjects: expected seen or new, found %q", s.subjects)
+		return cli.WrongFlag("--subjects", "seen or new", strconv.Quote(s.subjects))
 	case s.endpoint != "batch" && s.endpoint != "single":
-		return cli.Usagef("--endpoint: expected batch or single, found %q", s.endpoint)
+		return cli.WrongFlag("--endpoint", "batch or single", strconv.Quote(s.endpoint))
 	case s.perReceipt < 1 || s.perReceipt > 10_000:
-		return cli.Usagef("--subjects-per-receipt: expected 1 to 10000, found %d", s.perReceipt)
+		return cli.WrongFlag("--subjects-per-receipt", "1 to 10000", strconv.Itoa(s.perReceipt))
 	case s.receipts < 1 || s.reuse < 1 || s.connections < 1:
 		return cli.Usagef("--receipts, --voucher-reuse and --connections: expected 1 or more")
 	case s.rate < 0:
-		return cli.Usagef("--rate: expected more than 0, found %g", s.rate)
+		return cli.WrongFlag("--rate", "more than 0", fmt.Sprint(s.rate))
 	}
 	return nil
 }

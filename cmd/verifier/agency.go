@@ -101,7 +101,7 @@ The file may be of any size; it is read in parts.`,
 
 func checkAgency(cmd *cobra.Command, path string, f *agencyFlags) (*agencyAnswer, error) {
 	if f.seenIsAll && f.seen == "" {
-		return nil, cli.Usagef("--seen-is-all: expected --seen beside it")
+		return nil, cli.WrongFlag("--seen-is-all", "--seen beside it", "none")
 	}
 	text, err := cli.ReadFile(f.policy, maxKeys)
 	if err != nil {

@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -199,21 +200,23 @@ func (f *auditFlags) add(cmd *cobra.Command) {
 
 // config checks the flags, and reads the small files.
 func (f *auditFlags) config() (c verifier.AuditConfig, err error) {
-	if f.all == "" && ledger.CheckID(f.body) != nil {
-		return c, cli.Usagef("--body: expected the id of a body, such as c_a944")
+	if f.all == "" {
+		if err := cli.CheckID("--body", f.body); err != nil {
+			return c, err
+		}
 	}
 	if f.lang != "it" && f.lang != "en" {
-		return c, cli.Usagef("--lang: expected it or en")
+		return c, cli.WrongFlag("--lang", "it or en", strconv.Quote(f.lang))
 	}
 	if f.breach == "" && (f.affected != "" || f.by != verifier.AuditBreach{}) {
-		return c, cli.Usagef("--affected, --breach-…: expected --breach beside them")
+		return c, cli.WrongFlag("--affected, --breach-…", "--breach beside them", "none")
 	}
 	if f.seenIsAll && f.seen == "" {
-		return c, cli.Usagef("--seen-is-all: expected --seen beside it")
+		return c, cli.WrongFlag("--seen-is-all", "--seen beside it", "none")
 	}
 	for name, n := range map[string]int{"--burst": f.limits.Burst, "--out-of-hours": f.limits.OutOfHours, "--many": f.limits.Many, "--no-case": f.limits.NoCase} {
 		if n < 1 {
-			return c, cli.Usagef("%s: expected 1 or more", name)
+			return c, cli.WrongFlag(name, "1 or more", strconv.Itoa(n))
 		}
 	}
 	c = verifier.AuditConfig{Body: f.body, All: f.all != "", Consents: rules.Consents, ShowOperators: f.showOperators, Limits: f.limits}
@@ -232,7 +235,7 @@ func (f *auditFlags) config() (c verifier.AuditConfig, err error) {
 			return c, cli.Usagef("--purposes %s: %w", f.purposes, err)
 		}
 		if c.Declared.Body != f.body {
-			return c, cli.Usagef("--purposes %s: expected those of %s, found those of %s", f.purposes, f.body, c.Declared.Body)
+			return c, cli.WrongFlag("--purposes", "those of "+f.body, "those of "+c.Declared.Body)
 		}
 	}
 	if f.watch != "" {
@@ -246,7 +249,7 @@ func (f *auditFlags) config() (c verifier.AuditConfig, err error) {
 			return c, err
 		}
 		if len(codes) != 1 {
-			return c, cli.Usagef("--subject-file: expected the code of one citizen, found %d", len(codes))
+			return c, cli.WrongFlag("--subject-file", "the code of one citizen", strconv.Itoa(len(codes)))
 		}
 		c.Subject = codes[0]
 	}
@@ -259,7 +262,7 @@ func (f *auditFlags) config() (c verifier.AuditConfig, err error) {
 // periodOf reads days as flags give them; to is the first instant behind the last.
 func periodOf(first, last, name string) (zone *time.Location, from, to time.Time, err error) {
 	if zone, err = time.LoadLocation(name); err != nil {
-		return zone, from, to, cli.Usagef("--zone: expected a name as Europe/Rome")
+		return zone, from, to, cli.WrongFlag("--zone", "a name as Europe/Rome", strconv.Quote(name))
 	}
 	for _, day := range []struct {
 		name, text string
@@ -269,14 +272,14 @@ func periodOf(first, last, name string) (zone *time.Location, from, to time.Time
 			continue
 		}
 		if *day.to, err = time.ParseInLocation(time.DateOnly, day.text, zone); err != nil {
-			return zone, from, to, cli.Usagef("%s: expected a day as 2026-11-22", day.name)
+			return zone, from, to, cli.WrongFlag(day.name, "a day as 2026-11-22", strconv.Quote(day.text))
 		}
 	}
 	if !to.IsZero() {
 		to = to.AddDate(0, 0, 1)
 	}
 	if !from.IsZero() && !to.IsZero() && !from.Before(to) {
-		return zone, from, to, cli.Usagef("--to: expected a day that isn't before --from")
+		return zone, from, to, cli.WrongFlag("--to", "a day that isn't before --from", last)
 	}
 	return zone, from, to, nil
 }
@@ -290,7 +293,7 @@ func (f *auditFlags) workingHours() (h verifier.AuditHours, err error) {
 	}{{opens, &h.Opens}, {closes, &h.Closes}} {
 		at, err := time.Parse("15:04", end.text)
 		if err != nil && end.text != "24:00" {
-			return h, cli.Usagef("--hours: expected hours as 07:00-20:00")
+			return h, cli.WrongFlag("--hours", "hours as 07:00-20:00", strconv.Quote(f.hours))
 		}
 		if *end.to = at.Hour()*60 + at.Minute(); end.text == "24:00" {
 			*end.to = 24 * 60

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -42,7 +43,7 @@ func (f *auditFetch) fetch(cmd *cobra.Command, c *verifier.AuditConfig, lists []
 		return nil
 	}
 	if err := ledger.CheckName(f.ledger); err != nil {
-		return cli.Usagef("--ledger: expected a ledger's name, such as registro.example")
+		return cli.WrongFlag("--ledger", "a ledger's name, such as registro.example", strconv.Quote(f.ledger))
 	}
 	base, err := fetch.ParseURL(f.url)
 	if err != nil {
@@ -53,7 +54,7 @@ func (f *auditFetch) fetch(cmd *cobra.Command, c *verifier.AuditConfig, lists []
 		return err
 	}
 	if key.Body != c.Body {
-		return cli.Usagef("--key: expected a key of %s, found one of %s", c.Body, key.Body)
+		return cli.WrongFlag("--key", "a key of "+c.Body, "one of "+key.Body)
 	}
 	first := ledger.EpochOf(time.Now()) - uint32(len(lists)) + 1
 	if !c.From.IsZero() {

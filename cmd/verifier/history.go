@@ -102,7 +102,7 @@ func (f *historyFlags) addTo(cmd *cobra.Command) {
 // read reads the file, the policy, and the rules with the policies at hand.
 func (f *historyFlags) read(file string) (policy *checkpoint.Policy, data []byte, with verifier.Rules, err error) {
 	if f.lang != "it" && f.lang != "en" {
-		return nil, nil, with, cli.Usagef("--lang: expected it or en, found %q", f.lang)
+		return nil, nil, with, cli.WrongFlag("--lang", "it or en", strconv.Quote(f.lang))
 	}
 	if policy, err = readPolicy(f.policy); err != nil {
 		return nil, nil, with, err
@@ -186,7 +186,7 @@ func writeExcerpt(data []byte, f *historyFlags) error {
 		epoch, err := strconv.ParseUint(year, 10, 32)
 		index, wrong := strconv.ParseUint(at, 10, 64)
 		if !found || err != nil || wrong != nil {
-			return cli.Usagef("--excerpt: expected YEAR/INDEX, …, found %q", word)
+			return cli.WrongFlag("--excerpt", "YEAR/INDEX, …", strconv.Quote(word))
 		}
 		chosen[uint32(epoch)] = append(chosen[uint32(epoch)], index)
 	}

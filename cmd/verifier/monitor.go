@@ -278,7 +278,7 @@ func (f *monitorFlags) follow(cmd *cobra.Command, m *monitor.Monitor, stream <-c
 
 func (f *monitorFlags) check() error {
 	if f.interval < 100*time.Millisecond || f.interval > time.Minute {
-		return cli.Usagef("--interval: expected 100ms to 1m, found %s", f.interval)
+		return cli.WrongFlag("--interval", "100ms to 1m", f.interval.String())
 	}
 	if f.once && (f.serve.listen != "" || f.serve.metrics != "") {
 		return cli.Usagef("--once ends at once: nothing can listen")

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -51,7 +52,7 @@ func (f *monitorServeFlags) check() error {
 		}
 		host, _, err := net.SplitHostPort(l.address)
 		if ip := net.ParseIP(host); err != nil || host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-			return cli.Usagef("%s: plain HTTP is served on loopback only, found %q", l.flag, l.address)
+			return cli.WrongFlag(l.flag, "an address on loopback, for plain HTTP", strconv.Quote(l.address))
 		}
 	}
 	return nil

@@ -21,7 +21,6 @@ import (
 	"github.com/traccia-ledger/traccia/cmd/internal/cli"
 	"github.com/traccia-ledger/traccia/cmd/internal/fetch"
 	"github.com/traccia-ledger/traccia/cmd/internal/provider"
-	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/checkpoint"
 	"github.com/traccia-ledger/traccia/ledger/durable"
 	"github.com/traccia-ledger/traccia/ledger/export"
@@ -131,8 +130,8 @@ func (f *providerFlags) run(cmd *cobra.Command) (*providerAnswer, error) {
 	if (f.submit || f.alarm) && (f.signingKey == "" || f.url == "" || f.policy == "") {
 		return nil, cli.Usagef("--submit and --alarm take --signing-key, --url and --policy: what is said to everyone is about the log that everyone is shown")
 	}
-	if err := ledger.CheckID(f.scope); err != nil {
-		return nil, cli.Usagef("--scope: %w", err)
+	if err := cli.CheckID("--scope", f.scope); err != nil {
+		return nil, err
 	}
 	c := &provider.Check{
 		Scope: f.scope, Now: time.Now, Patience: f.patience, Records: provider.RecordsFile(f.records),
@@ -151,7 +150,7 @@ func (f *providerFlags) run(cmd *cobra.Command) (*providerAnswer, error) {
 			return nil, err
 		}
 		if key.Body != f.scope {
-			return nil, cli.Usagef("%s: expected a key of %s, found one of %s", f.signingKey, f.scope, key.Body)
+			return nil, cli.WrongFlag("--signing-key", "a key of "+f.scope, "one of "+key.Body)
 		}
 	}
 	if err := f.source(cmd, c, key); err != nil {

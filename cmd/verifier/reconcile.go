@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"time"
 	_ "time/tzdata" // --zone, on machines that have none
 
@@ -150,15 +151,15 @@ func (f *reconcileFlags) config() (c verifier.ReconcileConfig, err error) {
 	case sources < 2:
 		return c, cli.Usagef("expected two of --traces, --tracing, and --records or --list")
 	case len(f.submissions) > 0 && f.records == "":
-		return c, cli.Usagef("--submissions: expected --records beside them")
+		return c, cli.WrongFlag("--submissions", "--records beside them", "none")
 	case f.policy != "" && f.list == "":
-		return c, cli.Usagef("--policy: expected --list beside it; records are checked by verifier provider")
+		return c, cli.WrongFlag("--policy", "--list beside it (records are checked by verifier provider)", "none")
 	case f.cohorts != "" && !c.Ledger:
-		return c, cli.Usagef("--cohorts: expected --records or --list beside it, which say whose aggregates they are")
+		return c, cli.WrongFlag("--cohorts", "--records or --list beside it, which say whose aggregates they are", "none")
 	case f.langs != "it" && f.langs != "en":
-		return c, cli.Usagef("--lang: expected it or en")
+		return c, cli.WrongFlag("--lang", "it or en", strconv.Quote(f.langs))
 	case f.window < 0:
-		return c, cli.Usagef("--window: expected a time of 0 or more")
+		return c, cli.WrongFlag("--window", "a time of 0 or more", f.window.String())
 	}
 	c.Zone, c.From, c.To, err = periodOf(f.from, f.to, f.zone)
 	return c, err

@@ -138,9 +138,9 @@ var monthForm = regexp.MustCompile(`^[0-9]{4}-(0[1-9]|1[0-2])$`)
 func (f *statisticsFlags) check() error {
 	switch {
 	case f.month != "" && !monthForm.MatchString(f.month):
-		return cli.Usagef("--month: expected a month such as 2026-11, found %q", f.month)
+		return cli.WrongFlag("--month", "a month such as 2026-11", strconv.Quote(f.month))
 	case f.body != "" && f.month == "":
-		return cli.Usagef("--body needs --month: a body compares one month at a time")
+		return cli.WrongFlag("--body", "--month beside it: a body compares one month at a time", "none")
 	case f.body != "" && (ledger.CheckID(f.body) != nil || f.events < 0):
 		return cli.Usagef("--body and --events: expected the id of a body, and how many events it counted")
 	}

@@ -14,6 +14,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/traccia-ledger/traccia/cmd/internal/cli"
 	"github.com/traccia-ledger/traccia/cmd/internal/keyfile"
@@ -50,7 +51,7 @@ func New(body, alg string) (*Key, error) {
 	case jws.RS256:
 		signer, err = rsa.GenerateKey(rand.Reader, rsaBits)
 	default:
-		return nil, cli.Usagef("--alg: expected ES256, EdDSA or RS256, found %q", alg)
+		return nil, cli.WrongFlag("--alg", "ES256, EdDSA or RS256", strconv.Quote(alg))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("couldn't make a key: %w", err)

@@ -24,10 +24,12 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // Exit codes of every command.
@@ -80,7 +82,7 @@ func Run(ctx context.Context, root *cobra.Command, args []string, stdout, stderr
 		if isGroup(cmd) && cmd.Flags().NArg() > 0 {
 			return unknownCommand(cmd, cmd.Flags().Arg(0))
 		}
-		return err
+		return wrongValue(err)
 	})
 	root.AddCommand(versionCommand())
 	root.SetHelpCommand(helpCommand(root))
@@ -152,6 +154,26 @@ func prepare(cmd *cobra.Command, r *run) {
 	if isGroup(cmd) && cmd.HasParent() {
 		cmd.Example = strings.Join(examples, "\n")
 	}
+}
+
+// wrongValue says in our words which value a flag takes.
+func wrongValue(err error) error {
+	var invalid *pflag.InvalidValueError
+	if !errors.As(err, &invalid) {
+		return err
+	}
+	flag, expected := invalid.GetFlag(), "another value"
+	switch flag.Value.Type() {
+	case "int", "int64", "uint", "uint32", "uint64":
+		expected = "a whole number"
+	case "float64":
+		expected = "a number"
+	case "bool":
+		expected = "true or false"
+	case "duration":
+		expected = "a time such as 90s or 2h"
+	}
+	return WrongFlag("--"+flag.Name, expected, strconv.Quote(invalid.GetValue()))
 }
 
 func noArgs(_ *cobra.Command, args []string) error {

@@ -57,6 +57,7 @@ func tree() *cobra.Command {
 		return Print(cmd, &sizeAnswer{Verdict: Verdict{Result: Proven}, Size: 7})
 	})
 	fsck.Flags().String("data", "", "directory")
+	fsck.Flags().Int("receipts", 0, "number")
 	needs := leaf("needs", func(cmd *cobra.Command) error { return nil })
 	needs.Flags().String("key", "", "file")
 	if err := needs.MarkFlagRequired("key"); err != nil {
@@ -75,6 +76,11 @@ func tree() *cobra.Command {
 		leaf("problem", func(*cobra.Command) error { return fmt.Errorf("couldn't parse receipt: %w", &badRoot) }),
 		leaf("means", func(*cobra.Command) error { return &CouldNotCheck{Err: &badRoot} }),
 		leaf("usage", func(*cobra.Command) error { return Usagef("--to is before --from") }),
+		leaf("flag", func(*cobra.Command) error { return WrongFlag("--lang", "it or en", `"fr"`) }),
+		leaf("leading", func(*cobra.Command) error { return Usagef("--url: %w", errors.New("no URL")) }),
+		leaf("whole", func(*cobra.Command) error {
+			return &ledger.Problem{Code: ledger.CodeSyntax, Expected: "an object", Found: "the end"}
+		}),
 		leaf("twice", func(cmd *cobra.Command) error {
 			return errors.Join(Print(cmd, &keyAnswer{}), Print(cmd, &keyAnswer{}))
 		}),
@@ -117,11 +123,16 @@ func TestRun(t *testing.T) {
 		{"wrong --json", 1, `{"schema":"traccia/ledgerd-wrong/1","result":"not_proven","problems":[{"code":"root_mismatch","where":"receipt#subjects/root","expected":"aa","found":"bb"}],"size":0}` + "\n", ""},
 		{"silent", 3, "size 0\nresult: unchecked\n", "ledgerd silent: not checked\n"},
 		{"io", 3, "", "ledgerd io: couldn't load log: file does not exist\n"},
-		{"io --json", 3, `{"schema":"traccia/ledgerd-io/1","result":"unchecked","problems":[{"code":"could_not_check","where":"ledgerd io","expected":"","found":"couldn't load log: file does not exist"}]}` + "\n", "ledgerd io: couldn't load log: file does not exist\n"},
+		{"io --json", 3, `{"schema":"traccia/ledgerd-io/1","result":"unchecked","problems":[{"code":"could_not_check","where":"ledgerd io","expected":"no error","found":"couldn't load log: file does not exist"}]}` + "\n", "ledgerd io: couldn't load log: file does not exist\n"},
 		{"problem", 1, "", "ledgerd problem: couldn't parse receipt: root_mismatch at receipt#subjects/root: expected aa, found bb\n"},
 		{"problem --json", 1, `{"schema":"traccia/ledgerd-problem/1","result":"not_proven","problems":[{"code":"root_mismatch","where":"receipt#subjects/root","expected":"aa","found":"bb"}]}` + "\n", "ledgerd problem: couldn't parse receipt: root_mismatch at receipt#subjects/root: expected aa, found bb\n"},
 		{"means", 3, "", "ledgerd means: root_mismatch at receipt#subjects/root: expected aa, found bb\n"},
 		{"usage", 2, "", "ledgerd usage: --to is before --from\nhint: ledgerd usage --help\n"},
+		{"usage --json", 2, `{"schema":"traccia/ledgerd-usage/1","result":"unchecked","problems":[{"code":"usage","where":"ledgerd usage","expected":"what ledgerd usage --help says","found":"--to is before --from"}]}` + "\n", "ledgerd usage: --to is before --from\nhint: ledgerd usage --help\n"},
+		{"flag --json", 2, `{"schema":"traccia/ledgerd-flag/1","result":"unchecked","problems":[{"code":"usage","where":"--lang","expected":"it or en","found":"\"fr\""}]}` + "\n", "ledgerd flag: --lang: expected it or en, found \"fr\"\nhint: ledgerd flag --help\n"},
+		{"leading --json", 2, `{"schema":"traccia/ledgerd-leading/1","result":"unchecked","problems":[{"code":"usage","where":"--url","expected":"what ledgerd leading --help says","found":"no URL"}]}` + "\n", "ledgerd leading: --url: no URL\nhint: ledgerd leading --help\n"},
+		{"whole --json", 1, `{"schema":"traccia/ledgerd-whole/1","result":"not_proven","problems":[{"code":"syntax","where":"body","expected":"an object","found":"the end"}]}` + "\n", "ledgerd whole: syntax: expected an object, found the end\n"},
+		{"fsck --receipts abc --json", 2, `{"schema":"traccia/ledgerd-fsck/1","result":"unchecked","problems":[{"code":"usage","where":"--receipts","expected":"a whole number","found":"\"abc\""}]}` + "\n", "ledgerd fsck: --receipts: expected a whole number, found \"abc\"\nhint: ledgerd fsck --help\n"},
 		{"twice", 3, "key \n", "ledgerd twice: a command answered twice\n"},
 		{"stream", 0, "line 1\nline 2\nkey end\n", ""},
 		{"stream --json", 0, `{"line":1}` + "\n" + `{"line":2}` + "\n" + `{"schema":"traccia/ledgerd-stream/1","kid":"end"}` + "\n", ""},
@@ -135,7 +146,7 @@ func TestRun(t *testing.T) {
 		{"fsck --data", 2, "", "ledgerd fsck: flag needs an argument: --data\nhint: ledgerd fsck --help\n"},
 		{"fsck extra", 2, "", "ledgerd fsck: unexpected argument \"extra\"\nhint: ledgerd fsck --help\n"},
 		{"needs", 2, "", "ledgerd needs: required flag(s) \"key\" not set\nhint: ledgerd needs --help\n"},
-		{"fsck --bogus --json", 2, `{"schema":"traccia/ledgerd-fsck/1","result":"unchecked","problems":[{"code":"usage","where":"ledgerd fsck","expected":"","found":"unknown flag: --bogus"}]}` + "\n", "ledgerd fsck: unknown flag: --bogus\nhint: ledgerd fsck --help\n"},
+		{"fsck --bogus --json", 2, `{"schema":"traccia/ledgerd-fsck/1","result":"unchecked","problems":[{"code":"usage","where":"ledgerd fsck","expected":"what ledgerd fsck --help says","found":"unknown flag: --bogus"}]}` + "\n", "ledgerd fsck: unknown flag: --bogus\nhint: ledgerd fsck --help\n"},
 		{"help nothing", 2, "", "ledgerd help: unknown command \"nothing\"\nhint: ledgerd help --help\n"},
 		{"completion", 2, "", "ledgerd completion: a command is needed\nhint: ledgerd completion --help\n"},
 	}

@@ -60,6 +60,11 @@ func (v *Verdict) settle(schema string) {
 	if v.Problems == nil {
 		v.Problems = []ledger.Problem{}
 	}
+	for i := range v.Problems {
+		if p := &v.Problems[i]; p.Where == "" {
+			p.Where = "body" // of the file, all of it, as over HTTP
+		}
+	}
 }
 
 func (v *Verdict) conclude() error {
@@ -145,7 +150,32 @@ type Usage struct{ Err error }
 // Usagef makes a Usage.
 func Usagef(format string, args ...any) error { return &Usage{Err: fmt.Errorf(format, args...)} }
 
-func (e *Usage) Error() string { return e.Err.Error() }
+// WrongFlag is a Usage of one flag, such as --out: what belongs there, and what was given.
+func WrongFlag(flag, expected, found string) error {
+	return &Usage{Err: &ledger.Problem{Code: codeUsage, Where: flag, Expected: expected, Found: found}}
+}
+
+// CheckID is a Usage where a flag isn't the id of a body.
+func CheckID(flag, id string) error {
+	if ledger.CheckID(id) == nil {
+		return nil
+	}
+	found := "something else"
+	if id == "" {
+		found = "nothing"
+	}
+	return WrongFlag(flag, "the id of a body, 1 to 64 of a-z, 0-9, _ and -", found)
+}
+
+const codeUsage = "usage"
+
+func (e *Usage) Error() string {
+	if p, ok := e.Err.(*ledger.Problem); ok && p.Code == codeUsage {
+		return p.Where + ": expected " + p.Expected + ", found " + p.Found
+	}
+	return e.Err.Error()
+}
+
 func (e *Usage) Unwrap() error { return e.Err }
 
 // NotProven says that what was examined doesn't hold: exit 1.
@@ -201,13 +231,16 @@ func failure(cmd *cobra.Command, err error, code int) *Verdict {
 	case isProblem:
 		v.Problems = []ledger.Problem{p}
 	default:
-		name := "could_not_check"
+		p = ledger.Problem{Code: "could_not_check", Where: cmd.CommandPath(), Expected: "no error", Found: oneLine(err.Error())}
 		if code == ExitUsage {
-			name = "usage"
+			p.Code, p.Expected = codeUsage, "what "+p.Where+" --help says"
+			if flag, rest, ok := strings.Cut(p.Found, ": "); ok && strings.HasPrefix(flag, "--") && !strings.Contains(flag, " ") {
+				p.Where, p.Found = flag, rest
+			}
 		} else if errors.Is(err, context.Canceled) {
-			name = "interrupted"
+			p.Code = "interrupted"
 		}
-		v.Problems = []ledger.Problem{{Code: name, Where: cmd.CommandPath(), Found: oneLine(err.Error())}}
+		v.Problems = []ledger.Problem{p}
 	}
 	if code == ExitNotProven {
 		v.Result = Unproven
