@@ -135,6 +135,33 @@ func (l *hubLedger) traces(folder string, last bool) error {
 	return nil
 }
 
+// TestReconcileWords: each text of a comparison is said in Italian, and what isn't known is marked as English.
+func TestReconcileWords(t *testing.T) {
+	for text, want := range map[string]phrase{
+		"none":                      {"niente", ""},
+		"200":                       {"200", ""},
+		"the receipt inps/1":        {"la ricevuta inps/1", ""},
+		"that of traces/0/line/2":   {"quella di traces/0/line/2", ""},
+		"the voucher as ledger/a/7": {"il voucher, come ledger/a/7", ""},
+		"a refusal as ledger/a/7":   {"un rifiuto, come ledger/a/7", ""},
+		"3 requests on 2026-11-22 for purpose 4a153b51":                                                {"3 richieste del 2026-11-22 per la finalità 4a153b51", ""},
+		"2 calls bear neither a voucher nor a receipt, as those of other APIs: they weren't compared.": {"2 chiamate non hanno voucher né ricevuta, come quelle di altre API: non sono state confrontate.", ""},
+		"a whole list": {"a whole list", "en"},
+	} {
+		if got := phraseOf("it", text); got != want {
+			t.Errorf("%q is %+v", text, got)
+		}
+		if got := phraseOf("en", text); got != (phrase{text, ""}) {
+			t.Errorf("%q in English is %+v", text, got)
+		}
+	}
+	for code := range reconcileWords["it"] {
+		if reconcileWords["en"][code] == "" {
+			t.Errorf("no English %s", code)
+		}
+	}
+}
+
 // TestDiskSorter: whatever fits into memory, items come in the same order, and each as it was; nothing is left in the folder.
 func TestDiskSorter(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
