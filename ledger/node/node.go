@@ -214,8 +214,9 @@ func (n *Node) open(ctx context.Context) error {
 	return nil
 }
 
-// begin starts every year, turns to the current one if there is another by now,
-// and publishes what isn't public.
+// begin starts every year, and turns to the current one if there is another by now.
+// What isn't public is published by the loops that follow: witnesses may take seconds
+// to answer, and a monitor among them reads what it is to cosign from this node.
 func (n *Node) begin(ctx context.Context) error {
 	for _, y := range n.all() {
 		if err := y.begin(ctx); err != nil {
@@ -229,7 +230,7 @@ func (n *Node) begin(ctx context.Context) error {
 		return err
 	}
 	n.opened = true
-	return n.publishAll()
+	return nil
 }
 
 // openTokens opens PDND's keys.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/traccia-ledger/traccia/ledger"
+	"github.com/traccia-ledger/traccia/ledger/engine"
 	"github.com/traccia-ledger/traccia/ledger/store"
 )
 
@@ -47,7 +48,7 @@ func (n *Node) publishFinalLoop() {
 	})
 }
 
-// eachInterval calls f once an interval, until the node closes.
+// eachInterval calls f at once, and then once an interval, until the node closes.
 func (n *Node) eachInterval(f func() error) {
 	defer n.stopped.Done()
 	interval, err := n.Settings.interval()
@@ -57,13 +58,13 @@ func (n *Node) eachInterval(f func() error) {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
+		if err := f(); err != nil {
+			n.opt.Log.Error("couldn't publish", "error", err)
+		}
 		select {
 		case <-n.stop:
 			return
 		case <-tick.C:
-			if err := f(); err != nil {
-				n.opt.Log.Error("couldn't publish", "error", err)
-			}
 		}
 	}
 }
@@ -98,24 +99,19 @@ func (n *Node) publishAll() error {
 	return nil
 }
 
-// resumePublished takes up what was published of a past year with the
-// cosignatures that it has.
+// resumePublished takes up what was published last with the cosignatures that it has.
+// check found it to be of this log.
 func (y *year) resumePublished() error {
-	if !y.seq.Finished() {
-		return nil
-	}
 	signed, cp, err := y.lastPublished()
 	if err != nil || signed == nil {
 		return err
 	}
-	if root := y.seq.Latest().Root; cp.Size == root.Size {
-		for i, w := range y.witnesses {
-			y.cosigned[i] = w.Cosigned(signed)
-		}
-		y.countLacking()
-		y.offered.Store(root.Size)
-		y.show(&Published{root, signed})
+	for i, w := range y.witnesses {
+		y.cosigned[i] = w.Cosigned(signed)
 	}
+	y.countLacking()
+	y.offered.Store(cp.Size)
+	y.show(&Published{engine.Root{Size: cp.Size, Hash: cp.Root}, signed})
 	return nil
 }
 

@@ -23,6 +23,10 @@ import (
 // with those it got: a dead witness delays nobody for longer.
 const witnessPatience = 3 * time.Second
 
+// checkPatience is how long witnesses may take to say what they have seen. Nothing is
+// recorded meanwhile.
+const checkPatience = 1500 * time.Millisecond
+
 // openWitnesses reads whom to ask for cosignatures.
 func (n *Node) openWitnesses() error {
 	file := n.Settings.WitnessPolicy
@@ -80,7 +84,7 @@ func (y *year) checkWitnesses(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, witnessPatience)
+	ctx, cancel := context.WithTimeout(ctx, checkPatience)
 	defer cancel()
 	sizes, errs := make([]uint64, len(y.witnesses)), make([]error, len(y.witnesses))
 	y.eachWitness(func(i int, w *witness.Client) { sizes[i], errs[i] = w.LastSize(ctx, signed) })

@@ -6,10 +6,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -29,13 +31,14 @@ import (
 type watched struct {
 	dir    string
 	policy *checkpoint.Policy
-	down   map[string]bool // by name: the witness answers nothing
+	down   atomic.Pointer[[]string] // names of witnesses that answer nothing
 	serves map[string]*witness.Witness
 }
 
 func newWatched(t *testing.T, names ...string) *watched {
 	t.Helper()
-	w := &watched{dir: t.TempDir(), down: map[string]bool{}, serves: map[string]*witness.Witness{}}
+	w := &watched{dir: t.TempDir(), serves: map[string]*witness.Witness{}}
+	w.takeDown()
 	settings := node.Settings{
 		Name: "registro.example", PublishInterval: "1m", WitnessPolicy: "policy.txt",
 		PDND: node.PDNDSettings{Issuers: []string{"interop.pagopa.it"}},
@@ -64,7 +67,7 @@ func newWatched(t *testing.T, names ...string) *watched {
 		serve := witness.New(t.TempDir(), note.Signer(signer), logs...)
 		w.serves[name] = serve
 		server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-			if w.down[name] {
+			if slices.Contains(*w.down.Load(), name) {
 				http.Error(rw, "down", http.StatusServiceUnavailable)
 				return
 			}
@@ -84,6 +87,9 @@ func newWatched(t *testing.T, names ...string) *watched {
 	}
 	return w
 }
+
+// takeDown lets these witnesses answer nothing, and all others.
+func (w *watched) takeDown(names ...string) { w.down.Store(&names) }
 
 func (w *watched) open(t *testing.T, dir string) *node.Node {
 	t.Helper()
@@ -115,7 +121,7 @@ func TestPublishedWithCosignatures(t *testing.T) {
 	}
 	defer n.Close()
 	for i, down := range []string{"", "beta", ""} {
-		w.down = map[string]bool{down: true}
+		w.takeDown(down)
 		grow(t, n, "b"+string(rune('0'+i)))
 		p, err := n.Published(n.Epoch())
 		if err != nil {
@@ -133,11 +139,11 @@ func TestPublishedWithCosignatures(t *testing.T) {
 			t.Errorf("with %q down: %d witnesses at size %d, want %d at %d", down, len(c.Witnesses), c.Size, want, p.Root.Size)
 		}
 	}
-	w.down = map[string]bool{"alfa": true, "beta": true, "gamma": true}
+	w.takeDown("alfa", "beta", "gamma")
 	grow(t, n, "c0")
-	w.down["alfa"] = false
+	w.takeDown("beta", "gamma")
 	grow(t, n, "c1")
-	w.down["alfa"] = true
+	w.takeDown("alfa", "beta", "gamma")
 	grow(t, n, "c2")
 	p, _ := n.Published(n.Epoch())
 	if _, err := w.policy.Open(p.Checkpoint); !errors.Is(err, checkpoint.ErrQuorum) {
@@ -197,6 +203,58 @@ func TestTilesBeforeTheCheckpoint(t *testing.T) {
 	grow(t, n, "b1")
 	if asked == 0 {
 		t.Error("nobody was asked")
+	}
+}
+
+// TestOpensBeforeWitnessesAnswer: a witness that takes its time, as a monitor does that
+// reads what it is to cosign from this very node, doesn't keep the node from serving.
+// Meanwhile it shows what was published before.
+func TestOpensBeforeWitnessesAnswer(t *testing.T) {
+	w := newWatched(t, "mona")
+	n := w.open(t, w.dir)
+	grow(t, n, "b0")
+	before, err := n.Published(n.Epoch())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := n.AddBody(t.Context(), registry.Body{ID: "b1", Name: "b1"}); err != nil {
+		t.Fatal(err)
+	}
+	w.takeDown("mona")
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	w.takeDown()
+	// What it publishes at its end a process that dies doesn't.
+	err = os.WriteFile(filepath.Join(w.dir, "keys", "published", fmt.Sprintf("%d.checkpoint", n.Epoch())), before.Checkpoint, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := make(chan struct{})
+	var gaveUp atomic.Bool
+	w.serves["mona"].Verify = func(ctx context.Context, cp checkpoint.Checkpoint, _ []byte) error {
+		if cp.Size <= before.Root.Size {
+			return nil
+		}
+		select {
+		case <-open:
+			return nil
+		case <-ctx.Done():
+			gaveUp.Store(true)
+			return ctx.Err()
+		}
+	}
+	n = w.open(t, w.dir)
+	defer n.Close()
+	if gaveUp.Load() {
+		t.Error("it opened only when it gave the witness up")
+	}
+	if p, err := n.Published(n.Epoch()); err != nil || p.Root.Size < before.Root.Size {
+		t.Errorf("at first it shows %d leaves, %v", p.Root.Size, err)
+	}
+	close(open)
+	for p := before; p.Root != n.Latest().Root; time.Sleep(time.Millisecond) {
+		p, _ = n.Published(n.Epoch())
 	}
 }
 
@@ -283,7 +341,7 @@ func TestRestoredBehindTheWitnesses(t *testing.T) {
 	if !errors.Is(err, node.ErrBehind) {
 		t.Errorf("behind the witnesses alone: got %v, want ErrBehind", err)
 	}
-	w.down = map[string]bool{"alfa": true, "gamma": true}
+	w.takeDown("alfa", "gamma")
 	if _, err = node.Open(t.Context(), w.dir, node.Options{}); !errors.Is(err, node.ErrBehind) {
 		t.Errorf("one witness is left to say so: got %v, want ErrBehind", err)
 	}
