@@ -101,6 +101,30 @@ func (y *year) checkWitnesses(ctx context.Context) error {
 	return nil
 }
 
+// vouch checks with the witnesses before the next signature where the outcome of a
+// commit had to be looked up since the last time: the database that told it may be
+// another than the one that acknowledged what came before, and lack part of that.
+func (y *year) vouch(ctx context.Context) error {
+	now := y.n.uncertain()
+	if now == y.uncertain {
+		return nil
+	}
+	if err := y.checkWitnesses(ctx); err != nil {
+		return err
+	}
+	y.uncertain = now
+	return nil
+}
+
+// uncertain is of how many commits the store had to look the outcome up; 0 of a store in
+// a directory.
+func (n *Node) uncertain() uint64 {
+	if s, ok := n.rows.(interface{ Uncertain() uint64 }); ok {
+		return s.Uncertain()
+	}
+	return 0
+}
+
 // missed is how loudly to say that a witness didn't answer as hoped: a monitor
 // that has still to read what came before is nothing to worry about.
 func missed(err error) slog.Level {

@@ -22,6 +22,7 @@ import (
 	"github.com/traccia-ledger/traccia/ledger/checkpoint"
 	"github.com/traccia-ledger/traccia/ledger/node"
 	"github.com/traccia-ledger/traccia/ledger/registry"
+	"github.com/traccia-ledger/traccia/ledger/store"
 	"github.com/traccia-ledger/traccia/ledger/witness"
 
 	f_note "github.com/transparency-dev/formats/note"
@@ -302,6 +303,48 @@ func TestAskedAgain(t *testing.T) {
 	}
 	if _, now := count(); got != 3 || now != size {
 		t.Errorf("%d witnesses at size %d, want all three at %d", got, now, size)
+	}
+}
+
+// uncertainStore is one whose commits' outcomes had to be looked up so often.
+type uncertainStore struct {
+	store.Store
+	uncertain *atomic.Uint64
+}
+
+func (s uncertainStore) Uncertain() uint64 { return s.uncertain.Load() }
+
+// TestUncertainBehindTheWitnesses: once the outcome of a commit had to be looked up, the
+// witnesses are asked before anything more is signed. What they have seen and this log
+// lacks stops it.
+func TestUncertainBehindTheWitnesses(t *testing.T) {
+	w := newWatched(t, "alfa")
+	n := w.open(t, w.dir)
+	backup := filepath.Join(t.TempDir(), "store")
+	if err := n.Backup(t.Context(), backup); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 5 {
+		grow(t, n, fmt.Sprint("b", i))
+	}
+	file := filepath.Join(w.dir, "keys", "published", fmt.Sprintf("%d.checkpoint", n.Epoch()))
+	if err := errors.Join(n.Close(), os.RemoveAll(filepath.Join(w.dir, "store")), os.Rename(backup, filepath.Join(w.dir, "store")), os.Remove(file)); err != nil {
+		t.Fatal(err)
+	}
+	w.takeDown("alfa")
+	var uncertain atomic.Uint64
+	n, err := node.Open(t.Context(), w.dir, node.Options{Store: func(s store.Store) store.Store { return uncertainStore{s, &uncertain} }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	w.takeDown()
+	if _, err := n.AddBody(t.Context(), registry.Body{ID: "c0", Name: "c0"}); err != nil {
+		t.Errorf("no outcome was looked up: %v", err)
+	}
+	uncertain.Add(1)
+	if _, err := n.AddBody(t.Context(), registry.Body{ID: "c1", Name: "c1"}); !errors.Is(err, node.ErrBehind) || !errors.Is(n.Err(), node.ErrBehind) {
+		t.Errorf("an outcome was looked up: %v, and then %v; want ErrBehind", err, n.Err())
 	}
 }
 

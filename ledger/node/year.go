@@ -51,6 +51,8 @@ type year struct {
 	keyProofs keyProofs
 	catalogue catalogue
 
+	uncertain uint64 // the node's at the last check with the witnesses; the sequencer's goroutine's own
+
 	publishing sync.Mutex  // held while a checkpoint is cosigned and made public; guards cosigned
 	cosigned   []bool      // which of witnesses cosigned what is published
 	missed     []time.Time // since when each of witnesses cosigned nothing that it was asked to; guarded by publishing
@@ -181,6 +183,7 @@ func (y *year) check(ctx context.Context) error {
 	if err := y.checkPublished(ctx); err != nil {
 		return err
 	}
+	y.uncertain = y.n.uncertain()
 	if over, err := y.hasFinal(ctx); err != nil || over {
 		return err // nobody has seen more
 	}
@@ -233,7 +236,7 @@ func (y *year) begin(ctx context.Context) error {
 	}
 	y.seq, err = sequencer.Open(ctx, sequencer.Config{
 		Name: n.Settings.Name, Epoch: y.epoch, Shard: y.shard, Rows: n.rows, Registry: y.registry,
-		Signer: y.signer, Handle: y.handle, Months: n.months, Log: n.opt.Log, After: after, Authority: n.authority,
+		Signer: y.signer, Vouch: y.vouch, Handle: y.handle, Months: n.months, Log: n.opt.Log, After: after, Authority: n.authority,
 		IndexFile: indexFile(n.Dir, y.epoch), Warm: warm,
 		Now: n.opt.Now, MaxQueue: n.opt.MaxQueue, Step: n.opt.Step, Observe: n.opt.Metrics.commit,
 	})

@@ -99,6 +99,7 @@ func (s *Store) commit(ctx context.Context, p *plan) error {
 			return err
 		}
 		s.log.Warn("the answer to a commit got lost: looking up what became of it", "store", s.address.String(), "err", uncertain.err)
+		s.uncertain.Add(1)
 		done, lookErr := s.isDone(context.WithoutCancel(ctx), n)
 		switch {
 		case lookErr != nil:
@@ -109,6 +110,10 @@ func (s *Store) commit(ctx context.Context, p *plan) error {
 		return uncertain.err
 	})
 }
+
+// Uncertain is of how many commits the answer got lost, so that the outcome was looked
+// up: in what may be another database by now, a replica that was promoted.
+func (s *Store) Uncertain() uint64 { return s.uncertain.Load() }
 
 // isDone says whether the n-th commit is done; if it isn't it never will be.
 func (s *Store) isDone(ctx context.Context, n int64) (done bool, err error) {

@@ -94,9 +94,13 @@ func TestLostAnswers(t *testing.T) {
 		{"before", pgtest.Before, 1}, {"after", pgtest.After, 1}, {"late", pgtest.Late, 1}, {"mute", pgtest.Mute, 1},
 		{"before, thrice", pgtest.Before, 3}, {"after, thrice", pgtest.After, 3}, {"late, twice", pgtest.Late, 2}, {"mute, twice", pgtest.Mute, 2},
 	} {
+		before := s.Uncertain()
 		proxy.Arm(test.fault, test.times)
 		if err := add(t.Context(), s, n); err != nil {
 			t.Fatalf("%s: %v", test.name, err)
+		}
+		if s.Uncertain() == before {
+			t.Errorf("%s: the outcome wasn't looked up", test.name)
 		}
 		n++
 		if left := proxy.Armed(); left != 0 {

@@ -97,6 +97,8 @@ type Store struct {
 	commits int64                 // done by this opening; guarded by turn
 	stopped atomic.Pointer[error] // why nothing is committed any more; nil: it is. Set by who has the turn
 
+	uncertain atomic.Uint64 // commits whose answer got lost
+
 	away atomic.Int64 // when the first attempt began that the database didn't answer, in Unix ns; 0: it answers
 
 	stop    context.CancelFunc // ends the renewing

@@ -85,9 +85,12 @@ type Config struct {
 	Rows     store.Store
 	Registry *registry.Registry // holds the shard's records already; the sequencer applies new ones
 	Signer   note.Signer
-	Handle   [32]byte // the epoch's handle key
-	Months   Months
-	Log      *slog.Logger
+	// Vouch, when set, says before each signature why the log must not be signed. An
+	// error stops the sequencer.
+	Vouch  func(context.Context) error
+	Handle [32]byte // the epoch's handle key
+	Months Months
+	Log    *slog.Logger
 	// Authority is the public key of the authority for which each new sealing key
 	// is wrapped as well; nil: there is none.
 	Authority *[32]byte
@@ -280,6 +283,11 @@ func Open(ctx context.Context, cfg Config) (*Sequencer, error) {
 }
 
 func (s *Sequencer) sign(root engine.Root) ([]byte, error) {
+	if s.Vouch != nil {
+		if err := s.Vouch(context.Background()); err != nil {
+			return nil, err
+		}
+	}
 	signed, err := checkpoint.Sign(s.Signer, checkpoint.Checkpoint{
 		Origin: ledger.Origin(s.Name, s.Epoch), Size: root.Size, Root: root.Hash,
 	})
