@@ -95,7 +95,7 @@ func newStatus(s *node.State, trouble string) *statusAnswer {
 	a := &statusAnswer{State: s}
 	a.Result = cli.Proven
 	if trouble != "" {
-		a.Problems = []ledger.Problem{{Code: "not_recording", Expected: "accesses to be recorded", Found: trouble}}
+		a.Problems = []ledger.Problem{{Code: "not_recording", Where: "ledger", Expected: "accesses to be recorded", Found: trouble}}
 	}
 	return a
 }
