@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/traccia-ledger/traccia/cmd/internal/gateway/traces"
 	"github.com/traccia-ledger/traccia/verifier"
 )
 
@@ -77,7 +78,18 @@ func TestTraces(t *testing.T) {
 		w.Header().Set("Content-Type", "application/json")
 		io.WriteString(w, answer)
 	})
-	f.post("/persona", about(a))
+	use := func(path string) {
+		file, err := traces.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.gateway.traces.Use(file)
+	}
+	use("/dev/full") // which holds no call up
+	if g := f.post("/persona", about(a)); g.status != http.StatusOK {
+		t.Errorf("%+v", g)
+	}
+	use(f.parts.Traces.Name())
 	answer = `{"persone":[{"cf":"` + string(a) + `"},{"cf":"` + string(b) + `"}]}`
 	f.post("/elenco", "{}")
 	answer = `{"persone":[]}`
