@@ -19,7 +19,6 @@ package consent
 import (
 	"crypto/sha256"
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"time"
@@ -80,12 +79,12 @@ func parseInstant(s string) (time.Time, bool) {
 	return t, err == nil && t.Format(instantForm) == s
 }
 
+// hexDigits is what parseHash reads, as ledger.Hex does.
+const hexDigits = "64 lower-case hex digits, not all zero"
+
 func parseHash(s string) (h ledger.Hash, ok bool) {
-	b, err := hex.DecodeString(s)
-	if err != nil || len(b) != len(h) || hex.EncodeToString(b) != s {
-		return h, false
-	}
-	return ledger.Hash(b), true
+	err := (*ledger.Hex)(&h).UnmarshalText([]byte(s))
+	return h, err == nil
 }
 
 // textFound describes a text without repeating it.

@@ -289,12 +289,12 @@ func (w *recordJSON) record() (*Record, *ledger.Problem) {
 	}
 	hex, found := strings.CutPrefix(w.Subject, subjectPrefix)
 	if r.Subject, ok = parseHash(hex); !ok || !found {
-		return nil, problem(ledger.CodeBadValue, "record#dpv:hasDataSubject", subjectPrefix+" and 64 lower-case hex digits", textFound(w.Subject))
+		return nil, problem(ledger.CodeBadValue, "record#dpv:hasDataSubject", subjectPrefix+" and "+hexDigits, textFound(w.Subject))
 	}
 	if w.Previous != "" {
 		h, ok := parseHash(w.Previous)
 		if !ok {
-			return nil, problem(ledger.CodeBadHash, "record#traccia:previous", "64 lower-case hex digits", textFound(w.Previous))
+			return nil, problem(ledger.CodeBadHash, "record#traccia:previous", hexDigits, textFound(w.Previous))
 		}
 		r.Previous = &h
 	}
@@ -307,7 +307,7 @@ func (w *recordJSON) record() (*Record, *ledger.Problem) {
 			Categories: w.Process.Categories, Notice: Notice{Version: w.Notice.Version}, Withdrawal: w.Control.At,
 		}
 		if r.Terms.Notice.Digest, ok = parseHash(w.Notice.Digest); !ok {
-			return nil, problem(ledger.CodeBadHash, "record#dpv:hasNotice/traccia:sha256", "64 lower-case hex digits", textFound(w.Notice.Digest))
+			return nil, problem(ledger.CodeBadHash, "record#dpv:hasNotice/traccia:sha256", hexDigits, textFound(w.Notice.Digest))
 		}
 	}
 	if w.Duration != nil {

@@ -122,7 +122,14 @@ func parseTime(s string) (time.Time, bool) {
 // digest checks the hex text of a hash that may be absent.
 func (c *checker) digest(where, s string) {
 	if s != "" && !isHex(s) {
-		c.fail(CodeBadHash, where, "64 lower-case hex digits", textFound(s))
+		c.fail(CodeBadHash, where, hexDigits, hexFound(s))
+	}
+}
+
+// hash checks a hash that must be there.
+func (c *checker) hash(where string, h Hex) {
+	if h == (Hex{}) {
+		c.fail(CodeMissing, where, hexDigits, "nothing")
 	}
 }
 

@@ -84,9 +84,7 @@ func (c *Cohort) check() *Problem {
 	if c.Size < RoundCohort(c.Minimum) || c.Size > MaxCohort || RoundCohort(c.Size) != c.Size {
 		k.fail(CodeBadCount, "size", "a number of people not below minimum, rounded down to two digits and to tens at least", strconv.Itoa(c.Size))
 	}
-	if c.Selection == (Hex{}) {
-		k.fail(CodeMissing, "selection", "64 lower-case hex digits", "zeros")
-	}
+	k.hash("selection", c.Selection)
 	for _, text := range append([]string{c.Purpose, c.LegalBasis, c.LegalReference, c.Operation.Path}, c.DataCategories...) {
 		if NamesPerson(text) {
 			k.fail(CodeNamesSubject, "", "no person's code", "one")

@@ -115,7 +115,7 @@ func (d *Decision) check() *Problem {
 		return c.problem
 	}
 	if d.Bundle == (Hex{}) {
-		c.fail(CodeMissing, "bundle", "64 lower-case hex digits", "nothing")
+		c.fail(CodeMissing, "bundle", hexDigits, "nothing")
 	}
 	least := 0
 	if d.Effect == EffectAllow {

@@ -12,7 +12,8 @@ import (
 )
 
 // Hex is a hash that JSON holds as 64 lower-case hex digits. It is assignable
-// to and comparable with [Hash].
+// to and comparable with [Hash]. Zero is that of nothing: an optional one that is
+// zero isn't there, so zeros are refused where a hash is read.
 type Hex [32]byte
 
 // MarshalText writes 64 lower-case hex digits.
@@ -20,18 +21,31 @@ func (h Hex) MarshalText() ([]byte, error) {
 	return hex.AppendEncode(nil, h[:]), nil
 }
 
-// UnmarshalText reads 64 lower-case hex digits.
+// UnmarshalText reads 64 lower-case hex digits that aren't all zero.
 func (h *Hex) UnmarshalText(text []byte) error {
 	if !isHex(string(text)) {
-		return &ijson.Error{Expected: "64 lower-case hex digits", Found: textFound(string(text))}
+		return &ijson.Error{Expected: hexDigits, Found: hexFound(string(text))}
 	}
 	_, err := hex.Decode(h[:], text)
 	return err
 }
 
-// isHex reports whether s is 64 lower-case hex digits.
+const (
+	hexDigits = "64 lower-case hex digits, not all zero"
+	hexZeros  = "0000000000000000000000000000000000000000000000000000000000000000"
+)
+
+// hexFound describes a text that isn't isHex.
+func hexFound(s string) string {
+	if s == hexZeros {
+		return "64 zeros"
+	}
+	return textFound(s)
+}
+
+// isHex reports whether s is 64 lower-case hex digits, not all zero.
 func isHex(s string) bool {
-	if len(s) != 64 {
+	if len(s) != 64 || s == hexZeros {
 		return false
 	}
 	for i := range len(s) {

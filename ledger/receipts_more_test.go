@@ -35,7 +35,7 @@ func (m *maker) payloads() {
 		refuse(name+" of another kind", m.set(m.payload, name, "true"), ledger.CodeSyntax, name)
 	}
 	text := func(n int) string { return `"` + strings.Repeat("à", n) + `"` }
-	hash := strings.Repeat("0", 64)
+	hash, root := strings.Repeat("0", 64), strings.Repeat("1", 64)
 	for _, x := range []struct{ why, name, value, code, where string }{
 		{"", "aud", `""`, ledger.CodeBadName, ""},
 		{"", "aud", `"registro example"`, ledger.CodeBadName, ""},
@@ -92,10 +92,16 @@ func (m *maker) payloads() {
 		{"upper-case hex", "pair", `"` + strings.Repeat("A", 64) + `"`, ledger.CodeSyntax, ""},
 		{"", "pair", `"` + hash[1:] + `"`, ledger.CodeSyntax, ""},
 		{"", "private_digest", `"` + hash + `0"`, ledger.CodeSyntax, ""},
-		{"", "subjects", `{"root":"` + hash + `"}`, ledger.CodeMissing, "subjects/count"},
-		{"no subjects", "subjects", `{"count":0,"root":"` + hash + `"}`, ledger.CodeBadCount, "subjects/count"},
-		{"too many subjects", "subjects", `{"count":10001,"root":"` + hash + `"}`, ledger.CodeBadCount, "subjects/count"},
+		{"", "subjects", `{"root":"` + root + `"}`, ledger.CodeMissing, "subjects/count"},
+		{"no subjects", "subjects", `{"count":0,"root":"` + root + `"}`, ledger.CodeBadCount, "subjects/count"},
+		{"too many subjects", "subjects", `{"count":10001,"root":"` + root + `"}`, ledger.CodeBadCount, "subjects/count"},
 		{"", "subjects", `{"count":1,"root":"g` + hash[1:] + `"}`, ledger.CodeSyntax, "subjects/root"},
+		{"a pair of zeros", "pair", `"` + hash + `"`, ledger.CodeSyntax, ""},
+		{"a deferral of zeros", "deferral", `"` + hash + `"`, ledger.CodeSyntax, ""},
+		{"a consent_digest of zeros", "consent_digest", `"` + hash + `"`, ledger.CodeSyntax, ""},
+		{"a private_digest of zeros", "private_digest", `"` + hash + `"`, ledger.CodeSyntax, ""},
+		{"a root of zeros", "subjects", `{"count":1,"root":"` + hash + `"}`, ledger.CodeSyntax, "subjects/root"},
+		{"a previous of zeros", "break_glass", `{"session":"5a0e7b3c-52f0-4d0e-9d5e-3f1b7f0f7a11","number":1,"previous":"` + hash + `"}`, ledger.CodeSyntax, "break_glass/previous"},
 		{"an unknown claim", "operator", `"m.rossi"`, ledger.CodeUnknownName, "."},
 		{"a claim in another letter case", "ISS", `"inps"`, ledger.CodeUnknownName, "."},
 	} {

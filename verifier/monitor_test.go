@@ -259,7 +259,7 @@ func policyOf(l *verifiertest.Shard, say, serves string) registry.Policy {
 
 // inpsCheck is a check of the usual shard, signed by the n-th key with the first one's kid.
 func inpsCheck(n byte, change func(s *registry.CheckStatement)) registry.ProviderCheck {
-	s := registry.CheckStatement{Aud: origin, Scope: "inps", Head: 4, Size: 5, Result: registry.CheckProven}
+	s := registry.CheckStatement{Aud: origin, Scope: "inps", Head: 4, Size: 5, Root: ledger.Hex{1}, Result: registry.CheckProven}
 	change(&s)
 	payload, err := registry.FormatCheckStatement(s)
 	if err != nil {

@@ -90,7 +90,7 @@ func (a access) receipt() *ledger.Receipt {
 		r.Iss = "c_a944"
 	}
 	if a.about != "" {
-		r.Statement, r.EService, r.PurposeID, r.Pair, r.PrivateDigest = &ledger.Statement{Kind: ledger.StatementUndelivered, Receipt: a.about}, "", "", ledger.Hex{}, ledger.Hex{}
+		r.Statement, r.EService, r.PurposeID, r.Pair = &ledger.Statement{Kind: ledger.StatementUndelivered, Receipt: a.about}, "", "", ledger.Hex{}
 	}
 	return r
 }

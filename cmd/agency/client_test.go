@@ -195,7 +195,7 @@ func TestState(t *testing.T) {
 	if fresh.Lines != 0 || fresh.Schema != stateSchema {
 		t.Errorf("a new state is %+v", fresh)
 	}
-	want := &state{stateSchema, 120, 923400, 915702, ledger.Hex{1}, 117, 1, 2, 16804}
+	want := &state{stateSchema, 120, 923400, 915702, "01", 117, 1, 2, 16804}
 	if err := want.save(path); err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,6 @@ import (
 	"os"
 
 	"github.com/traccia-ledger/traccia/cmd/internal/cli"
-	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/durable"
 	"github.com/traccia-ledger/traccia/ledger/ijson"
 )
@@ -35,12 +34,12 @@ type state struct {
 	Offset int64  `json:"offset"` // bytes of the file that these lines take
 	// LastStart and Last are where the last of these lines begins and its
 	// SHA-256: the file is the same one as before if it has that line there.
-	LastStart    int64      `json:"last_start"`
-	Last         ledger.Hex `json:"last_sha256"`
-	Accepted     int64      `json:"accepted"`
-	Replayed     int64      `json:"replayed"`
-	Refused      int64      `json:"refused"`
-	RefusedBytes int64      `json:"refused_bytes"`
+	LastStart    int64  `json:"last_start"`
+	Last         string `json:"last_sha256"` // hex; anything where there is none
+	Accepted     int64  `json:"accepted"`
+	Replayed     int64  `json:"replayed"`
+	Refused      int64  `json:"refused"`
+	RefusedBytes int64  `json:"refused_bytes"`
 }
 
 // openState reads a state file, or makes one where there is none.
@@ -83,7 +82,7 @@ func (s *state) seek(f *os.File) error {
 	if _, err := f.ReadAt(last, s.LastStart); err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("couldn't read the submissions: %w", err)
 	}
-	if s.Lines > 0 && sha256.Sum256(bytes.TrimSuffix(last, []byte("\n"))) != s.Last {
+	if s.Lines > 0 && fmt.Sprintf("%x", sha256.Sum256(bytes.TrimSuffix(last, []byte("\n")))) != s.Last {
 		return cli.Usagef("%s isn't the file that the state file is about: line %d differs; give another --state", f.Name(), s.Lines)
 	}
 	_, err := f.Seek(s.Offset, io.SeekStart)

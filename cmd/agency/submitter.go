@@ -239,7 +239,7 @@ func (s *submitter) keep(chunk []*outgoing) error {
 		if a := l.outcome.answer; a != nil {
 			answers, all = append(answers, a), append(all, &received{l.raw, a})
 		}
-		next.Lines, next.Offset, next.LastStart, next.Last = l.number, l.end, l.start, l.digest()
+		next.Lines, next.Offset, next.LastStart, next.Last = l.number, l.end, l.start, fmt.Sprintf("%x", l.digest())
 		if l.raw == nil {
 			next.LastStart = l.end // too long to be remembered by its content
 		}

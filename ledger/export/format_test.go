@@ -17,7 +17,7 @@ func manifest() *export.Manifest {
 		Format: export.Format, Ledger: "registro.example", MadeAt: "2026-11-22T09:30:00Z", Bodies: true,
 		Logs: []export.Log{
 			{Epoch: 2026, Origin: "registro.example/2026", Size: 4712, Root: ledger.Hex{1}, Records: 61, Events: 4600, Opened: 4598, Erased: 2},
-			{Epoch: 2027, Origin: "registro.example/2027", Size: 2},
+			{Epoch: 2027, Origin: "registro.example/2027", Size: 2, Root: ledger.Hex{2}},
 		},
 	}
 }

@@ -357,7 +357,7 @@ func TestCatalogue(t *testing.T) {
 	}
 	check := func(head uint64) string {
 		payload, err := registry.FormatCheckStatement(registry.CheckStatement{
-			Aud: "registro.example/2026", Scope: "inps", Head: head, Size: 100, Result: registry.CheckProven,
+			Aud: "registro.example/2026", Scope: "inps", Head: head, Size: 100, Root: ledger.Hex{1}, Result: registry.CheckProven,
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -87,6 +87,8 @@ func checkStatement(s CheckStatement) error {
 		return refuse("bad_statement", where, "an iat since 1970", "one before")
 	case s.Head == 0 || s.Head >= s.Size:
 		return refuse("bad_statement", where, "a head below size", fmt.Sprintf("%d of %d", s.Head, s.Size))
+	case s.Root == ledger.Hex{}:
+		return refuse("bad_statement", where, "the log's root", "zeros")
 	case s.Result != CheckProven && s.Result != CheckNotProven:
 		return refuse("bad_statement", where, "result "+CheckProven+" or "+CheckNotProven, "another")
 	}

@@ -178,7 +178,7 @@ func TestAgencyListRefused(t *testing.T) {
 	const body = "inps"
 	ask := func() object { return f.at(0, 10).with("open", false) }
 	other := "c_h501"
-	receipt, private := f.lookUp(t, other, uuidOf(1), ledger.SubjectCommitment{Count: 1})
+	receipt, private := f.lookUp(t, other, uuidOf(1), ledger.SubjectCommitment{Count: 1, Root: ledger.Hex{1}})
 	const header = "header:Agid-JWT-Signature"
 	for _, test := range []struct {
 		name, path string
@@ -255,6 +255,6 @@ func TestAgencyListRefused(t *testing.T) {
 
 // own is a receipt of a body's own about nobody in particular.
 func (f *fixture) own(t testing.TB, body string) string {
-	receipt, _ := f.lookUp(t, body, uuidOf(9), ledger.SubjectCommitment{Count: 1})
+	receipt, _ := f.lookUp(t, body, uuidOf(9), ledger.SubjectCommitment{Count: 1, Root: ledger.Hex{1}})
 	return receipt
 }

@@ -49,13 +49,13 @@ type Exchange struct {
 type messageLine struct {
 	At       string        `json:"at"`
 	Provider string        `json:"provider"`
-	Previous ledger.Hex    `json:"previous"`
-	Sealed   ledger.Base64 `json:"sealed"` // RFC 9180 base mode: X25519, HKDF-SHA256, ChaCha20-Poly1305; enc ‖ ciphertext
+	Previous string        `json:"previous"` // of the first line, zeros
+	Sealed   ledger.Base64 `json:"sealed"`   // RFC 9180 base mode: X25519, HKDF-SHA256, ChaCha20-Poly1305; enc ‖ ciphertext
 }
 
 // info binds what is sealed to its line.
 func (l *messageLine) info() []byte {
-	return fmt.Appendf([]byte(ledger.NameSpace+"/login-messages\x00"), "%s\x00%s\x00%x", l.At, l.Provider, l.Previous[:])
+	return fmt.Appendf([]byte(ledger.NameSpace+"/login-messages\x00"), "%s\x00%s\x00%s", l.At, l.Provider, l.Previous)
 }
 
 // messages appends to the files. Whoever may read them has the private key elsewhere.
@@ -100,7 +100,7 @@ func (m *messages) keep(at time.Time, provider string, x Exchange) error {
 			return fmt.Errorf("couldn't keep the messages of a login: %w", err)
 		}
 	}
-	l := messageLine{At: at.UTC().Format(time.RFC3339), Provider: provider, Previous: ledger.Hex(m.last)}
+	l := messageLine{At: at.UTC().Format(time.RFC3339), Provider: provider, Previous: hex.EncodeToString(m.last[:])}
 	if l.Sealed, err = hpke.Seal(m.key, hpke.HKDFSHA256(), hpke.ChaCha20Poly1305(), l.info(), plain); err != nil {
 		return fmt.Errorf("couldn't seal the messages of a login: %w", err)
 	}
@@ -218,8 +218,8 @@ func ReadMessages(r io.Reader, keyFile string, f func(Message) error) error {
 		if err := ijson.Unmarshal(lines.Bytes(), &l); err != nil {
 			return fmt.Errorf("line %d isn't one of a file of logins", n)
 		}
-		if ledger.Hash(l.Previous) != last {
-			return fmt.Errorf("line %d doesn't follow on the line before: expected previous %s, found %s", n, hex.EncodeToString(last[:]), hex.EncodeToString(l.Previous[:]))
+		if want := hex.EncodeToString(last[:]); l.Previous != want {
+			return fmt.Errorf("line %d doesn't follow on the line before: expected previous %s, found %.64q", n, want, l.Previous)
 		}
 		plain, err := hpke.Open(key, hpke.HKDFSHA256(), hpke.ChaCha20Poly1305(), l.info(), l.Sealed)
 		if err != nil {
