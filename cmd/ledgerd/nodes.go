@@ -67,7 +67,7 @@ func runNode(ctx context.Context, dir string, opt node.Options, flags serveFlags
 		return errors.Join(err, shared.Close())
 	}
 	registry := newRegistry()
-	opt.MaxQueue = flags.maxQueuedLeaves
+	opt.MaxQueue, opt.Serving = flags.maxQueuedLeaves, true
 	leading := &leader{dir: dir, url: l.url, opt: opt, flags: flags, follower: follower}
 	registry.MustRegister(leading, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "traccia_follower_lag_seconds", Help: "How long ago this node last saw all that is published agree with the store.",

@@ -128,7 +128,7 @@ func run(ctx context.Context, dir string, opt node.Options, flags serveFlags, st
 	}
 	registry := newRegistry()
 	opt.Metrics = node.NewMetrics(registry)
-	opt.MaxQueue = flags.maxQueuedLeaves
+	opt.MaxQueue, opt.Serving = flags.maxQueuedLeaves, true
 	n, err := node.Open(ctx, dir, opt)
 	if err != nil {
 		return err
@@ -163,6 +163,7 @@ func serveNode(ctx context.Context, n *node.Node, log *slog.Logger, registry *pr
 	r.node = n
 	log.Info("serving", "url", r.URL, "metrics", r.MetricsURL, "origin", fmt.Sprintf("%s/%d", n.Settings.Name, n.Epoch()), "size", n.Latest().Root.Size)
 	err = started(r)
+	n.AwaitPublished(ctx) // what is ready has a public log
 	if err == nil {
 		err = serving.WriteReady(flags.readyFile, r)
 	}

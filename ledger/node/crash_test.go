@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -46,7 +47,7 @@ type childOrders struct {
 	Nth  int    // the how manieth time it gets there, from 1
 	From string // counted from the first time it got to this step on; "": from its start
 
-	Ahead time.Duration // of its clock
+	Clock time.Time     // what its clock shows until the ledger is open, and goes on from; zero: the real one
 	Pace  time.Duration // between two submissions
 }
 
@@ -112,13 +113,22 @@ func runChild(text string) error {
 		return err
 	}
 	ctx := context.Background()
-	n, err := node.Open(ctx, m.orders.Dir, node.Options{
-		Step: m.at, Store: func(s store.Store) store.Store { return mortalStore{s, m} },
-		Now: func() time.Time { return time.Now().Add(m.orders.Ahead) },
-	})
+	var opened atomic.Pointer[time.Time]
+	opt := node.Options{Step: m.at, Store: func(s store.Store) store.Store { return mortalStore{s, m} }}
+	if !m.orders.Clock.IsZero() {
+		opt.Now = func() time.Time {
+			if begun := opened.Load(); begun != nil {
+				return m.orders.Clock.Add(time.Since(*begun))
+			}
+			return m.orders.Clock
+		}
+	}
+	n, err := node.Open(ctx, m.orders.Dir, opt)
 	if err != nil {
 		return err
 	}
+	begun := time.Now()
+	opened.Store(&begun)
 	var mu sync.Mutex // standard output
 	var g sync.WaitGroup
 	work := make(chan int)

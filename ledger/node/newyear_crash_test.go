@@ -64,7 +64,7 @@ func dieAtNewYear(t *testing.T, o childOrders) {
 		t.Fatal(err)
 	}
 	o.Pace = 25 * time.Millisecond
-	o.Ahead = time.Until(january(year + 1).Add(-700 * time.Millisecond))
+	o.Clock = january(year + 1).Add(-700 * time.Millisecond)
 	acks, killed := o.run(t, nil)
 	if !killed {
 		t.Errorf("the process outlived %q", o.Step)
@@ -85,8 +85,7 @@ func dieAtNewYear(t *testing.T, o childOrders) {
 			}
 		}
 	}
-	c.ahead.Store(int64(o.Ahead))
-	c.add(time.Second) // the new year, whenever it died
+	c.ahead.Store(int64(time.Until(january(year + 1).Add(time.Minute)))) // the new year, whenever it died
 	r.start(c.options())
 	for i := range each {
 		if _, err := r.sendAgain(i); err != nil {

@@ -65,6 +65,9 @@ type Options struct {
 	// Consents are the rules of consents; nil: none is recorded, and no access that
 	// names one.
 	Consents ConsentRules
+	// Serving has Open return before what isn't public yet is: for who serves what
+	// witnesses read before they cosign, and ends with AwaitPublished.
+	Serving bool
 	// Store, when set, wraps the store that was opened; tests use it to fail.
 	Store func(store.Store) store.Store
 	// Warm gives the index of the log that is recorded in, as Follower kept it; nil:
@@ -109,8 +112,9 @@ type Node struct {
 
 	stop    chan struct{}
 	stopped sync.WaitGroup
-	using   sync.RWMutex // read-held by whoever reads the store for a caller
-	closed  bool         // guarded by using
+	resumed sync.WaitGroup // until what wasn't public at the start is, or couldn't be published
+	using   sync.RWMutex   // read-held by whoever reads the store for a caller
+	closed  bool           // guarded by using
 }
 
 // Published is what the public log shows.
@@ -149,6 +153,9 @@ func Open(ctx context.Context, dir string, opt Options) (*Node, error) {
 	}
 	if err := n.open(ctx); err != nil {
 		return nil, errors.Join(err, n.release())
+	}
+	if !opt.Serving {
+		n.AwaitPublished(ctx)
 	}
 	return n, nil
 }
@@ -206,6 +213,7 @@ func (n *Node) open(ctx context.Context) error {
 	}
 	n.opt.Metrics.watch(n)
 	n.stopped.Add(5)
+	n.resumed.Add(2)
 	go n.publishLoop()
 	go n.publishFinalLoop()
 	go n.countLoop()

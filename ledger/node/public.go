@@ -57,15 +57,32 @@ func (n *Node) eachInterval(f func() error) {
 	}
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
-	for {
+	for first := true; ; first = false {
 		if err := f(); err != nil {
 			n.opt.Log.Error("couldn't publish", "error", err)
+		}
+		if first {
+			n.resumed.Done()
 		}
 		select {
 		case <-n.stop:
 			return
 		case <-tick.C:
 		}
+	}
+}
+
+// AwaitPublished waits until what was recorded before the node was opened is public, or couldn't be published at once, or ctx
+// ends.
+func (n *Node) AwaitPublished(ctx context.Context) {
+	resumed := make(chan struct{})
+	go func() {
+		n.resumed.Wait()
+		close(resumed)
+	}()
+	select {
+	case <-resumed:
+	case <-ctx.Done():
 	}
 }
 

@@ -399,21 +399,29 @@ func (s *Sequencer) run() {
 	defer close(s.done)
 	defer s.follower.close()
 	for {
-		due := time.NewTimer(s.untilHead())
+		wait := s.untilHead()
 		var first, own *job
 		open := true
-		select {
-		case first, open = <-s.queue:
-		case <-s.follower.want:
-			s.asked = true
-			due.Stop()
-			continue
-		case <-due.C:
+		if wait == 0 && time.Since(s.ownHead) >= time.Second {
+			// Before what waits, too: the last head may be of another month.
 			own = newHead()
+		} else {
+			due := time.NewTimer(wait)
+			select {
+			case first, open = <-s.queue:
+			case <-s.follower.want:
+				s.asked = true
+				due.Stop()
+				continue
+			case <-due.C:
+				own = newHead()
+			}
+			due.Stop()
+		}
+		if own != nil {
 			first = own
 			s.queued.Add(1)
 		}
-		due.Stop()
 		if !open {
 			if s.Err() == nil && !s.uncovered.IsZero() {
 				s.commit([]*job{newHead()})
