@@ -19,14 +19,16 @@ const (
 	days       = 28_000       // of birth, from 1930 on
 	citizens   = names * names * days * 2 * 1000
 
+	kinds = 100 // numbers after which the kinds of codes repeat
+
 	step = 179_424_673 // a prime that doesn't divide citizens: i·step mod citizens takes every value once
 )
 
 // citizen is the i-th invented citizen; two numbers below 10⁹ never give the same code. One in fifty has a code changed for
 // omocodia, one in a hundred a provisional code of 11 digits.
 func citizen(i uint64) ledger.Subject {
-	if i%100 == 37 {
-		return ledger.Subject(elevenDigits(i/100, '7'))
+	if i%kinds == 37 {
+		return ledger.Subject(elevenDigits(i/kinds, '7'))
 	}
 	hi, lo := bits.Mul64(i, step)
 	n := bits.Rem64(hi, lo, citizens)

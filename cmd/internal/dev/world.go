@@ -58,7 +58,7 @@ type World struct {
 	secrets secrets
 	keys    map[string]jws.Key // of bodies, by id
 	tokens  *tokens
-	run     uint64     // where this run's new subjects begin
+	run     uint64     // where this run's new subjects begin; of the same kinds as in any other
 	hubbed  []weighted // flows to the hub's providers
 	others  []weighted
 
@@ -121,7 +121,7 @@ func NewWorld(c Config) (*World, error) {
 			return nil, fmt.Errorf("couldn't use the development keys: %w", err)
 		}
 	}
-	w.run = w.ids("run", 0).Uint64() % 500_000_000
+	w.run = w.ids("run", 0).Uint64() % 5_000_000 * kinds
 	if w.tokens, err = newTokens(w.secrets); err != nil {
 		return nil, fmt.Errorf("couldn't sign as PDND: %w", err)
 	}
