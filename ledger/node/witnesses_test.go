@@ -245,7 +245,9 @@ func TestOpensBeforeWitnessesAnswer(t *testing.T) {
 			return ctx.Err()
 		}
 	}
-	n = w.open(t, w.dir)
+	if n, err = node.Open(t.Context(), w.dir, node.Options{Serving: true}); err != nil {
+		t.Fatal(err)
+	}
 	defer n.Close()
 	if gaveUp.Load() {
 		t.Error("it opened only when it gave the witness up")
