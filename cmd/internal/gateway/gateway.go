@@ -37,6 +37,7 @@ import (
 	"github.com/traccia-ledger/traccia/cmd/internal/gateway/memory"
 	"github.com/traccia-ledger/traccia/cmd/internal/gateway/subjects"
 	"github.com/traccia-ledger/traccia/cmd/internal/gateway/traces"
+	"github.com/traccia-ledger/traccia/cmd/internal/serving"
 	"github.com/traccia-ledger/traccia/ledger"
 	"github.com/traccia-ledger/traccia/ledger/checkpoint"
 )
@@ -219,7 +220,7 @@ func (g *Gateway) statement(about *ledger.Receipt, list []ledger.SaltedSubject) 
 // ServeHTTP serves one call.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
-	c := &call{Gateway: g, Parts: g.parts.Load(), w: &answering{ResponseWriter: w}, r: r}
+	c := &call{Gateway: g, Parts: g.parts.Load(), w: &serving.Recorder{ResponseWriter: w}, r: r}
 	outcome := c.serve()
 	c.trace(began, outcome)
 	g.metrics.outcome(outcome)
@@ -240,7 +241,7 @@ const (
 type call struct {
 	*Gateway
 	*Parts
-	w     *answering
+	w     *serving.Recorder
 	r     *http.Request
 	route *config.Route
 	body  []byte // of the request

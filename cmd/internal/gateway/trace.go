@@ -3,7 +3,6 @@
 package gateway
 
 import (
-	"net/http"
 	"time"
 
 	"github.com/google/uuid"
@@ -14,24 +13,10 @@ import (
 // statusGone is what a trace says of a call whose consumer left before it was answered, as other servers' logs do.
 const statusGone = 499
 
-// answering notes what a call is answered with.
-type answering struct {
-	http.ResponseWriter
-	status int
-}
-
-func (a *answering) WriteHeader(status int) {
-	a.status = status
-	a.ResponseWriter.WriteHeader(status)
-}
-
-// Unwrap is for http.ResponseController.
-func (a *answering) Unwrap() http.ResponseWriter { return a.ResponseWriter }
-
 // trace has a line written of a call that ended: what PDND's tokens say of it, and no person, operator or path.
 func (c *call) trace(began time.Time, outcome string) {
 	l := govway.Line{
-		Transaction: uuid.NewString(), At: began, Status: c.w.status, OwnReceipt: c.w.Header().Get(ReceiptHeader), OwnCohort: c.w.Header().Get(CohortHeader),
+		Transaction: uuid.NewString(), At: began, Status: c.w.Status, OwnReceipt: c.w.Header().Get(ReceiptHeader), OwnCohort: c.w.Header().Get(CohortHeader),
 	}
 	if c.route != nil {
 		l.Method, l.OwnEService = c.route.Operation.Method, c.route.Service.ID

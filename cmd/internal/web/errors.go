@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/traccia-ledger/traccia/cmd/internal/serving"
 )
 
 // statusError is an answer that isn't what was asked for. The catalogs have error.<key>.title and error.<key>.text.
@@ -39,10 +41,10 @@ type errorView struct {
 }
 
 // fail answers with an error page. What went wrong goes to the log, and only a reference of it to the citizen.
-func (s *server) fail(w *recorder, r *http.Request, err error) {
+func (s *server) fail(w *serving.Recorder, r *http.Request, err error) {
 	var e *statusError
 	switch {
-	case w.status != 0: // it is too late
+	case w.Status != 0: // it is too late
 		s.Log.Error("pages", "error", err)
 		return
 	case errors.As(err, &e):

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/traccia-ledger/traccia/cmd/internal/serving"
 	"github.com/traccia-ledger/traccia/cmd/internal/web/session"
 )
 
@@ -39,32 +40,10 @@ func serves(p string) bool {
 	return false
 }
 
-// recorder remembers the status of an answer.
-type recorder struct {
-	http.ResponseWriter
-	status int
-}
-
-func (w *recorder) WriteHeader(status int) {
-	if w.status == 0 {
-		w.status = status
-	}
-	w.ResponseWriter.WriteHeader(status)
-}
-
-func (w *recorder) Write(b []byte) (int, error) {
-	if w.status == 0 {
-		w.status = http.StatusOK
-	}
-	return w.ResponseWriter.Write(b)
-}
-
-func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
-
 // handler is everything that a request passes.
 func (s *server) handler() http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		w := &recorder{ResponseWriter: rw}
+		w := &serving.Recorder{ResponseWriter: rw}
 		name := "none"
 		defer func() {
 			if p := recover(); p != nil {
@@ -73,7 +52,7 @@ func (s *server) handler() http.Handler {
 				}
 				s.fail(w, r, fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
 			}
-			s.requests.WithLabelValues(name, strconv.Itoa(w.status)).Inc()
+			s.requests.WithLabelValues(name, strconv.Itoa(w.Status)).Inc()
 		}()
 		s.harden(w.Header(), false)
 		control := http.NewResponseController(w)
